@@ -1,0 +1,66 @@
+"""Feature learning in two-layer networks: posterior, mean field, MF-ARD and the kernel limit.
+
+The public API is what is listed here; see the API page of the book.
+"""
+
+from feature_learning.chains import ChainRun, StopWhenConverged, run
+from feature_learning.collapsed import CollapsedEnergy
+from feature_learning.diagnostics import Convergence, ConvergenceRule
+from feature_learning.energies import Ard, ParticleEnergy, mean_field_energy, network_posterior
+from feature_learning.errors import (
+    ArgumentError,
+    CheckpointError,
+    ConvergenceError,
+    DeviceError,
+    DivergenceError,
+    EquipartitionError,
+    FeatureLearningError,
+)
+from feature_learning.experiments import Point, PointConfig, run_point, run_points
+from feature_learning.inference import Sampling, sample
+from feature_learning.network import Field, Parameters, Student
+from feature_learning.observables import Observer
+from feature_learning.published import PARITY, SINGLE_INDEX, published
+from feature_learning.samplers import SGLD, Underdamped
+from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw
+from feature_learning.version import __version__
+
+__all__ = [
+    "PARITY",
+    "SGLD",
+    "SINGLE_INDEX",
+    "Ard",
+    "ArgumentError",
+    "ChainRun",
+    "CheckpointError",
+    "CollapsedEnergy",
+    "Convergence",
+    "ConvergenceError",
+    "ConvergenceRule",
+    "Dataset",
+    "DeviceError",
+    "DivergenceError",
+    "EquipartitionError",
+    "FeatureLearningError",
+    "Field",
+    "Observer",
+    "Parameters",
+    "ParticleEnergy",
+    "Point",
+    "PointConfig",
+    "Sampling",
+    "SingleIndex",
+    "SparseParity",
+    "StopWhenConverged",
+    "Student",
+    "Underdamped",
+    "__version__",
+    "draw",
+    "mean_field_energy",
+    "network_posterior",
+    "published",
+    "run",
+    "run_point",
+    "run_points",
+    "sample",
+]

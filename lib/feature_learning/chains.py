@@ -1,0 +1,358 @@
+r"""The one run loop: burn-in, streaming observables, guards, stopping, checkpoints, Ctrl-C.
+
+Chains live in one batch and advance together through a schedule
+(:class:`~feature_learning.schedules.Schedule`). At each look observables are measured (floats per
+chain, never weights). What a stopping rule sees is the series so far, so a resumed run stops where
+the uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from feature_learning import checkpoints
+from feature_learning.diagnostics import Convergence, ConvergenceRule
+from feature_learning.energies import Energy
+from feature_learning.guards import Guards
+from feature_learning.interruption import deferred_interrupt
+from feature_learning.observables import Observer
+from feature_learning.samplers import Sampler, SamplerState
+from feature_learning.schedules import Schedule
+
+FloatArray = NDArray[np.float64]
+#: Steps between two looks at the interrupt flag and the progress bar.
+_CHUNK = 50
+
+
+class StopRule(Protocol):
+    """Decides after each look which chains are done; it sees only the series."""
+
+    def finished(
+        self, series: dict[str, FloatArray], counted: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """(chains,) of bool, given series (chains, looks) and which looks are past burn-in."""
+
+
+@dataclass(frozen=True)
+class StopWhenConverged:
+    """Stop all chains once the looks after burn-in satisfy the rule; judged every few looks."""
+
+    rule: ConvergenceRule = field(default_factory=ConvergenceRule)
+    every: int = 10
+
+    def finished(
+        self, series: dict[str, FloatArray], counted: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """All or none."""
+        chains = next(iter(series.values())).shape[0]
+        now = int(counted.sum())
+        good = now >= self.rule.min_draws and now % self.every == 0
+        good = good and self.rule.judge({k: v[:, counted] for k, v in series.items()}).converged
+        return np.full(chains, good)
+
+
+@dataclass(frozen=True)
+class ChainRun:
+    """Result of :func:`run`.
+
+    Attributes:
+    ----------
+    series : dict of array (chains, looks)
+        Every observable at every look.
+    counted : array (looks,) of bool
+        Looks past burn-in.
+    times, steps : array (looks,)
+        Langevin time and number of steps at each look.
+    final_look : array (chains,) of int
+        The look at which each chain was done (the last one without a stopping rule).
+    posterior_mean : dict of array (chains,)
+        Test MSE, m_S and noise of the predictor averaged over the looks past burn-in.
+    convergence : Convergence
+    state : SamplerState
+        Where the chains are now.
+    kinetic_temperature : float
+        Mean v²/T over the looks past burn-in; NaN for overdamped samplers.
+    curvature : float
+        Largest curvature measured during the run.
+    interrupted : bool
+    """
+
+    series: dict[str, FloatArray]
+    counted: NDArray[np.bool_]
+    times: FloatArray
+    steps: NDArray[np.int64]
+    final_look: NDArray[np.int64]
+    posterior_mean: dict[str, FloatArray]
+    convergence: Convergence
+    state: SamplerState
+    kinetic_temperature: float
+    curvature: float
+    interrupted: bool
+
+    def mean(self, name: str) -> FloatArray:
+        """Average of an observable over the looks past burn-in, per chain; NaN if there is none."""
+        draws = self.series[name][:, self.counted]
+        return draws.mean(axis=1) if draws.shape[1] else np.full(draws.shape[0], math.nan)
+
+    def last(self, name: str) -> FloatArray:
+        """An observable at the final look of each chain, (chains,)."""
+        return self.series[name][np.arange(len(self.final_look)), self.final_look]
+
+
+@dataclass
+class _Progress:
+    """Everything of a run that grows: exactly what a checkpoint holds besides tensors."""
+
+    segment: int = 0
+    within: int = 0  # steps done of the present segment
+    done: int = 0  # steps done in all
+    time: float = 0.0
+    ceiling: float = 0.0  # the scale of the training MSE, for the divergence guard
+    curvature: float = 0.0
+    counted: list[bool] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    temperatures: list[float] = field(default_factory=list)
+    series: dict[str, list[FloatArray]] = field(default_factory=dict)
+    final_look: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def arrays(self) -> dict[str, FloatArray]:
+        return {name: np.stack(values, axis=1) for name, values in self.series.items()}
+
+
+def run(
+    energy: Energy,
+    sampler: Sampler,
+    position: Tensor,
+    schedule: Schedule,
+    observer: Observer,
+    *,
+    stop: StopRule | None = None,
+    rule: ConvergenceRule | None = None,
+    guards: Guards | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 10,
+    fingerprint: dict[str, Any] | None = None,
+    progress: bool = False,
+    label: str = "",
+    random: torch.Generator,
+) -> ChainRun:
+    """Run chains from ``position`` through ``schedule``.
+
+    Parameters
+    ----------
+    energy, sampler, position, schedule, observer
+        What is sampled, how, from where (flat vector), for how long, and what is measured.
+    stop : StopRule, optional
+        Ends the run early, per chain; the batch runs on until every chain is done.
+    rule : ConvergenceRule, optional
+        How convergence is judged at the end.
+    guards : Guards, optional
+        Thresholds of the watch.
+    checkpoint : Path, optional
+        Saved every ``checkpoint_every`` looks, at an interrupt and at the end; if it exists the run
+        resumes from it. On the CPU a resumed run equals an uninterrupted one bit for bit.
+    fingerprint : dict, optional
+        Identifies the run in its checkpoint (JSON-serialisable).
+    progress : bool
+        Progress with the time left, on standard error.
+    label : str
+        Name of the run in the progress line.
+    random : torch.Generator
+        The Langevin noise, on the device of ``position``.
+
+    Returns:
+    -------
+    ChainRun
+        After Ctrl-C too, with ``interrupted`` set and what has been measured so far.
+
+    Raises:
+    ------
+    DivergenceError, EquipartitionError
+        From the guards, with the step, the step size and a size that would work.
+    CheckpointError
+        If the checkpoint is damaged or of another run.
+    """
+    guards, rule, known = guards or Guards(), rule or ConvergenceRule(), fingerprint or {}
+    state, at = sampler.init(energy, position, random), _Progress()
+    stored = checkpoints.load(checkpoint, known) if checkpoint is not None else None
+    if stored is not None:
+        _restore(stored, at, state, energy, observer, random)
+    else:
+        start = observer.measure(state.position, average=False)["train_mse"]
+        labels = energy.field.labels
+        at.ceiling = max(float(start.max()), float(labels.square().mean()))
+        first = sampler.with_step(max(segment.step_size for segment in schedule.segments))
+        at.curvature = guards.check_curvature(first, energy, state, "at the start")
+        at.final_look = np.full(energy.chains, -1, np.int64)
+
+    def save() -> None:
+        if checkpoint is not None:
+            arrays = _snapshot(at, state, energy, observer, random)
+            checkpoints.save(checkpoint, arrays, known)
+
+    looks = len(schedule.segments)
+    with (
+        deferred_interrupt() as interrupt,
+        tqdm(
+            total=schedule.steps,
+            initial=at.done,
+            desc=label,
+            unit="step",
+            file=sys.stderr,
+            disable=not progress,
+            dynamic_ncols=True,
+        ) as bar,
+    ):
+        while at.segment < looks and not interrupt and (at.final_look < 0).any():
+            segment = schedule.segments[at.segment]
+            mover = sampler.with_step(segment.step_size)
+            mover = mover.settling() if segment.settle else mover
+            while at.within < segment.steps and not interrupt:
+                steps = min(_CHUNK, segment.steps - at.within)
+                mover.advance(state, energy, steps, random, done=at.done)
+                at.within, at.done = at.within + steps, at.done + steps
+                bar.update(steps)
+            if at.within < segment.steps:
+                break
+            at.segment, at.within = at.segment + 1, 0
+            at.time += segment.steps * segment.step_size
+            values = observer.measure(state.position, average=not segment.burn_in)
+            _record(at, values, segment.burn_in, state, energy, sampler)
+            _watch(guards, at, mover, energy, state, values["train_mse"], looks)
+            bar.set_postfix(
+                m_S=f"{values['m_S'].mean():.3f}", mse=f"{values['test_mse'].mean():.3g}"
+            )
+            if stop is not None:
+                done = stop.finished(at.arrays(), np.array(at.counted))
+                at.final_look[(at.final_look < 0) & done] = at.segment - 1
+            if at.segment % checkpoint_every == 0:
+                save()
+        save()
+        interrupted = at.segment < looks and bool((at.final_look < 0).any())
+    return _result(at, state, observer, rule, interrupted)
+
+
+def _record(
+    at: _Progress,
+    values: dict[str, FloatArray],
+    burn_in: bool,
+    state: SamplerState,
+    energy: Energy,
+    sampler: Sampler,
+) -> None:
+    """Append one look."""
+    for name, value in values.items():
+        at.series.setdefault(name, []).append(value)
+    at.counted.append(not burn_in)
+    at.times.append(at.time)
+    at.steps.append(at.done)
+    if sampler.has_velocity and not burn_in:
+        at.temperatures.append(float(state.velocity.square().mean()) / energy.temperature)
+
+
+def _watch(
+    guards: Guards,
+    at: _Progress,
+    mover: Sampler,
+    energy: Energy,
+    state: SamplerState,
+    train_mse: FloatArray,
+    looks: int,
+) -> None:
+    """Let the guards look; the curvature, which costs gradients, about eight times a run."""
+    where = f"by step {at.done} with step size {mover.step_size:.4g}"
+    advice = f"a step size of {mover.largest_step(at.curvature):.2g} or less would work"
+    guards.check_finite(state, train_mse, at.ceiling, where, advice)
+    sampled = at.time - at.times[at.counted.index(True)] if True in at.counted else 0.0
+    guards.check_temperature(at.temperatures, sampled / mover.memory, where, advice)
+    if at.segment % math.ceil(looks / 8) == 0:
+        curvature = guards.check_curvature(mover, energy, state, f"at step {at.done}")
+        at.curvature = max(at.curvature, curvature)
+
+
+def _result(
+    at: _Progress, state: SamplerState, observer: Observer, rule: ConvergenceRule, interrupted: bool
+) -> ChainRun:
+    series = at.arrays()
+    counted = np.array(at.counted, dtype=bool)
+    final = np.where(at.final_look < 0, len(at.counted) - 1, at.final_look)
+    return ChainRun(
+        series=series,
+        counted=counted,
+        times=np.array(at.times),
+        steps=np.array(at.steps, dtype=np.int64),
+        final_look=final,
+        posterior_mean=observer.posterior_mean(),
+        convergence=rule.judge({name: draws[:, counted] for name, draws in series.items()}),
+        state=state,
+        kinetic_temperature=float(np.mean(at.temperatures)) if at.temperatures else math.nan,
+        curvature=at.curvature,
+        interrupted=interrupted,
+    )
+
+
+def _tensors(state: SamplerState, energy: Energy, observer: Observer) -> dict[str, Tensor]:
+    return {
+        **{f"state.{name}": tensor for name, tensor in state.memory().items()},
+        **{f"energy.{name}": tensor for name, tensor in energy.memory().items()},
+        **{f"observer.{name}": tensor for name, tensor in observer.memory().items()},
+    }
+
+
+def _snapshot(
+    at: _Progress,
+    state: SamplerState,
+    energy: Energy,
+    observer: Observer,
+    random: torch.Generator,
+) -> dict[str, NDArray[Any]]:
+    """Everything that changes during a run, as arrays."""
+    tensors = _tensors(state, energy, observer)
+    return {
+        **{name: tensor.cpu().numpy() for name, tensor in tensors.items()},
+        **{f"series.{name}": values for name, values in at.arrays().items()},
+        "random": random.get_state().numpy(),
+        "counters": np.array([at.segment, at.within, at.done], np.int64),
+        "clock": np.array([at.time, at.ceiling, at.curvature]),
+        "counted": np.array(at.counted, dtype=bool),
+        "times": np.array(at.times),
+        "steps": np.array(at.steps, np.int64),
+        "temperatures": np.array(at.temperatures),
+        "final_look": at.final_look,
+    }
+
+
+def _restore(
+    stored: dict[str, NDArray[Any]],
+    at: _Progress,
+    state: SamplerState,
+    energy: Energy,
+    observer: Observer,
+    random: torch.Generator,
+) -> None:
+    """Put a snapshot back."""
+    for name, tensor in _tensors(state, energy, observer).items():
+        tensor.copy_(torch.from_numpy(stored[name]))
+    energy.restore({name: tensor.clone() for name, tensor in energy.memory().items()})
+    random.set_state(torch.from_numpy(stored["random"]))
+    at.segment, at.within, at.done = (int(value) for value in stored["counters"])
+    at.time, at.ceiling, at.curvature = (float(value) for value in stored["clock"])
+    at.counted, at.times = stored["counted"].tolist(), stored["times"].tolist()
+    at.steps, at.temperatures = stored["steps"].tolist(), stored["temperatures"].tolist()
+    at.final_look = stored["final_look"].copy()
+    at.series = {
+        name.removeprefix("series."): list(values.T.copy())
+        for name, values in stored.items()
+        if name.startswith("series.")
+    }

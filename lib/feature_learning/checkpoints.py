@@ -1,0 +1,77 @@
+"""Checkpoints: one NumPy archive, written atomically, without pickling.
+
+A checkpoint carries the fingerprint of the run it belongs to, so that a run never silently resumes
+from another one's state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_learning.errors import CheckpointError
+
+#: Raised when the content of a checkpoint changes meaning.
+FORMAT = 1
+
+
+def save(path: Path, arrays: dict[str, NDArray[Any]], fingerprint: dict[str, Any]) -> None:
+    """Write ``arrays`` and the run's ``fingerprint`` to ``path``, whole or not at all."""
+    header = np.frombuffer(
+        json.dumps({"format": FORMAT, "fingerprint": fingerprint}, sort_keys=True).encode(),
+        np.uint8,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, allow_pickle=False, header=header, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(path: Path, fingerprint: dict[str, Any]) -> dict[str, NDArray[Any]] | None:
+    """Read a checkpoint of this very run; None if there is none yet.
+
+    Raises:
+    ------
+    CheckpointError
+        If the file is damaged, of another format, or belongs to another run.
+    """
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        header = json.loads(arrays.pop("header").tobytes())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"checkpoint {path} is damaged ({error}); move it away to start afresh"
+        ) from error
+    if header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"checkpoint {path} has format {header.get('format')!r}, this version reads {FORMAT}"
+        )
+    ours = json.loads(json.dumps(fingerprint))
+    theirs = header.get("fingerprint", {})
+    different = sorted(
+        key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)
+    )
+    if different:
+        key = different[0]
+        raise CheckpointError(
+            f"checkpoint {path} belongs to another run: {key} is {theirs.get(key)!r} there, "
+            f"{ours.get(key)!r} here"
+        )
+    return arrays

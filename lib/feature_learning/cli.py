@@ -1,0 +1,224 @@
+"""The command line: ``feature-learning point`` computes one point of a figure."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from feature_learning.activations import ACTIVATIONS
+from feature_learning.errors import FeatureLearningError
+from feature_learning.experiments import MEASURED, METHODS, TEACHERS, Point, PointConfig, run_point
+from feature_learning.inference import SAMPLERS, STARTS
+from feature_learning.mean_field import SOLVERS
+from feature_learning.version import __version__
+
+_EPILOG = """\
+examples:
+  the network posterior at equilibrium, P = 1000 (under a minute on two cores)
+    feature-learning point --samples 1000 --kappa 0.005
+  the same as it was run for the paper: SGLD, published clock and stopping rule, last sample
+    feature-learning point --samples 5000 --kappa 0.001 --protocol published --chains 1
+  mean field with adapting prior precisions
+    feature-learning point --method mf-ard --samples 1000 --kappa 0.005
+
+Every error printed is the mean squared error (MSE), not half of it. Ctrl-C prints what has been
+measured so far; with --checkpoint FILE the same command resumes where it was.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """One readable line and exit code 2 for a bad option, without the usage block."""
+
+    def error(self, message: str) -> Any:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of ``feature-learning``."""
+    parser = _Parser(
+        prog="feature-learning",
+        description="Feature learning in two-layer networks: posterior, mean field, MF-ARD, NNGP.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    point = commands.add_parser(
+        "point",
+        help="compute one point (P, κ) of a figure",
+        description="Compute one point: test error, order parameter and noise of one method at one "
+        "number of samples and one noise level.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_problem(point)
+    _add_method(point)
+    _add_run(point)
+    return parser
+
+
+def _add_problem(parser: argparse.ArgumentParser) -> None:
+    """Teacher, student and data; the destination names are those of PointConfig."""
+    default = PointConfig()
+    group = parser.add_argument_group("problem")
+    add = group.add_argument
+    add("--teacher", choices=TEACHERS, default=default.teacher, help="target (%(default)s)")
+    add("--dim", type=int, default=default.dim, help="input dimension d (%(default)s)")
+    add(
+        "--sparsity",
+        type=int,
+        default=default.sparsity,
+        help="relevant coordinates k (%(default)s)",
+    )
+    add("--degree", type=int, default=default.degree, help="p of He_p, single index (%(default)s)")
+    add("--width", type=int, default=default.width, help="hidden neurons N (%(default)s)")
+    add("--gamma", type=float, default=default.gamma, help="output scale N^-gamma (%(default)s)")
+    add(
+        "--activation",
+        choices=sorted(ACTIVATIONS),
+        default=default.activation,
+        help="(%(default)s)",
+    )
+    add("--samples", type=int, default=default.samples, help="training samples P (%(default)s)")
+    add("--kappa", type=float, default=default.kappa, help="noise, T = 2 kappa^2 (%(default)s)")
+    add("--weight-variance", type=float, default=1.0, metavar="V", help="a weight has V/d (1)")
+    add("--readout-variance", type=float, default=1.0, metavar="V", help="prior of a_i (1)")
+    add("--hidden-bias-variance", type=float, metavar="V", help="prior of b_i (no hidden bias)")
+    add("--output-bias-variance", type=float, metavar="V", help="prior of c (no output bias)")
+    add(
+        "--test-samples",
+        type=int,
+        default=default.test_samples,
+        help="held-out points (%(default)s)",
+    )
+
+
+def _add_method(parser: argparse.ArgumentParser) -> None:
+    """What is computed, and by which sampler."""
+    default = PointConfig()
+    group = parser.add_argument_group("method")
+    add = group.add_argument
+    add("--method", choices=METHODS, default=default.method, help="(%(default)s)")
+    add("--sampler", choices=sorted(SAMPLERS), default=default.sampler, help="(%(default)s)")
+    clock = group.add_mutually_exclusive_group()
+    clock.add_argument(
+        "--langevin-time",
+        type=float,
+        metavar="T",
+        help="budget: sum of step sizes, burn-in included (3000 underdamped, 4100 sgld)",
+    )
+    clock.add_argument(
+        "--protocol",
+        choices=["published"],
+        help="plain SGLD on the published clock and stopping rule; reports the last sample",
+    )
+    add("--step", type=float, help="step size (default: from the curvature at the start)")
+    add("--friction", type=float, default=default.friction, help="underdamped (%(default)s)")
+    add("--burn-in", type=float, default=default.burn_in, help="fraction not counted (%(default)s)")
+    add("--start", choices=STARTS, default=default.start, help="starting points (%(default)s)")
+    add("--chains", type=int, default=default.chains, help="chains in one batch (%(default)s)")
+    add("--seed", type=int, default=default.seed, help="data, start and noise (%(default)s)")
+    add("--stop-when-converged", action="store_true", help="stop once R-hat and ESS are good")
+    add("--solver", choices=SOLVERS, default=default.solver, help="of mf, mf-ard (%(default)s)")
+    add("--particles", type=int, metavar="M", help="of mf, mf-ard (the width)")
+    add("--alpha0", type=float, default=default.alpha0, help="hyper-prior of mf-ard (%(default)s)")
+    add(
+        "--nngp-variant",
+        choices=["matched", "as-published"],
+        default=default.nngp_variant,
+        help="(%(default)s)",
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    """Where and how."""
+    default = PointConfig()
+    add = parser.add_argument_group("run").add_argument
+    add("--device", default=default.device, help="cpu, cuda or cuda:N (%(default)s)")
+    add("--dtype", choices=["float32", "float64"], default=default.dtype, help="(%(default)s)")
+    add("--threads", type=int, help="CPU threads (all)")
+    add(
+        "--block-elements",
+        type=int,
+        default=default.block_elements,
+        metavar="E",
+        help="memory bound: chains * neurons * samples in a block (%(default)s)",
+    )
+    add("--looks", type=int, default=default.looks, help="measurements per run (%(default)s)")
+    add("--checkpoint", type=Path, metavar="FILE", help="save to, and resume from, FILE")
+    add("--json", action="store_true", help="one JSON object on standard output, nothing else")
+    add("--quiet", action="store_true", help="no progress on standard error")
+
+
+def _table(point: Point) -> str:
+    """The row as a table for people."""
+    row, config = point.row, point.row["config"]
+    lines = [
+        f"{config['method']}, {config['teacher']} d={config['dim']} k={config['sparsity']}, "
+        f"P={config['samples']}, kappa={config['kappa']:g}",
+        f"{'':28}{'value':>12}{'std. error':>14}",
+    ]
+    names = {
+        "test_mse": f"test MSE, {row['predictor']}",
+        "test_mse_posterior_mean": "test MSE, posterior mean",
+        "train_mse": "training MSE",
+        "m_S": "m_S",
+        "noise": "noise",
+    }
+    for name in MEASURED:
+        value, error = (
+            "-" if number is None else f"{number:.4g}" for number in (row[name], row[f"{name}_sem"])
+        )
+        lines.append(f"{names[name]:28}{value:>12}{error:>14}")
+    hat, size = ("-" if row[key] is None else f"{row[key]:.4g}" for key in ("r_hat", "ess"))
+    verdict = "converged" if row["converged"] else "NOT converged"
+    if row["interrupted"]:
+        verdict = "interrupted"
+    lines.append(
+        f"{verdict}: R-hat {hat}, effective sample size {size}; {row['steps']} steps, "
+        f"Langevin time {row['langevin_time']:.6g}, {row['seconds']:.1f} s"
+    )
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    options = vars(build_parser().parse_args(arguments))
+    options.pop("command")
+    as_json, quiet = options.pop("json"), options.pop("quiet")
+    checkpoint, threads = options.pop("checkpoint"), options.pop("threads")
+    try:
+        config = PointConfig(**options)
+        if threads is not None:
+            torch.set_num_threads(check_threads(threads))
+        point = run_point(config, progress=not quiet, checkpoint=checkpoint)
+    except FeatureLearningError as error:
+        return _complain(str(error))
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        return _complain(f"out of memory: {str(error).splitlines()[0] if str(error) else error!r}")
+    except OSError as error:
+        return _complain(f"cannot use {error.filename}: {error.strerror}")
+    except KeyboardInterrupt:
+        return _complain("interrupted before anything was measured", code=130)
+    print(json.dumps(point.row, allow_nan=False) if as_json else _table(point))
+    return 130 if point.row["interrupted"] else 0
+
+
+def check_threads(threads: int) -> int:
+    """At least one."""
+    from feature_learning.errors import check_integer
+
+    return check_integer("threads", threads, at_least=1)
+
+
+def _complain(sentence: str, code: int = 2) -> int:
+    print(f"feature-learning: error: {' '.join(sentence.split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,322 @@
+r"""What is sampled. Network posterior, mean field and MF-ARD are one family of energies.
+
+Every energy U is sampled at temperature T = 2κ², p ∝ exp(-U/T), and U = data term + T · prior:
+
+* network posterior: U = L(f) + T [Σ a²/(2σ_a²) + Σ d|w|²/(2σ_w²)], L = (1/P) Σ_μ (f(x_μ) - y_μ)²
+* mean field, M particles: the same with the field f̄ = (N^(1-γ)/M) Σ_b a_b φ_b, weight M/N on L, and
+  the self-energy Ω = N^(-2γ) Σ_b a_b² (1/P) Σ_μ φ_bμ². The drift of one particle is then exactly
+  that of the one-neuron law in the field f̄. With M = N and Ω left out this IS the network.
+* either with ARD: the prior precision of input coordinate j is an order parameter ρ_j that follows
+  the particles, ρ_j ← (1-e) ρ_j + e (α₀ + M/2) / (β₀ + ½ Σ_b w_bj²), β₀ = α₀ σ_w²/d.
+
+L is the mean squared error, with no factor ½: a data point then carries Gaussian noise of variance
+κ²P. This is the one place where the convention is fixed; the tests pin both the 2 and the P.
+The collapsed mean field, readouts integrated out, is in :mod:`feature_learning.collapsed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from feature_learning.errors import ArgumentError, check_integer, check_real
+from feature_learning.network import Field, Parameters, Student
+from feature_learning.teachers import Dataset
+
+
+class Energy(Protocol):
+    """What samplers and the run loop ask of an energy."""
+
+    temperature: float
+    chains: int
+    particles: int
+    scale: float  # the predictor is scale · Σ_b a_b φ_b + c
+    refresh_every: int  # steps between two calls of ``refresh``; 0 for never
+    field: Field  # of the training set
+
+    def gradient(self, theta: Tensor, out: Tensor) -> None:
+        """∂U/∂θ of the flat parameter vector, written into ``out``; no allocation of note."""
+
+    def refresh(self, theta: Tensor) -> None:
+        """Move self-consistent quantities (ρ, the frozen field) to follow θ."""
+
+    def memory(self) -> dict[str, Tensor]:
+        """Tensors that change in ``refresh``: part of a checkpoint."""
+
+    def restore(self, memory: dict[str, Tensor]) -> None:
+        """Put back what ``memory`` gave."""
+
+    def readout(self, theta: Tensor) -> Parameters:
+        """Weights and (mean) readouts that define the predictor."""
+
+
+@dataclass(frozen=True)
+class Ard:
+    """Automatic relevance determination of the input coordinates.
+
+    Parameters
+    ----------
+    alpha0 : float
+        Shape of the Gamma(α₀, β₀) hyper-prior, β₀ = α₀ σ_w²/d so that its mean is the isotropic
+        precision d/σ_w². Acts as 2α₀ pseudo-particles of variance σ_w²/d. α₀ is a free choice.
+    smoothing : float
+        e in ρ ← (1-e) ρ + e ρ_new.
+    every : int
+        Steps between two updates of ρ.
+    """
+
+    alpha0: float = 4.0
+    smoothing: float = 0.5
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        check_real("alpha0", self.alpha0, above=0)
+        check_real("smoothing", self.smoothing, above=0, at_most=1)
+        check_integer("every", self.every, at_least=1)
+
+    def update(self, precision: Tensor, w: Tensor, student: Student) -> None:
+        """One smoothed update of ρ in place.
+
+        ``precision`` is (chains, 1, dim), ``w`` (chains, particles, dim or more).
+        """
+        power = w[..., : student.dim].square().sum(dim=1, keepdim=True)
+        beta0 = self.alpha0 * student.weight_variance / student.dim
+        target = (self.alpha0 + 0.5 * w.shape[1]) / (beta0 + 0.5 * power)
+        precision.lerp_(target, self.smoothing)
+
+
+class Prior:
+    """T times the prior energy of a flat parameter vector, with or without ARD."""
+
+    def __init__(
+        self,
+        student: Student,
+        *,
+        temperature: float,
+        chains: int,
+        particles: int,
+        readout: bool,
+        ard: Ard | None,
+        like: Tensor,
+    ) -> None:
+        variances = student.prior_variances(
+            chains, particles, readout=readout, dtype=like.dtype, device=like.device
+        )
+        self.student, self.temperature, self.ard = student, temperature, ard
+        self.stiffness = temperature / variances  # T/s² of each entry
+        w, _, _ = student.views(self.stiffness, chains, particles, readout=readout)
+        self._w_stiffness = w[..., : student.dim]
+        # ρ_j, (chains, 1, dim): starts at the isotropic precision, which is the hyper-prior's mean.
+        self.precision = (self._w_stiffness[:, :1] / temperature).clone()
+
+    def refresh(self, w: Tensor) -> None:
+        """Let ρ follow the weights (nothing without ARD)."""
+        if self.ard is not None:
+            self.ard.update(self.precision, w, self.student)
+            self.apply()
+
+    def apply(self) -> None:
+        """Write ρ into the stiffness of every particle."""
+        torch.mul(
+            self.precision.expand_as(self._w_stiffness), self.temperature, out=self._w_stiffness
+        )
+
+    def value(self, theta: Tensor) -> Tensor:
+        """T · prior energy of each entry (the sum is left to the caller)."""
+        return 0.5 * self.stiffness * theta.square()
+
+
+class ParticleEnergy:
+    """Energy of M particles (w_b, a_b): the network posterior, MF and MF-ARD (module docstring).
+
+    Parameters
+    ----------
+    student : Student
+    data : Dataset
+        Training inputs and labels.
+    kappa : float
+        Noise scale; T = 2κ².
+    chains : int
+        Independent copies sampled in one batch.
+    particles : int or None
+        M; None means the width, which is required without self-energy.
+    self_energy : bool
+        True adds Ω: mean field. False: the network posterior.
+    ard : Ard or None
+        Let the prior precision of each input coordinate adapt.
+    block_elements : int
+        Memory bound, see :class:`~feature_learning.network.Field`.
+
+    Raises:
+    ------
+    ArgumentError
+        For κ ≤ 0, M ≠ N without self-energy, or an output bias with M ≠ N.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        data: Dataset,
+        *,
+        kappa: float,
+        chains: int = 1,
+        particles: int | None = None,
+        self_energy: bool = False,
+        ard: Ard | None = None,
+        block_elements: int = 2**20,
+    ) -> None:
+        check_real("kappa", kappa, above=0)
+        check_integer("chains", chains, at_least=1)
+        particles = student.width if particles is None else particles
+        check_integer("particles", particles, at_least=1)
+        if particles != student.width and not self_energy:
+            raise ArgumentError(
+                f"particles must equal width = {student.width} for a network, not {particles}"
+            )
+        if particles != student.width and student.output_bias_variance is not None:
+            raise ArgumentError(
+                f"particles must equal width = {student.width} when there is an output bias, "
+                f"not {particles}: its prior would need the weight M/N too"
+            )
+        self.student, self.data, self.kappa = student, data, kappa
+        self.temperature, self.chains, self.particles = 2 * kappa**2, chains, particles
+        self.self_energy, self.ard = self_energy, ard
+        self.refresh_every = ard.every if ard is not None else 0
+        self.scale = student.scale * student.width / particles
+        self.field = Field(
+            student,
+            data,
+            chains=chains,
+            particles=particles,
+            scale=self.scale,
+            block_elements=block_elements,
+        )
+        self.prior = Prior(
+            student,
+            temperature=self.temperature,
+            chains=chains,
+            particles=particles,
+            readout=True,
+            ard=ard,
+            like=data.inputs,
+        )
+        self._recalled: list[tuple[Tensor, Parameters] | None] = [None, None]
+        w, a, _ = self.views(torch.empty_like(self.prior.stiffness))
+        self._power = torch.empty_like(w) if self_energy else None
+        self._power_readout = torch.empty_like(a) if self_energy else None
+
+    def views(self, theta: Tensor) -> Parameters:
+        """W (chains, M, fan_in), a (chains, M), c (chains, 0 or 1) of the flat vector."""
+        return self.student.views(theta, self.chains, self.particles)
+
+    def _recall(self, flat: Tensor, slot: int) -> Parameters:
+        """Views of a vector that comes back every step: made once, since they cost microseconds."""
+        known = self._recalled[slot]
+        if known is None or known[0] is not flat:
+            known = self._recalled[slot] = (flat, self.views(flat))
+        return known[1]
+
+    def readout(self, theta: Tensor) -> Parameters:
+        """The parameters that define the predictor: all of them."""
+        return self.views(theta)
+
+    def gradient(self, theta: Tensor, out: Tensor) -> None:
+        r"""∂U/∂θ, written out by hand.
+
+        With r = f - y and k = 2N^(-γ)/P (for every M: the weight M/N cancels against N^(1-γ)/M),
+
+            ∂U/∂w_b = k a_b (Σ_μ r_μ φ' x_μ + N^(-γ) a_b Σ_μ φ φ' x_μ) + T w_b/s²
+            ∂U/∂a_b = k     (Σ_μ r_μ φ      + N^(-γ) a_b Σ_μ φ²     ) + T a_b/σ_a²
+
+        where the second sums belong to Ω.
+        """
+        parameters, gradient = self._recall(theta, 0), self._recall(out, 1)
+        a = parameters.a
+        self.field.correlate(
+            parameters,
+            drive=gradient.w,
+            drive_readout=gradient.a,
+            power=self._power,
+            power_readout=self._power_readout,
+            bias=gradient.c if gradient.c.shape[1] else None,
+        )
+        if self._power is not None and self._power_readout is not None:
+            scaled = a * self.student.scale
+            gradient.w.addcmul_(scaled.unsqueeze(2), self._power)
+            gradient.a.addcmul_(scaled, self._power_readout)
+        k = 2 * self.student.scale / len(self.field)
+        gradient.w.mul_((a * k).unsqueeze(2))
+        gradient.a.mul_(k)
+        if gradient.c.shape[1]:
+            gradient.c.mul_(2 * self.particles / self.student.width / len(self.field))
+        out.addcmul_(theta, self.prior.stiffness)
+
+    def refresh(self, theta: Tensor) -> None:
+        """Let ρ follow the weights."""
+        self.prior.refresh(self.views(theta).w)
+
+    def memory(self) -> dict[str, Tensor]:
+        """ρ, (chains, 1, dim)."""
+        return {"precision": self.prior.precision} if self.ard is not None else {}
+
+    def restore(self, memory: dict[str, Tensor]) -> None:
+        """Put back what :meth:`memory` gave."""
+        if self.ard is not None:
+            self.prior.precision.copy_(memory["precision"])
+            self.prior.apply()
+
+    def loss(self, theta: Tensor) -> Tensor:
+        """Mean squared error on the training set, (chains,)."""
+        return (self.field.predict(self.views(theta)) - self.data.labels).square().mean(dim=1)
+
+    def potential(self, theta: Tensor) -> Tensor:
+        """U of each chain, (chains,), written plainly: differentiable, allocating, for tests."""
+        w, a, c = self.views(theta)
+        inputs = self.data.inputs
+        z = w[..., : self.student.dim] @ inputs.t()
+        if self.student.hidden_bias_variance is not None:
+            z = z + w[..., self.student.dim :]
+        phi = self.student.phi.function(z)
+        f = self.scale * (a.unsqueeze(2) * phi).sum(dim=1)
+        if c.shape[1]:
+            f = f + c
+        value = (self.particles / self.student.width) * (f - self.data.labels).square().mean(dim=1)
+        if self.self_energy:
+            value = value + self.student.scale**2 * (a.square() * phi.square().mean(dim=2)).sum(
+                dim=1
+            )
+        pieces = self.views(self.prior.value(theta))
+        return value + sum(piece.flatten(1).sum(dim=1) for piece in pieces)
+
+
+def network_posterior(
+    student: Student, data: Dataset, *, kappa: float, chains: int = 1, block_elements: int = 2**20
+) -> ParticleEnergy:
+    """The Bayesian posterior of the network: U = L + T · prior."""
+    return ParticleEnergy(student, data, kappa=kappa, chains=chains, block_elements=block_elements)
+
+
+def mean_field_energy(
+    student: Student,
+    data: Dataset,
+    *,
+    kappa: float,
+    chains: int = 1,
+    particles: int | None = None,
+    ard: Ard | None = None,
+    block_elements: int = 2**20,
+) -> ParticleEnergy:
+    """The mean-field energy U = (M/N) L(f̄) + Ω + T · prior; with ``ard`` MF-ARD."""
+    return ParticleEnergy(
+        student,
+        data,
+        kappa=kappa,
+        chains=chains,
+        particles=particles,
+        self_energy=True,
+        ard=ard,
+        block_elements=block_elements,
+    )

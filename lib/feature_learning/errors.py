@@ -1,0 +1,89 @@
+"""Named errors, and the checks that raise them with the argument, its value and what is allowed.
+
+Every public function checks its input through these few helpers, so that a wrong number ends in one
+sentence a reader can act on instead of a traceback from inside a matrix product.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from numbers import Integral, Real
+
+
+class FeatureLearningError(Exception):
+    """Base of every error raised on purpose; the command line turns it into one line."""
+
+
+class ArgumentError(FeatureLearningError, ValueError):
+    """An argument is outside its allowed range."""
+
+
+class DeviceError(FeatureLearningError, RuntimeError):
+    """A device was asked for that this machine does not have, or that ran out of memory."""
+
+
+class DivergenceError(FeatureLearningError, RuntimeError):
+    """The dynamics left the region where the step size is stable."""
+
+
+class EquipartitionError(FeatureLearningError, RuntimeError):
+    """The sampled temperature is not the one asked for: the samples are not the posterior's."""
+
+
+class CheckpointError(FeatureLearningError, RuntimeError):
+    """A checkpoint is damaged or belongs to another run."""
+
+
+class ConvergenceError(FeatureLearningError, RuntimeError):
+    """A solver was asked to insist on convergence and did not converge."""
+
+
+def check_real(
+    name: str,
+    value: object,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> float:
+    """Return ``value`` as a finite float, or raise :class:`ArgumentError`."""
+    allowed = "a finite number"
+    if above is not None:
+        allowed += f" above {above:g}"
+    if at_least is not None:
+        allowed += f" of at least {at_least:g}"
+    if at_most is not None:
+        allowed += (
+            f"{' and' if above is not None or at_least is not None else ''} at most {at_most:g}"
+        )
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise ArgumentError(f"{name} must be {allowed}, not {value!r}")
+    number = float(value)
+    if (
+        (above is not None and number <= above)
+        or (at_least is not None and number < at_least)
+        or (at_most is not None and number > at_most)
+    ):
+        raise ArgumentError(f"{name} must be {allowed}, not {value!r}")
+    return number
+
+
+def check_integer(name: str, value: object, *, at_least: int, at_most: int | None = None) -> int:
+    """Return ``value`` as an int within the bounds, or raise :class:`ArgumentError`."""
+    allowed = f"a whole number of at least {at_least}"
+    if at_most is not None:
+        allowed += f" and at most {at_most}"
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ArgumentError(f"{name} must be {allowed}, not {value!r}")
+    number = int(value)
+    if number < at_least or (at_most is not None and number > at_most):
+        raise ArgumentError(f"{name} must be {allowed}, not {value!r}")
+    return number
+
+
+def check_choice(name: str, value: object, allowed: Collection[str]) -> str:
+    """Return ``value`` if it is one of the ``allowed`` names, or raise :class:`ArgumentError`."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ArgumentError(f"{name} must be one of {', '.join(sorted(allowed))}, not {value!r}")
+    return value

@@ -1,0 +1,116 @@
+"""Devices and memory: say what is missing before the work starts, in one sentence."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from feature_learning.errors import ArgumentError, DeviceError
+
+
+class _Sizes(Protocol):
+    """What the memory estimate reads of a configuration."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def test_samples(self) -> int: ...
+    @property
+    def chains(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def particles(self) -> int | None: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def block_elements(self) -> int: ...
+    @property
+    def activation(self) -> str: ...
+
+
+def check_device(device: str) -> torch.device:
+    """The device, if this machine has it.
+
+    Raises:
+    ------
+    ArgumentError
+        If the name is not cpu, cuda or cuda:N.
+    DeviceError
+        If CUDA is asked for and absent.
+    """
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
+        raise ArgumentError(f"device must be cpu, cuda or cuda:N, not {device!r}")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(index or 0) >= count:
+            raise DeviceError(
+                f"device {device!r} is not available: this machine has {count} CUDA devices; "
+                "use device cpu"
+            )
+    return torch.device(device)
+
+
+def memory_needed(config: _Sizes) -> int:
+    """Estimate of the bytes a point allocates at its peak."""
+    size = 8 if config.dtype == "float64" else 4
+    points = config.samples + config.test_samples
+    if config.method == "nngp":
+        # Kernel matrix and two buffers of its size while it is filled, in double precision.
+        return 8 * (3 * config.samples**2 + points * config.dim)
+    particles = config.particles or config.width
+    parameters = config.chains * particles * (config.dim + 2)
+    # Data twice (plain and transposed), predictions per chain, parameters with about ten buffers of
+    # their size, and two activation buffers in each of two fields (training and test).
+    data = points * (2 * config.dim + 4 * config.chains)
+    block = max(config.block_elements, config.chains * particles)
+    return size * (data + 10 * parameters + 4 * block)
+
+
+def memory_available(device: str) -> int | None:
+    """Bytes free on the device; None where the system does not say."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        with Path("/proc/meminfo").open(encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def check_memory(config: _Sizes) -> None:
+    """Refuse a point that cannot fit, before it takes the machine down.
+
+    Raises:
+    ------
+    DeviceError
+        With the estimate, what is free, and what to change.
+    """
+    needed, available = memory_needed(config), memory_available(config.device)
+    if available is not None and needed > available:
+        advice = (
+            "use fewer samples"
+            if config.method == "nngp"
+            else "use fewer chains, samples or neurons"
+        )
+        raise DeviceError(
+            f"out of memory: {config.method} with samples={config.samples}, "
+            f"chains={config.chains} needs about {needed / 2**30:.1f} GiB and "
+            f"{available / 2**30:.1f} GiB are free; {advice}"
+        )

@@ -1,0 +1,188 @@
+"""From an energy to a run: default step, starting points, schedule, observer, chains.
+
+The same for the network posterior, MF and MF-ARD; nothing here knows which one it has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from feature_learning import schedules
+from feature_learning.chains import ChainRun, StopRule, run
+from feature_learning.curvature import largest_curvature
+from feature_learning.energies import Energy
+from feature_learning.errors import ArgumentError, check_choice, check_real
+from feature_learning.network import Student
+from feature_learning.observables import Observer
+from feature_learning.randomness import generator
+from feature_learning.samplers import SGLD, Sampler, Underdamped
+from feature_learning.schedules import Schedule
+from feature_learning.starts import plant
+from feature_learning.teachers import Dataset, Teacher
+
+#: Name on the command line to class.
+SAMPLERS: dict[str, type[SGLD] | type[Underdamped]] = {"sgld": SGLD, "underdamped": Underdamped}
+STARTS = ("prior", "planted", "spread")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How an energy is sampled.
+
+    Attributes:
+    ----------
+    sampler : str
+        ``underdamped`` or ``sgld``.
+    step : float or None
+        η or h; None takes :func:`default_step` at the start.
+    friction : float
+        Of the underdamped sampler after settling.
+    langevin_time : float
+        Budget Σ η (Σ h: unit-mass time, for the underdamped sampler).
+    burn_in, settle : float
+        Fractions of the budget, see :func:`feature_learning.schedules.uniform`.
+    looks : int
+        How often observables are measured.
+    start : str
+        ``prior``, ``planted`` (neurons aligned with the target) or ``spread`` (every other chain
+        planted).
+    """
+
+    sampler: str = "underdamped"
+    step: float | None = None
+    friction: float = 0.02
+    langevin_time: float = 3000.0
+    burn_in: float = 0.5
+    settle: float = 0.1
+    looks: int = 200
+    start: str = "prior"
+
+    def __post_init__(self) -> None:
+        check_choice("sampler", self.sampler, SAMPLERS)
+        check_choice("start", self.start, STARTS)
+        if self.step is not None:
+            check_real("step", self.step, above=0)
+        check_real("friction", self.friction, above=0)
+        check_real("langevin_time", self.langevin_time, above=0)
+
+    def build(self, energy: Energy, position: Tensor) -> Sampler:
+        """The sampler, with its default step if none is given."""
+        if self.sampler == "sgld":
+            sampler: Sampler = SGLD(1.0)
+        else:
+            sampler = Underdamped(1.0, friction=self.friction)
+        return sampler.with_step(self.step or default_step(sampler, energy, position))
+
+    def schedule(self, sampler: Sampler) -> Schedule:
+        """Equally spaced looks over the budget."""
+        return schedules.uniform(
+            step_size=sampler.step_size,
+            langevin_time=self.langevin_time,
+            burn_in=self.burn_in,
+            settle=min(self.settle, self.burn_in),
+            looks=self.looks,
+        )
+
+
+def default_step(sampler: Sampler, energy: Energy, position: Tensor) -> float:
+    """A safe step size from the curvature at the start, rounded down to two digits.
+
+    Rounded, so that runs which differ only in their seed mostly share it.
+
+    Raises:
+    ------
+    ArgumentError
+        If the curvature at the start is not finite and positive.
+    """
+    probe = torch.Generator(device=position.device).manual_seed(0)
+    curvature = largest_curvature(energy, position, probe)
+    if not 0 < curvature < math.inf:
+        raise ArgumentError(
+            f"step must be given: the curvature at the start is {curvature!r}, not positive"
+        )
+    step = sampler.starting_step(curvature)
+    unit = 10.0 ** (math.floor(math.log10(step)) - 1)
+    return float(f"{math.floor(step / unit) * unit:.2g}")
+
+
+def starting_position(
+    energy: Energy,
+    student: Student,
+    teacher: Teacher,
+    *,
+    start: str,
+    seed: int,
+    readout: bool = True,
+) -> Tensor:
+    """Starting points of all chains, flat: prior draws, with planted neurons where asked for.
+
+    Drawn from the ``start`` stream of the seed on the CPU, whatever the device.
+    """
+    random = generator(seed, "start")
+    like = energy.field.labels
+    position = student.sample_prior(
+        energy.chains,
+        energy.particles,
+        random,
+        readout=readout,
+        dtype=like.dtype,
+        device=like.device,
+    )
+    if start != "prior":
+        views = student.views(position, energy.chains, energy.particles, readout=readout)
+        stride = 2 if start == "spread" else 1
+        plant(student, teacher, type(views)(*(view[::stride] for view in views)), random)
+    return position
+
+
+def sample(
+    energy: Energy,
+    student: Student,
+    teacher: Teacher,
+    test: Dataset,
+    sampling: Sampling,
+    *,
+    seed: int,
+    readout: bool = True,
+    schedule: Callable[[Sampler], Schedule] | None = None,
+    stop: StopRule | None = None,
+    checkpoint: Path | None = None,
+    fingerprint: dict[str, Any] | None = None,
+    progress: bool = False,
+    label: str = "",
+    block_elements: int = 2**20,
+) -> tuple[ChainRun, Sampler]:
+    """Sample an energy; returns the run and the sampler with the step size it used.
+
+    ``seed`` gives the starts and the Langevin noise; the data are in ``energy`` already.
+    ``schedule`` makes the schedule once the step size is known; without it, ``sampling.schedule``.
+    Other arguments and errors as in :func:`feature_learning.chains.run`.
+    """
+    position = starting_position(
+        energy, student, teacher, start=sampling.start, seed=seed, readout=readout
+    )
+    sampler = sampling.build(energy, position)
+    observer = Observer(
+        student, energy, test, sparsity=teacher.sparsity, block_elements=block_elements
+    )
+    result = run(
+        energy,
+        sampler,
+        position,
+        (schedule or sampling.schedule)(sampler),
+        observer,
+        stop=stop,
+        checkpoint=checkpoint,
+        fingerprint=fingerprint,
+        progress=progress,
+        label=label,
+        random=generator(seed, "noise", device=position.device),
+    )
+    return result, sampler

@@ -1,0 +1,115 @@
+r"""What is measured on a network, streaming: no weights are ever stored.
+
+With y the target, E over test inputs and q = E[y²] known exactly:
+
+    m_S      = E[f y] / q                        1 when the target is learned, 0 before
+    noise    = E[(f - m_S y)²]                   what the network adds off the target
+    test MSE = E[(f - y)²] = q (1 - m_S)² + noise
+    v_j      = mean_i w_ij²,   anisotropy = mean_{j∈S} v_j / mean_{j∉S} v_j
+
+Every error is the mean squared error, not half of it, and of ONE posterior sample unless its name
+says ``posterior_mean``: the predictor averaged over a chain, whose error is smaller by the
+posterior variance of f.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from feature_learning.energies import Energy
+from feature_learning.network import Field, Parameters, Student
+from feature_learning.teachers import Dataset
+
+FloatArray = NDArray[np.float64]
+
+
+def decompose(predictions: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Test MSE, m_S and noise of predictions (chains, samples) against labels (samples,)."""
+    # The sample mean of y² stands in for q in m_S, so that a perfect predictor has m_S = 1 exactly;
+    # the identity test MSE = q (1 - m_S)² + noise then holds on the sample as well.
+    power = labels.square().mean()
+    overlap = (predictions @ labels) / len(labels) / power
+    noise = (predictions - overlap.unsqueeze(1) * labels).square().mean(dim=1)
+    return {
+        "test_mse": (predictions - labels).square().mean(dim=1),
+        "m_S": overlap,
+        "noise": noise,
+    }
+
+
+def anisotropy(w: Tensor, dim: int, sparsity: int) -> Tensor:
+    """mean_{j∈S} v_j / mean_{j∉S} v_j of weights (chains, particles, ≥ dim), (chains,)."""
+    variances = w[..., :dim].square().mean(dim=1)
+    irrelevant = variances[:, sparsity:].mean(dim=1) if sparsity < dim else math.nan
+    return variances[:, :sparsity].mean(dim=1) / irrelevant
+
+
+class Observer:
+    """Measures an energy's predictor on held-out points and streams the posterior-mean predictor.
+
+    Parameters
+    ----------
+    student : Student
+    energy : Energy
+        Gives the predictor (``readout``, ``scale``) and the training field.
+    test : Dataset
+        Held-out points, disjoint from the training set.
+    sparsity : int
+        |S|, for the anisotropy.
+    block_elements : int
+        Memory bound of the test field.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        energy: Energy,
+        test: Dataset,
+        *,
+        sparsity: int,
+        block_elements: int = 2**20,
+    ) -> None:
+        self.student, self.energy, self.test, self.sparsity = student, energy, test, sparsity
+        self.field = Field(
+            student,
+            test,
+            chains=energy.chains,
+            particles=energy.particles,
+            scale=energy.scale,
+            block_elements=block_elements,
+        )
+        self._predictions = test.inputs.new_empty(energy.chains, len(test))
+        self._train = test.inputs.new_empty(energy.chains, len(energy.field))
+        # Means over many samples of float32 numbers: sum in double precision.
+        self.mean_predictions = torch.zeros_like(self._predictions, dtype=torch.float64)
+        self.averaged = torch.zeros((), dtype=torch.int64)
+
+    def measure(self, theta: Tensor, *, average: bool) -> dict[str, FloatArray]:
+        """All observables of this sample, each (chains,); with ``average`` it joins the mean."""
+        parameters: Parameters = self.energy.readout(theta)
+        predictions = self.field.predict(parameters, out=self._predictions)
+        values = decompose(predictions, self.test.labels)
+        train = self.energy.field.predict(parameters, out=self._train)
+        labels = self.energy.field.labels
+        values["train_mse"] = (train - labels).square().mean(dim=1)
+        values["train_error"] = (train.sign() != labels.sign()).float().mean(dim=1)
+        values["anisotropy"] = anisotropy(parameters.w, self.student.dim, self.sparsity)
+        if average:
+            self.averaged += 1
+            self.mean_predictions += predictions
+        return {name: value.double().cpu().numpy() for name, value in values.items()}
+
+    def posterior_mean(self) -> dict[str, FloatArray]:
+        """Test MSE, m_S and noise of the posterior-mean predictor of each chain, (chains,)."""
+        mean = self.mean_predictions / max(int(self.averaged), 1)
+        values = decompose(mean, self.test.labels.double())
+        return {name: value.cpu().numpy() for name, value in values.items()}
+
+    def memory(self) -> dict[str, Tensor]:
+        """The running sums, for a checkpoint."""
+        return {"mean_predictions": self.mean_predictions, "averaged": self.averaged}

@@ -1,0 +1,61 @@
+r"""Overlap of one hidden neuron with the target: J_S(w) = E_x[φ(w·x) χ_S(x)].
+
+By linearity m_S = N^(-γ) Σ_i a_i J_S(w_i) exactly; m̃_i = N^(1-γ) a_i J_S(w_i) is the share of
+neuron i. For ReLU and inputs symmetric under x → -x, Σ(w) = E[φ(w·x)²] = |w|²/2 exactly, and J_S
+vanishes for odd |S| > 1 (the even part of a ReLU is |z|/2, the odd part z/2 has degree one).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+from torch import Tensor
+
+from feature_learning.activations import activation
+from feature_learning.errors import ArgumentError, check_integer
+
+
+def sign_cube(dim: int) -> Tensor:
+    """All 2^dim vectors of ±1, (2^dim, dim), float64; dim at most 20."""
+    check_integer("dim", dim, at_least=1, at_most=20)
+    bits = torch.arange(2**dim).unsqueeze(1) >> torch.arange(dim)
+    return 1.0 - 2.0 * (bits & 1).double()
+
+
+def enumerated_overlap(w: Tensor, sparsity: int, *, name: str = "relu") -> Tensor:
+    """J_S(w) by enumeration of the cube {±1}^d, d ≤ 20: w (..., dim) to (...,), float64."""
+    cube = sign_cube(w.shape[-1])
+    chi = cube[:, :sparsity].prod(dim=1)
+    values: Tensor = activation(name).function(w.double() @ cube.t())
+    return torch.mv(values.reshape(-1, len(cube)), chi).view(w.shape[:-1]) / len(cube)
+
+
+def gaussian_overlap(w: Tensor, sparsity: int) -> Tensor:
+    r"""J_S(w) for ReLU with the irrelevant coordinates summed by the central limit theorem.
+
+        J_S(w) = 2^(-k) Σ_{s∈{±1}^k} (Π_j s_j) G(s·w_S, τ),   τ = |w_{S^c}|
+        G(c, τ) = E[(c + τ g)_+] = c Φ(c/τ) + τ ϕ(c/τ),       g ~ N(0, 1)
+
+    Exact as the number of irrelevant coordinates grows with none dominating; G(c, 0) = (c)_+.
+    w (..., dim) to (...,), float64; k at most 12.
+    """
+    check_integer("sparsity", sparsity, at_least=1, at_most=12)
+    if sparsity > w.shape[-1]:
+        raise ArgumentError(f"sparsity must be at most dim = {w.shape[-1]}, not {sparsity}")
+    w = w.double()
+    tau = w[..., sparsity:].norm(dim=-1)
+    total = torch.zeros_like(tau)
+    for signs in itertools.product((1.0, -1.0), repeat=sparsity):
+        c = w[..., :sparsity] @ torch.tensor(signs, dtype=torch.float64, device=w.device)
+        total += math.prod(signs) * rectified_gaussian_mean(c, tau)
+    return total / 2**sparsity
+
+
+def rectified_gaussian_mean(c: Tensor, tau: Tensor) -> Tensor:
+    """G(c, τ) = E[(c + τ g)_+] = c Φ(c/τ) + τ ϕ(c/τ), with G(c, 0) = (c)_+."""
+    safe = tau.clamp_min(1e-300)
+    z = c / safe
+    density = torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+    return torch.where(tau > 0, c * torch.special.ndtr(z) + safe * density, c.relu())

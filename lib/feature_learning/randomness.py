@@ -1,0 +1,41 @@
+"""Where random numbers come from: one seed, several independent named streams.
+
+Data, test points, starting points and Langevin noise each have their own stream, so that changing
+the number of chains does not change the data, and changing the sampler does not change the start.
+Nothing here (or anywhere in the library) touches a global random state.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from feature_learning.errors import check_integer
+
+#: The streams of one seed. The order is part of the results: append, never reorder.
+STREAMS = ("data", "test", "start", "noise")
+
+
+def generator(seed: int, stream: str, *, device: str | torch.device = "cpu") -> torch.Generator:
+    """A generator for one stream of one seed.
+
+    Parameters
+    ----------
+    seed : int
+        At least 0.
+    stream : str
+        One of :data:`STREAMS`.
+    device : str or torch.device
+        Where the numbers are drawn. Data and starts are always drawn on the CPU and then moved, so
+        that they are the same on every device; noise is drawn where the chain lives.
+
+    Raises:
+    ------
+    ArgumentError
+        If ``seed`` is negative or not an integer.
+    """
+    check_integer("seed", seed, at_least=0)
+    sequence = np.random.SeedSequence([seed, STREAMS.index(stream)])
+    return torch.Generator(device=device).manual_seed(
+        int(sequence.generate_state(1, np.uint64)[0] >> 1)
+    )

@@ -1,0 +1,7 @@
+"""Samplers: one algorithm a module, all with the same functions ``init`` and ``advance``."""
+
+from feature_learning.samplers.base import Sampler, SamplerState
+from feature_learning.samplers.sgld import SGLD
+from feature_learning.samplers.underdamped import Underdamped
+
+__all__ = ["SGLD", "Sampler", "SamplerState", "Underdamped"]

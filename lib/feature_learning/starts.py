@@ -1,0 +1,41 @@
+"""Where chains start: draws from the prior, or networks planted on the target."""
+
+from __future__ import annotations
+
+import torch
+
+from feature_learning.network import Parameters, Student
+from feature_learning.teachers import Teacher
+
+
+def plant(
+    student: Student,
+    teacher: Teacher,
+    parameters: Parameters,
+    random: torch.Generator,
+    *,
+    neurons: int = 100,
+    amplitude: float = 1.0,
+    probes: int = 20_000,
+) -> None:
+    r"""Overwrite the first neurons of each chain with ones that know the target: a *planted* start.
+
+    Neuron i gets w_S = amplitude · s, s a random sign vector on S, and zero off S; its readout gets
+    the sign of J_y(w_i) = E[φ(w_i·x) y], all of one size such that E[f y] = E[y²] for the planted
+    part. Expectations are over ``probes`` fresh inputs. ``random`` lives on the CPU.
+    """
+    w, a, _ = parameters
+    neurons = min(neurons, w.shape[1])
+    inputs = teacher.inputs(probes, random)
+    labels = teacher.target(inputs)
+    for chain in range(w.shape[0]):
+        signs = torch.randint(0, 2, (neurons, teacher.sparsity), generator=random) * 2.0 - 1
+        planted = torch.zeros(neurons, student.fan_in)
+        planted[:, : teacher.sparsity] = amplitude * signs
+        overlap = student.phi.function(planted[:, : student.dim] @ inputs.t()) @ labels / probes
+        strength = teacher.second_moment / float(overlap.abs().sum().clamp_min(1e-12))
+        # The scale of a mean field of M particles is N^(1-γ)/M; N^(-γ) M/N of it is the network's.
+        scale = student.scale * student.width / w.shape[1]
+        w[chain, :neurons] = planted.to(w)
+        if a.shape[1]:
+            a[chain, :neurons] = (overlap.sign() * strength / scale).to(a)
