@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from feature_learning import kernel_limit, mean_field
 from feature_learning.chains import ChainRun, StopRule, StopWhenConverged
-from feature_learning.energies import Ard, network_posterior
+from feature_learning.energies import Ard, Energy, network_posterior
 from feature_learning.errors import ArgumentError, check_choice, check_integer, check_real
 from feature_learning.hardware import check_device, check_memory
 from feature_learning.inference import Sampling, sample
@@ -33,6 +33,7 @@ from feature_learning.samplers import Sampler
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, Teacher, draw
 from feature_learning.version import __version__
 
+FloatArray = NDArray[np.float64]
 METHODS = ("network", "mf", "mf-ard", "nngp")
 TEACHERS = ("parity", "single-index")
 #: Keys of a row that are numbers per chain, reported with a standard error over chains.
@@ -162,10 +163,18 @@ class PointConfig:
 
 @dataclass(frozen=True)
 class Point:
-    """A finished point: the row of numbers, and the run behind it (None for the NNGP)."""
+    """A finished point.
+
+    Attributes
+    ----------
+    row : dict
+        The numbers, see :func:`run_point`.
+    weights : array (chains, particles, fan_in) or None
+        Hidden weights of the last sample (None for the NNGP).
+    """
 
     row: dict[str, Any]
-    run: ChainRun | None = None
+    weights: FloatArray | None = None
 
 
 def run_point(
@@ -250,6 +259,7 @@ def _chains(config: PointConfig, progress: bool, checkpoint: Path | None) -> Poi
         "block_elements": config.block_elements,
     }
     stop: StopRule | None = StopWhenConverged() if config.stop_when_converged else None
+    energy: Energy
     if config.method == "network":
         energy = network_posterior(
             student,
@@ -283,8 +293,9 @@ def _chains(config: PointConfig, progress: bool, checkpoint: Path | None) -> Poi
             stop=stop,
             **common,
         )
-        run, sampler = solution.run, solution.sampler
-    return Point(_summary(config, run, sampler), run)
+        run, sampler, energy = solution.run, solution.sampler, solution.energy
+    weights = energy.readout(run.state.position).w.double().cpu().numpy()
+    return Point(_summary(config, run, sampler), weights)
 
 
 def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, Any]:
@@ -348,8 +359,8 @@ def run_points(
     workers: int = 2,
     threads: int = 1,
     progress: bool = False,
-) -> dict[Any, dict[str, Any]]:
-    """Compute several points in a pool of processes; returns the rows under the same keys.
+) -> dict[Any, Point]:
+    """Compute several points in a pool of processes; returns the points under the same keys.
 
     One thread per worker: at these sizes two points side by side finish sooner than two threads on
     one point, and the numbers do not depend on how many cores there are. Points with many samples
@@ -364,7 +375,7 @@ def run_points(
     """
     check_integer("workers", workers, at_least=1)
     check_integer("threads", threads, at_least=1)
-    rows: dict[Any, dict[str, Any]] = {}
+    points: dict[Any, Point] = {}
     order = sorted(configs, key=lambda key: -configs[key].samples)
     # Fork would copy the thread pools of torch in an unusable state: start workers afresh.
     with (
@@ -374,9 +385,9 @@ def run_points(
         futures = {pool.submit(_work, configs[key], threads): key for key in order}
         try:
             for future in as_completed(futures):
-                rows[futures[future]] = future.result().row
+                points[futures[future]] = future.result()
                 bar.update()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return {key: rows[key] for key in configs}
+    return {key: points[key] for key in configs}

@@ -54,6 +54,8 @@ class MeanFieldResult:
         :class:`~feature_learning.diagnostics.ConvergenceRule`.
     run : ChainRun
     sampler : Sampler
+    energy : ParticleEnergy or CollapsedEnergy
+        The energy that was sampled, with its final ρ or field.
     """
 
     m_S: float
@@ -65,6 +67,7 @@ class MeanFieldResult:
     converged: bool
     run: ChainRun
     sampler: Sampler
+    energy: ParticleEnergy | CollapsedEnergy
 
 
 def build_energy(
@@ -201,4 +204,5 @@ def solve(
         converged=run.convergence.converged,
         run=run,
         sampler=sampler,
+        energy=energy,
     )

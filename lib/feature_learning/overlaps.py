@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from feature_learning.activations import activation
 from feature_learning.errors import ArgumentError, check_integer
+
+
+#: A tensor or a NumPy array.
+ArrayLike = Tensor | NDArray[Any]
 
 
 def sign_cube(dim: int) -> Tensor:
@@ -24,15 +30,16 @@ def sign_cube(dim: int) -> Tensor:
     return 1.0 - 2.0 * (bits & 1).double()
 
 
-def enumerated_overlap(w: Tensor, sparsity: int, *, name: str = "relu") -> Tensor:
+def enumerated_overlap(w: ArrayLike, sparsity: int, *, name: str = "relu") -> Tensor:
     """J_S(w) by enumeration of the cube {±1}^d, d ≤ 20: w (..., dim) to (...,), float64."""
+    w = torch.as_tensor(w, dtype=torch.float64)
     cube = sign_cube(w.shape[-1])
     chi = cube[:, :sparsity].prod(dim=1)
-    values: Tensor = activation(name).function(w.double() @ cube.t())
-    return torch.mv(values.reshape(-1, len(cube)), chi).view(w.shape[:-1]) / len(cube)
+    values = activation(name).function(w @ cube.t())
+    return torch.matmul(values, chi) / len(cube)
 
 
-def gaussian_overlap(w: Tensor, sparsity: int) -> Tensor:
+def gaussian_overlap(w: ArrayLike, sparsity: int) -> Tensor:
     r"""J_S(w) for ReLU with the irrelevant coordinates summed by the central limit theorem.
 
         J_S(w) = 2^(-k) Σ_{s∈{±1}^k} (Π_j s_j) G(s·w_S, τ),   τ = |w_{S^c}|
@@ -41,10 +48,10 @@ def gaussian_overlap(w: Tensor, sparsity: int) -> Tensor:
     Exact as the number of irrelevant coordinates grows with none dominating; G(c, 0) = (c)_+.
     w (..., dim) to (...,), float64; k at most 12.
     """
+    w = torch.as_tensor(w, dtype=torch.float64)
     check_integer("sparsity", sparsity, at_least=1, at_most=12)
     if sparsity > w.shape[-1]:
         raise ArgumentError(f"sparsity must be at most dim = {w.shape[-1]}, not {sparsity}")
-    w = w.double()
     tau = w[..., sparsity:].norm(dim=-1)
     total = torch.zeros_like(tau)
     for signs in itertools.product((1.0, -1.0), repeat=sparsity):

@@ -1,0 +1,171 @@
+"""Figures, one function a kind. They know arrays and rows, not samplers.
+
+Colours are those of Okabe and Ito (2008), told apart by readers with any colour vision; every
+method also has a marker of its own. Hollow markers are published values, filled ones our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one method looks in every figure of the book."""
+
+    label: str
+    colour: str
+    marker: str
+
+
+STYLES: dict[str, Style] = {
+    "equilibrium": Style("network, equilibrium", "#0072B2", "o"),
+    "as-run": Style("network, SGLD as run", "#D55E00", "s"),
+    "mf-ard": Style("MF-ARD", "#009E73", "^"),
+    "mf": Style("MF", "#AA5B8F", "v"),
+    "nngp": Style("NNGP (infinite width)", "#444444", "D"),
+    "longer-run": Style("published Figure 1: longer SGLD run", "#000000", "o"),
+    "nngp-as-published": Style("NNGP as published", "#888888", "D"),
+}
+
+#: Larger than the defaults: a page is 800 pixels wide. The background is opaque for dark mode.
+RC: Any = {
+    "figure.dpi": 120,
+    "savefig.dpi": 120,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "legend.fontsize": 9.5,
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of one method: x, y and standard error (NaN where unknown), and whether converged."""
+
+    x: FloatArray
+    y: FloatArray
+    sem: FloatArray
+    converged: NDArray[np.bool_]
+
+
+def use_style() -> None:
+    """Set the book's look for all following figures."""
+    mpl.rcParams.update(RC)
+
+
+def learning_curves(
+    ax: Axes,
+    curves: Mapping[str, Curve],
+    published: Mapping[str, Curve],
+    *,
+    ylabel: str,
+    log_y: bool = True,
+) -> None:
+    """Observable against number of samples, ours (filled) over published (hollow).
+
+    A point whose chains did not converge carries a small cross: of the two states "measured" and
+    "equilibrated" it has only the first. The snapshots of ``as-run`` and the deterministic NNGP are
+    not judged and carry none.
+    """
+    for name, curve in published.items():
+        style = STYLES[name]
+        ax.errorbar(
+            curve.x, curve.y, yerr=_bars(curve.sem), fmt=style.marker, mfc="white", mew=1.3,
+            ms=8, color=style.colour, lw=0.9, zorder=2,
+            label=None if name in curves else style.label,
+        )  # fmt: skip
+    for name, curve in curves.items():
+        style = STYLES[name]
+        ax.errorbar(
+            curve.x, curve.y, yerr=_bars(curve.sem), fmt=style.marker, ls="-", lw=1.4, ms=4.5,
+            color=style.colour, label=style.label, capsize=2, zorder=3,
+        )  # fmt: skip
+        if name in ("equilibrium", "mf", "mf-ard"):
+            ax.plot(
+                curve.x[~curve.converged], curve.y[~curve.converged], ls="", marker="x", ms=9,
+                mew=1.2, color=style.colour, zorder=4,
+            )  # fmt: skip
+    ax.set_xscale("log")
+    if log_y:
+        ax.set_yscale("log")
+    ax.set_xlabel("number of samples $P$")
+    ax.set_ylabel(ylabel)
+    handles, _ = ax.get_legend_handles_labels()
+    marks = [
+        Line2D([], [], ls="", marker="o", mfc="white", color="#444444", ms=8, label="published"),
+        Line2D([], [], ls="", marker="x", color="#444444", ms=8, label="chains not converged"),
+    ]
+    ax.legend(handles=[*handles, *marks], loc="best")
+
+
+def _bars(sem: FloatArray) -> FloatArray:
+    """No bar where there is no error."""
+    return np.nan_to_num(sem, nan=0.0)
+
+
+def weight_picture(
+    fig: Figure,
+    panels: Sequence[tuple[str, FloatArray, FloatArray]],
+    *,
+    sparsity: int,
+    neurons: int = 40,
+) -> None:
+    """|w_ij| as bars over neurons and coordinates, coloured by the overlap with the target.
+
+    Parameters
+    ----------
+    fig : Figure
+    panels : sequence of (title, w, overlap)
+        w: (width, dim); overlap: E[φ(w_i·x) χ_S(x)], (width,).
+    sparsity : int
+        The first ``sparsity`` coordinates are relevant: their strip is framed.
+    neurons : int
+        Neurons shown: half of them those of largest |overlap|, half evenly spaced over the rest.
+    """
+    scale = max(float(np.abs(overlap).max()) for _, _, overlap in panels)
+    norm, colours = Normalize(-scale, scale), mpl.colormaps["PuOr"]
+    height = max(float(np.abs(w).max()) for _, w, _ in panels)
+    axes = []
+    for index, (title, w, overlap) in enumerate(panels):
+        ax: Any = fig.add_subplot(1, len(panels), index + 1, projection="3d")
+        order = np.argsort(-np.abs(overlap))
+        rest = order[neurons // 2 :]
+        spaced = rest[np.linspace(0, len(rest) - 1, neurons - neurons // 2).astype(int)]
+        shown = np.concatenate([order[: neurons // 2], spaced])
+        row, column = np.meshgrid(np.arange(len(shown)), np.arange(w.shape[1]), indexing="ij")
+        ax.bar3d(
+            column.ravel(), row.ravel(), 0, 0.8, 0.8, np.abs(w[shown]).ravel(),
+            color=colours(norm(overlap[shown]))[row.ravel()], shade=True, lw=0,
+        )  # fmt: skip
+        left, right, front, back = -0.4, sparsity - 0.1, -0.5, len(shown)
+        ax.plot(
+            [left, right, right, left, left], [front, front, back, back, front], 0,
+            color="black", lw=1.8, zorder=10,
+        )  # fmt: skip
+        ax.set_zlim(0, height)
+        ax.set_xlabel("input coordinate $j$")
+        ax.set_ylabel("neuron (by overlap)")
+        ax.set_zlabel("$|w_{ij}|$")
+        ax.set_title(title, fontsize=11)
+        ax.view_init(elev=32, azim=-62)
+        axes.append(ax)
+    mappable = mpl.cm.ScalarMappable(norm=norm, cmap=colours)
+    fig.colorbar(mappable, ax=axes, shrink=0.6, pad=0.06, label=r"$E[\phi(w_i\cdot x)\,\chi_S(x)]$")
