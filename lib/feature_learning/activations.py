@@ -1,8 +1,8 @@
 r"""Activations φ, written for a loop that may not allocate.
 
 The gradient of a two-layer network needs, for a block of pre-activations, first φ (to get the
-residual) and afterwards φ'. ReLU can do both in the same memory: the pre-activations become φ in
-place and, once the residual is known, φ becomes the 0/1 gate φ' in place (``sign_`` of a
+residual) and afterwards ``φ'``. ReLU can do both in the same memory: the pre-activations become φ
+in place and, once the residual is known, φ becomes the 0/1 gate ``φ'`` in place (``sign_`` of a
 non-negative number). This is many times cheaper on a CPU than building a boolean mask.
 """
 
@@ -22,20 +22,20 @@ from feature_learning.errors import check_choice
 class Activation:
     """One activation.
 
-    Attributes:
+    Attributes
     ----------
     name : str
         As given on the command line.
     function : callable
         φ, allocating and differentiable: for tests and theory.
     value_ : callable
-        ``value_(z, scratch)`` turns z into φ(z) in place; may leave φ'(z) in ``scratch``.
+        ``value_(z, scratch)`` turns z into φ(z) in place; may leave ``φ'(z)`` in ``scratch``.
     slope_ : callable
-        ``slope_(phi, scratch)`` returns φ' given φ (and the scratch of ``value_``); it may
+        ``slope_(phi, scratch)`` returns ``φ'`` given φ (and the scratch of ``value_``); it may
         overwrite and return either argument.
     homogeneous : bool
-        True if φ(z) = φ'(z) z. Then Σ_μ r_μ φ(w·x_μ) = w · Σ_μ r_μ φ'(w·x_μ) x_μ: the readout's
-        gradient follows from the hidden weights' for free.
+        True if ``φ(z) = φ'(z) z``. Then ``Σ_μ r_μ φ(w·x_μ) = w · Σ_μ r_μ φ'(w·x_μ) x_μ``: the
+        gradient of the readout follows from that of the hidden weights for free.
     needs_scratch : bool
         True if ``scratch`` must be a buffer (otherwise it is never touched).
     """
@@ -92,7 +92,7 @@ ACTIVATIONS: dict[str, Activation] = {
 def activation(name: str) -> Activation:
     """Look an activation up by name.
 
-    Raises:
+    Raises
     ------
     ArgumentError
         If there is none of that name.

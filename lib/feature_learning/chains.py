@@ -23,6 +23,7 @@ from tqdm import tqdm
 from feature_learning import checkpoints
 from feature_learning.diagnostics import Convergence, ConvergenceRule
 from feature_learning.energies import Energy
+from feature_learning.errors import CheckpointError
 from feature_learning.guards import Guards
 from feature_learning.interruption import deferred_interrupt
 from feature_learning.observables import Observer
@@ -65,14 +66,16 @@ class StopWhenConverged:
 class ChainRun:
     """Result of :func:`run`.
 
-    Attributes:
+    Attributes
     ----------
     series : dict of array (chains, looks)
         Every observable at every look.
     counted : array (looks,) of bool
         Looks past burn-in.
-    times, steps : array (looks,)
-        Langevin time and number of steps at each look.
+    times : array (looks,)
+        Langevin time at each look.
+    steps : array (looks,) of int
+        Number of steps at each look.
     final_look : array (chains,) of int
         The look at which each chain was done (the last one without a stopping rule).
     posterior_mean : dict of array (chains,)
@@ -101,12 +104,19 @@ class ChainRun:
 
     def mean(self, name: str) -> FloatArray:
         """Average of an observable over the looks past burn-in, per chain; NaN if there is none."""
-        draws = self.series[name][:, self.counted]
+        draws = self.draws(name)[:, self.counted]
         return draws.mean(axis=1) if draws.shape[1] else np.full(draws.shape[0], math.nan)
 
     def last(self, name: str) -> FloatArray:
         """An observable at the final look of each chain, (chains,)."""
-        return self.series[name][np.arange(len(self.final_look)), self.final_look]
+        draws, chains = self.draws(name), len(self.final_look)
+        return (
+            draws[np.arange(chains), self.final_look] if draws.size else np.full(chains, math.nan)
+        )
+
+    def draws(self, name: str) -> FloatArray:
+        """An observable at every look, (chains, looks); none if interrupted before the first."""
+        return self.series.get(name, np.empty((len(self.final_look), 0)))
 
 
 @dataclass
@@ -171,12 +181,12 @@ def run(
     random : torch.Generator
         The Langevin noise, on the device of ``position``.
 
-    Returns:
+    Returns
     -------
     ChainRun
         After Ctrl-C too, with ``interrupted`` set and what has been measured so far.
 
-    Raises:
+    Raises
     ------
     DivergenceError, EquipartitionError
         From the guards, with the step, the step size and a size that would work.
@@ -187,7 +197,12 @@ def run(
     state, at = sampler.init(energy, position, random), _Progress()
     stored = checkpoints.load(checkpoint, known) if checkpoint is not None else None
     if stored is not None:
-        _restore(stored, at, state, energy, observer, random)
+        try:
+            _restore(stored, at, state, energy, observer, random)
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise CheckpointError(
+                f"checkpoint {checkpoint} does not fit this run ({error}); move it away"
+            ) from error
     else:
         start = observer.measure(state.position, average=False)["train_mse"]
         labels = energy.field.labels

@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +21,57 @@ from feature_learning.errors import CheckpointError
 
 #: Raised when the content of a checkpoint changes meaning.
 FORMAT = 1
+#: What reading a damaged file, or one that is no archive at all, can raise.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def save(path: Path, arrays: dict[str, NDArray[Any]], fingerprint: dict[str, Any]) -> None:
-    """Write ``arrays`` and the run's ``fingerprint`` to ``path``, whole or not at all."""
+    """Write ``arrays`` and the run's ``fingerprint`` to ``path``, whole or not at all.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written; an older checkpoint of that name is then still there.
+    """
     header = np.frombuffer(
         json.dumps({"format": FORMAT, "fingerprint": fingerprint}, sort_keys=True).encode(),
         np.uint8,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, allow_pickle=False, header=header, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".part"
+        )
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, allow_pickle=False, header=header, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise CheckpointError(
+            f"checkpoint {path} cannot be written: {error.strerror or error}"
+        ) from error
 
 
 def load(path: Path, fingerprint: dict[str, Any]) -> dict[str, NDArray[Any]] | None:
     """Read a checkpoint of this very run; None if there is none yet.
 
-    Raises:
+    Raises
     ------
     CheckpointError
         If the file is damaged, of another format, or belongs to another run.
@@ -52,10 +79,10 @@ def load(path: Path, fingerprint: dict[str, Any]) -> dict[str, NDArray[Any]] | N
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(arrays.pop("header").tobytes())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise CheckpointError(
             f"checkpoint {path} is damaged ({error}); move it away to start afresh"
         ) from error

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from feature_learning.activations import ACTIVATIONS
-from feature_learning.errors import FeatureLearningError
+from feature_learning.errors import FeatureLearningError, check_integer
 from feature_learning.experiments import MEASURED, METHODS, TEACHERS, Point, PointConfig, run_point
 from feature_learning.inference import SAMPLERS, STARTS
 from feature_learning.mean_field import SOLVERS
@@ -109,7 +109,7 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         "--langevin-time",
         type=float,
         metavar="T",
-        help="budget: sum of step sizes, burn-in included (3000 underdamped, 4100 sgld)",
+        help="budget: sum of step sizes with burn-in (underdamped 3000, for mf 7200; sgld 4100)",
     )
     clock.add_argument(
         "--protocol",
@@ -117,7 +117,7 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         help="plain SGLD on the published clock and stopping rule; reports the last sample",
     )
     add("--step", type=float, help="step size (default: from the curvature at the start)")
-    add("--friction", type=float, default=default.friction, help="underdamped (%(default)s)")
+    add("--friction", type=float, help="of the underdamped sampler (0.02; for mf 0.01)")
     add("--burn-in", type=float, default=default.burn_in, help="fraction not counted (%(default)s)")
     add("--start", choices=STARTS, default=default.start, help="starting points (%(default)s)")
     add("--chains", type=int, default=default.chains, help="chains in one batch (%(default)s)")
@@ -194,25 +194,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = PointConfig(**options)
         if threads is not None:
-            torch.set_num_threads(check_threads(threads))
+            torch.set_num_threads(check_integer("threads", threads, at_least=1, at_most=1024))
         point = run_point(config, progress=not quiet, checkpoint=checkpoint)
     except FeatureLearningError as error:
         return _complain(str(error))
     except (torch.OutOfMemoryError, MemoryError) as error:
         return _complain(f"out of memory: {str(error).splitlines()[0] if str(error) else error!r}")
+    except RuntimeError as error:
+        # torch raises a plain RuntimeError when the CPU's memory runs out.
+        if "can't allocate memory" not in str(error):
+            raise
+        return _complain("out of memory; use fewer samples, chains or neurons")
     except OSError as error:
         return _complain(f"cannot use {error.filename}: {error.strerror}")
     except KeyboardInterrupt:
         return _complain("interrupted before anything was measured", code=130)
     print(json.dumps(point.row, allow_nan=False) if as_json else _table(point))
     return 130 if point.row["interrupted"] else 0
-
-
-def check_threads(threads: int) -> int:
-    """At least one."""
-    from feature_learning.errors import check_integer
-
-    return check_integer("threads", threads, at_least=1)
 
 
 def _complain(sentence: str, code: int = 2) -> int:

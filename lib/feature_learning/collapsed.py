@@ -1,12 +1,12 @@
 r"""The collapsed mean field: readouts integrated out, the field from a linear solve (solver 2).
 
-Given the residual r = y - f̄, the readout of a neuron with weights w is Gaussian,
+Given the residual r = y - f̄, the readout of a neuron with weights w is Gaussian::
 
     A(w) = 1/σ_a² + Σ̂(w)/(κ² N^(2γ)),   B(w) = Ĵ_r(w)/(κ² N^γ),   a|w ~ N(B/A, 1/A)
     log p(w) = -d|w|²/(2σ_w²) - ½ log A + B²/(2A) + const
 
 with Σ̂ = (1/P) Σ_μ φ_μ² and Ĵ_r = (1/P) Σ_μ r_μ φ_μ. Only M particles w_b are kept. Given them the
-self-consistent field solves a LINEAR system, f̄ = G r:
+self-consistent field solves a LINEAR system, f̄ = G r::
 
     r = (I + G)⁻¹ y,   G = N^(1-2γ)/(M κ² P) Φᵀ diag(1/A_b) Φ
 
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.energies import Ard, Prior
-from feature_learning.errors import ArgumentError, check_integer, check_real
+from feature_learning.errors import ArgumentError, check_integer, check_scale
 from feature_learning.network import Field, Parameters, Student
 from feature_learning.teachers import Dataset
 
@@ -29,12 +29,14 @@ from feature_learning.teachers import Dataset
 class CollapsedEnergy:
     """-T log p(w) of M particles in their own frozen field; an Energy like the others.
 
-    Parameters are those of :class:`~feature_learning.energies.ParticleEnergy`, and
-
+    Parameters
+    ----------
+    student, data, kappa, chains, particles, ard, block_elements
+        As of :class:`~feature_learning.energies.ParticleEnergy`.
     every : int
         Steps between two solves for the field (and two updates of ρ with ARD).
 
-    Raises:
+    Raises
     ------
     ArgumentError
         For numbers out of range, or a student with an output bias.
@@ -52,8 +54,11 @@ class CollapsedEnergy:
         every: int = 5,
         block_elements: int = 2**20,
     ) -> None:
-        check_real("kappa", kappa, above=0)
+        check_scale("kappa", kappa)
         check_integer("every", every, at_least=1)
+        check_integer("chains", chains, at_least=1)
+        if particles is not None:
+            check_integer("particles", particles, at_least=1)
         if student.output_bias_variance is not None:
             raise ArgumentError(
                 "output_bias_variance must be None for the collapsed mean field, not "
@@ -99,9 +104,13 @@ class CollapsedEnergy:
         return power_readout * (self.student.scale**2 / noise) + 1 / self.student.readout_variance
 
     def gradient(self, theta: Tensor, out: Tensor) -> None:
-        r"""∂(-T log p)/∂w_b = (2N^(-γ)/P) [ N^(-γ) ⟨a²⟩ Σ_μ φφ'x - ⟨a⟩ Σ_μ r φ' x ] + T w_b/s².
+        r"""∂(-T log p)/∂w_b, written out by hand.
 
-        ⟨a⟩ = B/A and ⟨a²⟩ = 1/A + ⟨a⟩²: the particle gradient with the readout averaged.
+        It is::
+
+            (2N^(-γ)/P) [ N^(-γ) ⟨a²⟩ Σ_μ φ φ' x - ⟨a⟩ Σ_μ r φ' x ] + T w_b/s²
+
+        with ⟨a⟩ = B/A and ⟨a²⟩ = 1/A + ⟨a⟩²: the particle gradient with the readout averaged.
         """
         w = self._weights(theta)
         self.field.correlate(
@@ -140,7 +149,7 @@ class CollapsedEnergy:
             system = coefficient * features.transpose(1, 2) @ weighted
             system.diagonal(dim1=1, dim2=2).add_(1)
             target = labels.double().expand(self.chains, -1).unsqueeze(2)
-            residual = torch.cholesky_solve(target, torch.linalg.cholesky(system))
+            residual = torch.cholesky_solve(target, _factor(system, self.kappa))
             overlap = (weighted @ residual).squeeze(2)
             mean = overlap * (self.student.scale / (self.kappa**2 * len(self.field)))
         else:
@@ -150,7 +159,7 @@ class CollapsedEnergy:
             system = root.unsqueeze(2) * gram * root.unsqueeze(1)
             system.diagonal(dim1=1, dim2=2).add_(1)
             target = (root * drive).unsqueeze(2)
-            solved = torch.cholesky_solve(target, torch.linalg.cholesky(system)).squeeze(2)
+            solved = torch.cholesky_solve(target, _factor(system, self.kappa)).squeeze(2)
             mean = root * solved / self.scale
         return mean.to(w.dtype)
 
@@ -189,3 +198,15 @@ class CollapsedEnergy:
         log_weight = 0.5 * drive.square() / precision - 0.5 * precision.log()
         prior = self._weights(self.prior.value(theta)).flatten(1).sum(dim=1)
         return prior - self.temperature * log_weight.sum(dim=1)
+
+
+def _factor(system: Tensor, kappa: float) -> Tensor:
+    """Cholesky factor of I + G, or a named error where κ is too small for double precision."""
+    factor: Tensor
+    factor, info = torch.linalg.cholesky_ex(system)
+    if bool(info.any()) or not bool(torch.isfinite(factor).all()):
+        raise ArgumentError(
+            f"kappa must be larger: at {kappa!r} the field's linear system is singular in double "
+            "precision"
+        )
+    return factor

@@ -18,9 +18,9 @@ def largest_curvature(
 ) -> float:
     r"""Largest absolute eigenvalue of ∇²U at ``theta``, over all chains of the batch.
 
-    Power iteration v ← Hv/|Hv|, with Hv from a central difference of the gradient,
-    Hv = (∇U(θ + εv) - ∇U(θ - εv)) / (2ε): the chains do not interact, so H is block diagonal and
-    the iteration finds the stiffest chain.
+    Power iteration ``v ← Hv/|Hv|``, with Hv from a central difference of the gradient,
+    ``Hv = (∇U(θ + εv) - ∇U(θ - εv)) / (2ε)``: the chains do not interact, so H is block diagonal
+    and the iteration finds the stiffest chain.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def largest_curvature(
     iterations, tolerance
         Stop when the estimate moves by less than ``tolerance`` (relative), or after ``iterations``.
 
-    Returns:
+    Returns
     -------
     float
         An estimate from below, typically within ``tolerance``.

@@ -22,29 +22,37 @@ def r_hat(draws: FloatArray) -> float:
 
     NaN with fewer than two chains or four draws, where it says nothing.
     """
-    if draws.shape[0] < 2 or draws.shape[1] < 4 or not np.isfinite(draws).all():
+    if draws.shape[0] < 2 or not _informative(draws):
         return math.nan
     return float(_ARVIZ.rhat(draws, chain_axis=0, draw_axis=1, method="rank"))
 
 
 def effective_sample_size(draws: FloatArray) -> float:
-    """Bulk effective sample size of draws (chains, draws), all chains together; NaN as above."""
-    if draws.shape[1] < 4 or not np.isfinite(draws).all():
+    """Bulk effective sample size of draws (chains, draws), all chains together; NaN below four."""
+    if not _informative(draws):
         return math.nan
     return float(_ARVIZ.ess(draws, chain_axis=0, draw_axis=1, method="bulk"))
+
+
+def _informative(draws: FloatArray) -> bool:
+    """Whether there are draws to judge: enough, finite, and not chains that never move."""
+    moving = draws.shape[1] >= 4 and bool(np.ptp(draws, axis=1).any())
+    return moving and bool(np.isfinite(draws).all())
 
 
 @dataclass(frozen=True)
 class Convergence:
     """What several chains say about themselves.
 
-    Attributes:
+    Attributes
     ----------
-    r_hat, ess : dict
+    r_hat : dict
         Per observable.
+    ess : dict
+        Effective sample size, per observable.
     converged : bool
-        R-hat of every watched observable below the threshold, effective sample size above it, over
-        at least ``min_chains`` chains.
+        R-hat of every watched observable below the threshold, effective sample size at least its
+        threshold, over at least ``min_chains`` chains and ``min_draws`` draws of each.
     """
 
     r_hat: dict[str, float]
@@ -74,7 +82,7 @@ class ConvergenceRule:
         hats = {name: r_hat(draws) for name, draws in watched.items()}
         sizes = {name: effective_sample_size(draws) for name, draws in watched.items()}
         shapes = [draws.shape for draws in watched.values()]
-        enough = bool(shapes) and all(
+        enough = len(watched) == len(self.observables) and all(
             chains >= self.min_chains and draws >= self.min_draws for chains, draws in shapes
         )
         good = enough and all(

@@ -2,12 +2,13 @@ r"""What is sampled. Network posterior, mean field and MF-ARD are one family of 
 
 Every energy U is sampled at temperature T = 2κ², p ∝ exp(-U/T), and U = data term + T · prior:
 
-* network posterior: U = L(f) + T [Σ a²/(2σ_a²) + Σ d|w|²/(2σ_w²)], L = (1/P) Σ_μ (f(x_μ) - y_μ)²
-* mean field, M particles: the same with the field f̄ = (N^(1-γ)/M) Σ_b a_b φ_b, weight M/N on L, and
-  the self-energy Ω = N^(-2γ) Σ_b a_b² (1/P) Σ_μ φ_bμ². The drift of one particle is then exactly
-  that of the one-neuron law in the field f̄. With M = N and Ω left out this IS the network.
+* network posterior: ``U = L(f) + T [Σ a²/(2σ_a²) + Σ d|w|²/(2σ_w²)]`` with the loss
+  ``L = (1/P) Σ_μ (f(x_μ) - y_μ)²``
+* mean field, M particles: the same with the field ``f̄ = (N^(1-γ)/M) Σ_b a_b φ_b``, weight M/N on L,
+  and the self-energy ``Ω = N^(-2γ) Σ_b a_b² (1/P) Σ_μ φ_bμ²``. The drift of one particle is then
+  exactly that of the one-neuron law in the field f̄. With M = N and Ω left out this IS the network.
 * either with ARD: the prior precision of input coordinate j is an order parameter ρ_j that follows
-  the particles, ρ_j ← (1-e) ρ_j + e (α₀ + M/2) / (β₀ + ½ Σ_b w_bj²), β₀ = α₀ σ_w²/d.
+  the particles, ``ρ_j ← (1-e) ρ_j + e (α₀ + M/2) / (β₀ + ½ Σ_b w_bj²)``, ``β₀ = α₀ σ_w²/d``.
 
 L is the mean squared error, with no factor ½: a data point then carries Gaussian noise of variance
 κ²P. This is the one place where the convention is fixed; the tests pin both the 2 and the P.
@@ -22,20 +23,33 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from feature_learning.errors import ArgumentError, check_integer, check_real
+from feature_learning.errors import ArgumentError, check_integer, check_real, check_scale
 from feature_learning.network import Field, Parameters, Student
 from feature_learning.teachers import Dataset
 
 
 class Energy(Protocol):
-    """What samplers and the run loop ask of an energy."""
+    """What samplers and the run loop ask of an energy.
+
+    Attributes
+    ----------
+    temperature : float
+    chains : int
+    particles : int
+    scale : float
+        The predictor is scale · Σ_b a_b φ_b + c.
+    refresh_every : int
+        Steps between two calls of :meth:`refresh`; 0 for never.
+    field : Field
+        Of the training set.
+    """
 
     temperature: float
     chains: int
     particles: int
-    scale: float  # the predictor is scale · Σ_b a_b φ_b + c
-    refresh_every: int  # steps between two calls of ``refresh``; 0 for never
-    field: Field  # of the training set
+    scale: float
+    refresh_every: int
+    field: Field
 
     def gradient(self, theta: Tensor, out: Tensor) -> None:
         """∂U/∂θ of the flat parameter vector, written into ``out``; no allocation of note."""
@@ -73,7 +87,7 @@ class Ard:
     every: int = 1
 
     def __post_init__(self) -> None:
-        check_real("alpha0", self.alpha0, above=0)
+        check_scale("alpha0", self.alpha0)
         check_real("smoothing", self.smoothing, above=0, at_most=1)
         check_integer("every", self.every, at_least=1)
 
@@ -150,7 +164,7 @@ class ParticleEnergy:
     block_elements : int
         Memory bound, see :class:`~feature_learning.network.Field`.
 
-    Raises:
+    Raises
     ------
     ArgumentError
         For κ ≤ 0, M ≠ N without self-energy, or an output bias with M ≠ N.
@@ -168,7 +182,7 @@ class ParticleEnergy:
         ard: Ard | None = None,
         block_elements: int = 2**20,
     ) -> None:
-        check_real("kappa", kappa, above=0)
+        check_scale("kappa", kappa)
         check_integer("chains", chains, at_least=1)
         particles = student.width if particles is None else particles
         check_integer("particles", particles, at_least=1)
@@ -209,7 +223,7 @@ class ParticleEnergy:
         self._power_readout = torch.empty_like(a) if self_energy else None
 
     def views(self, theta: Tensor) -> Parameters:
-        """W (chains, M, fan_in), a (chains, M), c (chains, 0 or 1) of the flat vector."""
+        """Views of the flat vector: w (chains, M, fan_in), a (chains, M), c (chains, 0 or 1)."""
         return self.student.views(theta, self.chains, self.particles)
 
     def _recall(self, flat: Tensor, slot: int) -> Parameters:
@@ -226,7 +240,7 @@ class ParticleEnergy:
     def gradient(self, theta: Tensor, out: Tensor) -> None:
         r"""∂U/∂θ, written out by hand.
 
-        With r = f - y and k = 2N^(-γ)/P (for every M: the weight M/N cancels against N^(1-γ)/M),
+        With r = f - y and k = 2N^(-γ)/P (for every M: the weight M/N cancels against N^(1-γ)/M)::
 
             ∂U/∂w_b = k a_b (Σ_μ r_μ φ' x_μ + N^(-γ) a_b Σ_μ φ φ' x_μ) + T w_b/s²
             ∂U/∂a_b = k     (Σ_μ r_μ φ      + N^(-γ) a_b Σ_μ φ²     ) + T a_b/σ_a²

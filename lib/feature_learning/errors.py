@@ -69,6 +69,15 @@ def check_real(
     return number
 
 
+#: Ranges in which float32 arithmetic can represent squares and ratios of a parameter.
+SMALLEST, LARGEST = 1e-9, 1e9
+
+
+def check_scale(name: str, value: object) -> float:
+    """Return ``value`` if it is positive and of a size that float32 can square and divide by."""
+    return check_real(name, value, at_least=SMALLEST, at_most=LARGEST)
+
+
 def check_integer(name: str, value: object, *, at_least: int, at_most: int | None = None) -> int:
     """Return ``value`` as an int within the bounds, or raise :class:`ArgumentError`."""
     allowed = f"a whole number of at least {at_least}"

@@ -27,12 +27,12 @@ from feature_learning.samplers import Sampler, SamplerState
 class Guards:
     """Thresholds of the watch.
 
-    Attributes:
+    Attributes
     ----------
     growth : float
         The training MSE of no chain may exceed this multiple of its largest of start and E[y²].
     temperature_tolerance : float
-        Largest allowed |mean v²/T - 1| of underdamped velocities, averaged over the looks after
+        Largest allowed ``|mean v²/T - 1|`` of underdamped velocities, averaged over the looks after
         burn-in.
     min_memories : float
         Langevin time after burn-in, in units of the velocities' memory 1/f, before their

@@ -33,6 +33,8 @@ class _Sizes(Protocol):
     @property
     def device(self) -> str: ...
     @property
+    def solver(self) -> str: ...
+    @property
     def block_elements(self) -> int: ...
     @property
     def activation(self) -> str: ...
@@ -41,7 +43,7 @@ class _Sizes(Protocol):
 def check_device(device: str) -> torch.device:
     """The device, if this machine has it.
 
-    Raises:
+    Raises
     ------
     ArgumentError
         If the name is not cpu, cuda or cuda:N.
@@ -73,8 +75,17 @@ def memory_needed(config: _Sizes) -> int:
     # Data twice (plain and transposed), predictions per chain, parameters with about ten buffers of
     # their size, and two activation buffers in each of two fields (training and test).
     data = points * (2 * config.dim + 4 * config.chains)
-    block = max(config.block_elements, config.chains * particles)
-    return size * (data + 10 * parameters + 4 * block)
+    rows = config.chains * particles
+    block = sum(
+        max(rows, min(config.block_elements, rows * samples))
+        for samples in (config.samples, config.test_samples)
+    )
+    total = size * (data + 10 * parameters + 2 * block)
+    if config.method != "network" and config.solver == "collapsed":
+        # The linear system and its factor, over samples or over particles, and the features.
+        side = min(config.samples, particles)
+        total += 8 * config.chains * (3 * side**2 + 2 * side * particles)
+    return total
 
 
 def memory_available(device: str) -> int | None:
@@ -97,7 +108,7 @@ def memory_available(device: str) -> int | None:
 def check_memory(config: _Sizes) -> None:
     """Refuse a point that cannot fit, before it takes the machine down.
 
-    Raises:
+    Raises
     ------
     DeviceError
         With the estimate, what is free, and what to change.

@@ -18,7 +18,13 @@ from feature_learning import schedules
 from feature_learning.chains import ChainRun, StopRule, run
 from feature_learning.curvature import largest_curvature
 from feature_learning.energies import Energy
-from feature_learning.errors import ArgumentError, check_choice, check_real
+from feature_learning.errors import (
+    ArgumentError,
+    check_choice,
+    check_integer,
+    check_real,
+    check_scale,
+)
 from feature_learning.network import Student
 from feature_learning.observables import Observer
 from feature_learning.randomness import generator
@@ -36,18 +42,22 @@ STARTS = ("prior", "planted", "spread")
 class Sampling:
     """How an energy is sampled.
 
-    Attributes:
+    Attributes
     ----------
     sampler : str
         ``underdamped`` or ``sgld``.
     step : float or None
-        η or h; None takes :func:`default_step` at the start.
+        η or h; None takes :func:`default_step` at the start, times ``step_factor``.
+    step_factor : float
+        Above 1 where the curvature is known not to grow from its start.
     friction : float
         Of the underdamped sampler after settling.
     langevin_time : float
         Budget Σ η (Σ h: unit-mass time, for the underdamped sampler).
-    burn_in, settle : float
-        Fractions of the budget, see :func:`feature_learning.schedules.uniform`.
+    burn_in : float
+        Fraction of the budget, see :func:`feature_learning.schedules.uniform`.
+    settle : float
+        Likewise.
     looks : int
         How often observables are measured.
     start : str
@@ -57,6 +67,7 @@ class Sampling:
 
     sampler: str = "underdamped"
     step: float | None = None
+    step_factor: float = 1.0
     friction: float = 0.02
     langevin_time: float = 3000.0
     burn_in: float = 0.5
@@ -68,9 +79,13 @@ class Sampling:
         check_choice("sampler", self.sampler, SAMPLERS)
         check_choice("start", self.start, STARTS)
         if self.step is not None:
-            check_real("step", self.step, above=0)
-        check_real("friction", self.friction, above=0)
+            check_scale("step", self.step)
+        check_scale("step_factor", self.step_factor)
+        check_scale("friction", self.friction)
         check_real("langevin_time", self.langevin_time, above=0)
+        check_real("burn_in", self.burn_in, at_least=0, at_most=0.99)
+        check_real("settle", self.settle, at_least=0, at_most=0.99)
+        check_integer("looks", self.looks, at_least=1)
 
     def build(self, energy: Energy, position: Tensor) -> Sampler:
         """The sampler, with its default step if none is given."""
@@ -78,7 +93,9 @@ class Sampling:
             sampler: Sampler = SGLD(1.0)
         else:
             sampler = Underdamped(1.0, friction=self.friction)
-        return sampler.with_step(self.step or default_step(sampler, energy, position))
+        return sampler.with_step(
+            self.step or default_step(sampler, energy, position, factor=self.step_factor)
+        )
 
     def schedule(self, sampler: Sampler) -> Schedule:
         """Equally spaced looks over the budget."""
@@ -91,12 +108,14 @@ class Sampling:
         )
 
 
-def default_step(sampler: Sampler, energy: Energy, position: Tensor) -> float:
+def default_step(
+    sampler: Sampler, energy: Energy, position: Tensor, *, factor: float = 1.0
+) -> float:
     """A safe step size from the curvature at the start, rounded down to two digits.
 
     Rounded, so that runs which differ only in their seed mostly share it.
 
-    Raises:
+    Raises
     ------
     ArgumentError
         If the curvature at the start is not finite and positive.
@@ -107,7 +126,7 @@ def default_step(sampler: Sampler, energy: Energy, position: Tensor) -> float:
         raise ArgumentError(
             f"step must be given: the curvature at the start is {curvature!r}, not positive"
         )
-    step = sampler.starting_step(curvature)
+    step = factor * sampler.starting_step(curvature)
     unit = 10.0 ** (math.floor(math.log10(step)) - 1)
     return float(f"{math.floor(step / unit) * unit:.2g}")
 

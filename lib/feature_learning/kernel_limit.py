@@ -1,10 +1,12 @@
 r"""Infinite width: the network posterior at γ = ½, N → ∞ is kernel ridge regression (NNGP).
 
+The kernel, and the predictor on training inputs X with labels y::
+
     K(x,x') = σ_a² E[φ(u) φ(v)] + σ_c²,   (u,v) ~ N(0, S),  S(x,x') = σ_w² x·x'/d + σ_b²
     posterior mean  f(x) = K(x,X) (K(X,X) + κ²P I)⁻¹ y
 
-ReLU (Cho and Saul 2009): E[φφ'] = √(S₁₁S₂₂) (sin θ + (π-θ) cos θ)/(2π); erf (Williams 1998):
-(2/π) asin(2S₁₂/√((1+2S₁₁)(1+2S₂₂))); linear: S₁₂. The ridge κ²P matches T = 2κ² on the MSE.
+ReLU (Cho and Saul 2009): ``E[φφ'] = √(S₁₁S₂₂) (sin θ + (π-θ) cos θ)/(2π)``; erf (Williams 1998):
+``(2/π) asin(2S₁₂/√((1+2S₁₁)(1+2S₂₂)))``; linear: ``S₁₂``. The ridge κ²P matches T = 2κ² on the MSE.
 
 The *as-published* variant, as we read the public code, leaves out the 1/d in S, uses the ridge κ²,
 and evaluates on 50,000 points whose first P are the training set.
@@ -18,23 +20,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from feature_learning.errors import ArgumentError, check_choice, check_real
+from feature_learning.errors import ArgumentError, check_choice, check_scale
 from feature_learning.network import Student
 from feature_learning.observables import decompose
 from feature_learning.teachers import Dataset
 
 #: Activations whose Gaussian expectation is known here in closed form.
 KERNELS = ("relu", "erf", "linear")
+VARIANTS = ("matched", "as-published")
 
 
 @dataclass(frozen=True)
 class KernelResult:
     """Posterior-mean predictor of the infinite-width network.
 
-    Attributes:
+    Attributes
     ----------
-    test_mse, m_S, noise, train_mse : float
-        Of the posterior mean; MSE, not half.
+    test_mse : float
+        Of the posterior mean, like the next three; MSE, not half.
+    m_S : float
+    noise : float
+    train_mse : float
     predictions : Tensor
         On the evaluation points, (samples,), float64.
     """
@@ -47,11 +53,11 @@ class KernelResult:
 
 
 def kernel(student: Student, left: Tensor, right: Tensor, *, normalised: bool = True) -> Tensor:
-    """K(x,x') for x in ``left`` (n, dim), x' in ``right`` (m, dim): (n, m).
+    """``K(x,x')`` for x in ``left`` (n, dim), ``x'`` in ``right`` (m, dim): (n, m).
 
     ``normalised=False`` leaves out the 1/d of the weight variance (the as-published variant).
 
-    Raises:
+    Raises
     ------
     ArgumentError
         For an activation without a closed form, or γ ≠ ½ (there is no such limit).
@@ -105,18 +111,23 @@ def solve(
     block : int
         Evaluation points per block: memory is P² + P · block doubles.
 
-    Raises:
+    Raises
     ------
     ArgumentError
         If a number, the variant or the activation is out of range.
     """
-    check_real("kappa", kappa, above=0)
-    matched = check_choice("variant", variant, ("matched", "as-published")) == "matched"
+    check_scale("kappa", kappa)
+    matched = check_choice("variant", variant, VARIANTS) == "matched"
     inputs, labels, samples = data.inputs.double(), data.labels.double(), len(data)
     ridge = kappa**2 * (samples if matched else 1)
     system = kernel(student, inputs, inputs, normalised=matched)
     system.diagonal().add_(ridge)
-    factor = torch.linalg.cholesky(system, out=system)
+    factor, info = torch.linalg.cholesky_ex(system)
+    if int(info) or not bool(torch.isfinite(factor).all()):
+        raise ArgumentError(
+            f"kappa must be larger: at {kappa!r} the kernel matrix with ridge {ridge:.3g} is not "
+            "positive definite in double precision"
+        )
     weights = torch.cholesky_solve(labels.unsqueeze(1), factor).squeeze(1)
     del system, factor
     # The training residual y - K w equals ridge · w: no second product needed.

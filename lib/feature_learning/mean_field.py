@@ -1,5 +1,7 @@
 r"""Mean field (MF) and MF-ARD: one neuron in the average field of all.
 
+The law of a neuron (w, a), and the field that such neurons make::
+
     p(w,a) ∝ exp{ -a²/(2σ_a²) - d|w|²/(2σ_w²) - (1/(2κ²P)) Σ_μ (r_μ - N^(-γ) a φ(w·x_μ))² }
     f̄(x) = N^(1-γ) ⟨a φ(w·x)⟩_p,   r = y - f̄
 
@@ -37,14 +39,18 @@ SOLVERS = ("particles", "collapsed")
 class MeanFieldResult:
     """A mean-field solution.
 
-    Attributes:
+    Attributes
     ----------
-    m_S, test_mse, noise : float
-        Of the field f̄ averaged over the looks past burn-in and over chains' values (mean of the
-        chains' numbers); MSE, not half.
+    m_S : float
+        Of the field f̄ averaged over the looks past burn-in, one number a chain, and then the mean
+        of these numbers.
+    test_mse : float
+        Likewise; MSE, not half.
+    noise : float
+        Likewise.
     residual : float
-        Drift of the field: |m_S of the first half - m_S of the second half| of the counted looks,
-        averaged over chains. Zero at the fixed point up to Monte-Carlo error.
+        Drift of the field: ``|m_S of the first half - m_S of the second half|`` of the counted
+        looks, averaged over chains. Zero at the fixed point up to Monte-Carlo error.
     residual_sem : float
         Monte-Carlo error of ``residual`` over chains (NaN for one chain).
     iterations : int
@@ -151,7 +157,7 @@ def solve(
     checkpoint, fingerprint, progress, label, block_elements
         As in :func:`feature_learning.inference.sample`.
 
-    Raises:
+    Raises
     ------
     ArgumentError
         If an argument is out of range.
@@ -188,19 +194,18 @@ def solve(
             f"the mean field did not converge in {run.steps[-1]} steps: "
             f"R-hat {run.convergence.r_hat}, effective sample size {run.convergence.ess}"
         )
-    draws = run.series["m_S"][:, run.counted]
+    draws = run.draws("m_S")[:, run.counted]
     half = draws.shape[1] // 2
-    drift = np.abs(draws[:, :half].mean(axis=1) - draws[:, half:].mean(axis=1)) if half else None
-    chains_sem = np.sqrt(chains) if chains > 1 else np.nan
+    drift = np.full(chains, np.nan)
+    if half:
+        drift = np.abs(draws[:, :half].mean(axis=1) - draws[:, half:].mean(axis=1))
     return MeanFieldResult(
         m_S=float(run.posterior_mean["m_S"].mean()),
         test_mse=float(run.posterior_mean["test_mse"].mean()),
         noise=float(run.posterior_mean["noise"].mean()),
-        residual=float(drift.mean()) if drift is not None else np.nan,
-        residual_sem=float(drift.std(ddof=1) / chains_sem)
-        if drift is not None and chains > 1
-        else np.nan,
-        iterations=int(run.steps[-1]),
+        residual=float(drift.mean()),
+        residual_sem=float(drift.std(ddof=1) / np.sqrt(chains)) if chains > 1 else np.nan,
+        iterations=int(run.steps[-1]) if len(run.steps) else 0,
         converged=run.convergence.converged,
         run=run,
         sampler=sampler,

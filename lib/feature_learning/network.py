@@ -1,5 +1,7 @@
 r"""The student: a two-layer network, its parameters, its prior and its field.
 
+The student is::
+
     f(x) = N^(-γ) Σ_{i=1..N} a_i φ(w_i·x + b_i) + c
 
 with a_i ~ N(0, σ_a²), w_ij ~ N(0, σ_w²/d) and, if asked for, hidden biases b_i and an output bias c
@@ -21,16 +23,21 @@ import torch
 from torch import Tensor
 
 from feature_learning.activations import Activation, activation
-from feature_learning.errors import ArgumentError, check_integer, check_real
+from feature_learning.errors import ArgumentError, check_integer, check_real, check_scale
 from feature_learning.teachers import Dataset
 
 
 class Parameters(NamedTuple):
     """Views into the flat parameter vector of a batch of networks.
 
-    w : (chains, particles, fan_in); the last column holds the hidden bias if there is one.
-    a : (chains, particles); empty for a collapsed model, whose readout is integrated out.
-    c : (chains, 1) or (chains, 0) without an output bias.
+    Attributes
+    ----------
+    w : Tensor
+        (chains, particles, fan_in); the last column holds the hidden bias if there is one.
+    a : Tensor
+        (chains, particles); empty for a collapsed model, whose readout is integrated out.
+    c : Tensor
+        (chains, 1) or (chains, 0) without an output bias.
     """
 
     w: Tensor
@@ -57,7 +64,7 @@ class Student:
     hidden_bias_variance, output_bias_variance : float or None
         Prior variances of b_i and c; None means there is no such bias.
 
-    Raises:
+    Raises
     ------
     ArgumentError
         If a size or a variance is out of range.
@@ -77,12 +84,12 @@ class Student:
         check_integer("width", self.width, at_least=1)
         check_real("gamma", self.gamma, at_least=0, at_most=2)
         activation(self.activation)
-        check_real("weight_variance", self.weight_variance, above=0)
-        check_real("readout_variance", self.readout_variance, above=0)
+        check_scale("weight_variance", self.weight_variance)
+        check_scale("readout_variance", self.readout_variance)
         if self.hidden_bias_variance is not None:
-            check_real("hidden_bias_variance", self.hidden_bias_variance, above=0)
+            check_scale("hidden_bias_variance", self.hidden_bias_variance)
         if self.output_bias_variance is not None:
-            check_real("output_bias_variance", self.output_bias_variance, above=0)
+            check_scale("output_bias_variance", self.output_bias_variance)
 
     @property
     def phi(self) -> Activation:
@@ -91,7 +98,7 @@ class Student:
 
     @property
     def fan_in(self) -> int:
-        """Number of weights of a hidden neuron: d, plus one with a hidden bias."""
+        """Number of weights of a hidden neuron, d and one more with a hidden bias."""
         return self.dim + (self.hidden_bias_variance is not None)
 
     @property
@@ -173,9 +180,9 @@ class Field:
     r"""The field of a batch of networks on one data set, and its gradient, without allocation.
 
     Inputs are stored in blocks, transposed and not. Two matrix products per block are all the
-    arithmetic that counts: pre-activations z = W Xᵀ and G = φ'(z) · (r ∘ X). A block's residual is
-    final as soon as its own forward pass is done, so one pass over the data does both, and the
-    activations of a block can stay in the cache.
+    arithmetic that counts: pre-activations ``z = W Xᵀ`` and ``G = φ'(z) · (r ∘ X)``. A block's
+    residual is final as soon as its own forward pass is done, so one pass over the data does both,
+    and the activations of a block can stay in the cache.
 
     Parameters
     ----------
@@ -263,7 +270,7 @@ class Field:
             block.f.add_(c.unsqueeze(2))
 
     def predict(self, parameters: Parameters, out: Tensor | None = None) -> Tensor:
-        """F on every sample, (chains, samples)."""
+        """The field f on every sample, (chains, samples)."""
         if out is None:
             out = parameters.w.new_empty(self.chains, len(self))
         for block in self.blocks:
@@ -306,7 +313,7 @@ class Field:
     ) -> None:
         r"""Sums over the samples that every gradient of this package is made of.
 
-        With r_μ the residual f(x_μ) - y_μ (or ``residual`` if given, shape (chains, samples)):
+        With r_μ the residual f(x_μ) - y_μ (or ``residual`` if given, shape (chains, samples))::
 
             drive[c,b,:]        = Σ_μ r_μ φ'(z_bμ) x_μ          (chains, particles, fan_in)
             drive_readout[c,b]  = Σ_μ r_μ φ(z_bμ)               (chains, particles)

@@ -1,6 +1,6 @@
 r"""What is measured on a network, streaming: no weights are ever stored.
 
-With y the target, E over test inputs and q = E[y²] known exactly:
+With y the target, E over test inputs and q = E[y²] over the same inputs::
 
     m_S      = E[f y] / q                        1 when the target is learned, 0 before
     noise    = E[(f - m_S y)²]                   what the network adds off the target
@@ -60,7 +60,7 @@ class Observer:
     test : Dataset
         Held-out points, disjoint from the training set.
     sparsity : int
-        |S|, for the anisotropy.
+        ``|S|``, for the anisotropy.
     block_elements : int
         Memory bound of the test field.
     """
@@ -106,7 +106,8 @@ class Observer:
 
     def posterior_mean(self) -> dict[str, FloatArray]:
         """Test MSE, m_S and noise of the posterior-mean predictor of each chain, (chains,)."""
-        mean = self.mean_predictions / max(int(self.averaged), 1)
+        # 0/0 is NaN where no look has counted yet: nothing is made up.
+        mean = self.mean_predictions / self.averaged
         values = decompose(mean, self.test.labels.double())
         return {name: value.cpu().numpy() for name, value in values.items()}
 

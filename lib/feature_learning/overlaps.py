@@ -1,8 +1,9 @@
 r"""Overlap of one hidden neuron with the target: J_S(w) = E_x[φ(w·x) χ_S(x)].
 
-By linearity m_S = N^(-γ) Σ_i a_i J_S(w_i) exactly; m̃_i = N^(1-γ) a_i J_S(w_i) is the share of
-neuron i. For ReLU and inputs symmetric under x → -x, Σ(w) = E[φ(w·x)²] = |w|²/2 exactly, and J_S
-vanishes for odd |S| > 1 (the even part of a ReLU is |z|/2, the odd part z/2 has degree one).
+By linearity ``m_S = N^(-γ) Σ_i a_i J_S(w_i)`` exactly; ``m̃_i = N^(1-γ) a_i J_S(w_i)`` is the share
+of neuron i. For ReLU and inputs symmetric under x → -x, ``Σ(w) = E[φ(w·x)²] = |w|²/2`` exactly, and
+J_S vanishes for odd ``|S| > 1`` (the even part of a ReLU is ``|z|/2``, the odd part z/2 has degree
+one).
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from torch import Tensor
 
 from feature_learning.activations import activation
 from feature_learning.errors import ArgumentError, check_integer
-
 
 #: A tensor or a NumPy array.
 ArrayLike = Tensor | NDArray[Any]
@@ -34,13 +34,17 @@ def enumerated_overlap(w: ArrayLike, sparsity: int, *, name: str = "relu") -> Te
     """J_S(w) by enumeration of the cube {±1}^d, d ≤ 20: w (..., dim) to (...,), float64."""
     w = torch.as_tensor(w, dtype=torch.float64)
     cube = sign_cube(w.shape[-1])
+    check_integer("sparsity", sparsity, at_least=0, at_most=w.shape[-1])
     chi = cube[:, :sparsity].prod(dim=1)
     values = activation(name).function(w @ cube.t())
-    return torch.matmul(values, chi) / len(cube)
+    overlap: Tensor = torch.matmul(values, chi)
+    return overlap.div(len(cube))
 
 
 def gaussian_overlap(w: ArrayLike, sparsity: int) -> Tensor:
     r"""J_S(w) for ReLU with the irrelevant coordinates summed by the central limit theorem.
+
+    With k = ``sparsity`` and S the first k coordinates::
 
         J_S(w) = 2^(-k) Σ_{s∈{±1}^k} (Π_j s_j) G(s·w_S, τ),   τ = |w_{S^c}|
         G(c, τ) = E[(c + τ g)_+] = c Φ(c/τ) + τ ϕ(c/τ),       g ~ N(0, 1)
@@ -57,7 +61,7 @@ def gaussian_overlap(w: ArrayLike, sparsity: int) -> Tensor:
     for signs in itertools.product((1.0, -1.0), repeat=sparsity):
         c = w[..., :sparsity] @ torch.tensor(signs, dtype=torch.float64, device=w.device)
         total += math.prod(signs) * rectified_gaussian_mean(c, tau)
-    return total / 2**sparsity
+    return total.div_(2**sparsity)
 
 
 def rectified_gaussian_mean(c: Tensor, tau: Tensor) -> Tensor:

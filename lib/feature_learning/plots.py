@@ -40,7 +40,8 @@ STYLES: dict[str, Style] = {
     "nngp-as-published": Style("NNGP as published", "#888888", "D"),
 }
 
-#: Larger than the defaults: a page is 800 pixels wide. The background is opaque for dark mode.
+#: Larger than the defaults, since a page is 800 pixels wide. The background is opaque for dark
+#: mode.
 RC: Any = {
     "figure.dpi": 120,
     "savefig.dpi": 120,
@@ -78,12 +79,13 @@ def learning_curves(
     *,
     ylabel: str,
     log_y: bool = True,
+    level: tuple[str, float] | None = None,
 ) -> None:
     """Observable against number of samples, ours (filled) over published (hollow).
 
     A point whose chains did not converge carries a small cross: of the two states "measured" and
     "equilibrated" it has only the first. The snapshots of ``as-run`` and the deterministic NNGP are
-    not judged and carry none.
+    not judged and carry none. ``level`` is a method and the value it tends to: a dotted line.
     """
     for name, curve in published.items():
         style = STYLES[name]
@@ -103,6 +105,15 @@ def learning_curves(
                 curve.x[~curve.converged], curve.y[~curve.converged], ls="", marker="x", ms=9,
                 mew=1.2, color=style.colour, zorder=4,
             )  # fmt: skip
+    if level is not None:
+        style = STYLES[level[0]]
+        ax.axhline(
+            level[1],
+            color=style.colour,
+            ls=":",
+            lw=1.6,
+            label=f"{style.label} fixed point, $P\\to\\infty$",
+        )
     ax.set_xscale("log")
     if log_y:
         ax.set_yscale("log")
@@ -128,7 +139,7 @@ def weight_picture(
     sparsity: int,
     neurons: int = 40,
 ) -> None:
-    """|w_ij| as bars over neurons and coordinates, coloured by the overlap with the target.
+    """``|w_ij|`` as bars over neurons and coordinates, coloured by the overlap with the target.
 
     Parameters
     ----------
@@ -138,7 +149,8 @@ def weight_picture(
     sparsity : int
         The first ``sparsity`` coordinates are relevant: their strip is framed.
     neurons : int
-        Neurons shown: half of them those of largest |overlap|, half evenly spaced over the rest.
+        Neurons shown: half of them those of largest ``|overlap|``, half evenly spaced over the
+        rest.
     """
     scale = max(float(np.abs(overlap).max()) for _, _, overlap in panels)
     norm, colours = Normalize(-scale, scale), mpl.colormaps["PuOr"]
@@ -163,7 +175,9 @@ def weight_picture(
         ax.set_zlim(0, height)
         ax.set_xlabel("input coordinate $j$")
         ax.set_ylabel("neuron (by overlap)")
-        ax.set_zlabel("$|w_{ij}|$")
+        if index == len(panels) - 1:  # elsewhere the next panel would cover it
+            ax.set_zlabel("$|w_{ij}|$")
+        ax.set_box_aspect((1.25, 1.25, 0.8), zoom=1.05)
         ax.set_title(title, fontsize=11)
         ax.view_init(elev=32, azim=-62)
         axes.append(ax)

@@ -4,7 +4,7 @@ Göring, Mingard, Nam and Louis, arXiv 2510.15174, with the authors' public rese
 tables are shipped with the package in one tidy file (``data/published.csv``), each value with its
 unit (MSE or half MSE) and the kind of its error (standard deviation or standard error over seeds).
 
-The SGLD runs were stopped on a clock and a rule. In terms of the number n of original steps
+The SGLD runs were stopped on a clock and a rule. In terms of the number n of original steps::
 
     t(n) = η₁ n + (η₀ - η₁)(n₀/3)(1 - (1 - min(n, n₀)/n₀)³)
 
@@ -33,16 +33,24 @@ from feature_learning.schedules import Schedule, at_times
 class PublishedProtocol:
     """Clock and stopping rule; all times in Langevin units of the mean squared error.
 
-    Attributes:
+    Attributes
     ----------
-    final_step, first_step : float
-        η₁ and η₀ of the decay, per original step.
-    decay_steps, total_steps, look_every : int
-        n₀, the last original step, and original steps between two looks.
+    first_step : float
+        η₀ of the decay, per original step.
+    final_step : float
+        η₁.
+    decay_steps : int
+        n₀.
+    total_steps : int
+        The last original step.
+    look_every : int
+        Original steps between two looks.
     test_mse : float
         Stop when one sample's test MSE (not half) is below this,
-    train_measure, train_threshold : str, float
-        or, where ``samples`` ≤ 550 or κ ≥ 0.02, when this training observable is at most that.
+    train_measure : str
+        or, where ``samples`` ≤ 550 or κ ≥ 0.02, when this training observable
+    train_threshold : float
+        is at most this.
     looks_after : int
         Looks run after the one at which the rule was first met.
     """
@@ -146,18 +154,23 @@ def published(table: str, method: str, observable: str = "test_mse") -> list[Pub
     observable : str
         ``test_mse`` or ``m_S``.
 
-    Raises:
+    Raises
     ------
     ArgumentError
-        If there is no such table.
+        If there is no such table, no such method in it, or no such observable.
     """
     rows = _rows()
     check_choice("table", table, {row["table"] for row in rows})
+    rows = [row for row in rows if row["table"] == table]
+    check_choice("method", method, {row["method"] for row in rows})
+    rows = [row for row in rows if row["method"] == method]
+    check_choice("observable", observable, ("test_mse", "m_S"))
     points = []
     for row in rows:
-        if (row["table"], row["method"], row["observable"]) != (table, method, observable):
+        if row["observable"] != observable:
             continue
-        factor = 2.0 if row["unit"] == "half MSE" else 1.0
+        # An overlap printed as E[y f] is divided by E[y²] = 4!, that of the one teacher concerned.
+        factor = {"half MSE": 2.0, "E[f y]": 1 / math.factorial(4)}.get(row["unit"], 1.0)
         seeds = int(row["seeds"])
         error = float(row["error"]) if row["error"] else math.nan
         spread = 1 / math.sqrt(seeds) if row["error_kind"] == "std" else 1.0

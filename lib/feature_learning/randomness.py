@@ -12,7 +12,7 @@ import torch
 
 from feature_learning.errors import check_integer
 
-#: The streams of one seed. The order is part of the results: append, never reorder.
+#: The streams of one seed. The order is part of the results; append, never reorder.
 STREAMS = ("data", "test", "start", "noise")
 
 
@@ -29,7 +29,7 @@ def generator(seed: int, stream: str, *, device: str | torch.device = "cpu") -> 
         Where the numbers are drawn. Data and starts are always drawn on the CPU and then moved, so
         that they are the same on every device; noise is drawn where the chain lives.
 
-    Raises:
+    Raises
     ------
     ArgumentError
         If ``seed`` is negative or not an integer.

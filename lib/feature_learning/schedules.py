@@ -1,7 +1,7 @@
 r"""When a run steps and when it looks: a schedule is a list of segments.
 
-A segment is a number of equal steps; observables are measured at its end if ``look`` is set, and
-join the averages if it is not part of burn-in. Budgets in steps, budgets in Langevin time and the
+A segment is a number of equal steps; observables are measured at its end, and join the averages if
+it is not part of burn-in. Budgets in steps, budgets in Langevin time and the
 published clock with its own looks are all just schedules.
 """
 
@@ -13,12 +13,22 @@ from dataclasses import dataclass
 
 from feature_learning.errors import ArgumentError, check_integer, check_real
 
+#: More steps than this are a mistake: at a microsecond each they would take two weeks.
+MAX_STEPS = 1e12
+
 
 @dataclass(frozen=True)
 class Segment:
     """``steps`` steps of size ``step_size``, with a look at the end.
 
-    burn_in : the look does not count. settle : the sampler uses its variant for the first descent.
+    Attributes
+    ----------
+    steps : int
+    step_size : float
+    burn_in : bool
+        The look does not count.
+    settle : bool
+        The sampler uses its variant for the first descent.
     """
 
     steps: int
@@ -69,7 +79,7 @@ def uniform(
     looks : int
         Number of looks, burn-in included; at most one per step.
 
-    Raises:
+    Raises
     ------
     ArgumentError
         If both or neither budget is given, or a number is out of range.
@@ -85,7 +95,13 @@ def uniform(
         )
     if langevin_time is not None:
         check_real("langevin_time", langevin_time, above=0)
-        steps = math.ceil(langevin_time / step_size - 1e-9)
+        count = langevin_time / step_size
+        if count > MAX_STEPS:
+            raise ArgumentError(
+                f"langevin_time must be at most {MAX_STEPS:g} steps of {step_size:g}, "
+                f"not {langevin_time!r}"
+            )
+        steps = max(1, math.ceil(count - 1e-9))
     steps = check_integer("steps", steps, at_least=1)
     looks = min(looks, steps)
     ends = [round(steps * (look + 1) / looks) for look in range(looks)]
@@ -112,7 +128,7 @@ def at_times(times: Sequence[float], *, step_size: float) -> Schedule:
     segments, now = [], 0.0
     for time in times:
         span = check_real("times", time - now, above=0)
-        steps = math.ceil(span / step_size - 1e-9)
+        steps = max(1, math.ceil(span / step_size - 1e-9))
         segments.append(Segment(steps, span / steps, burn_in=False))
         now = time
     return Schedule(tuple(segments))

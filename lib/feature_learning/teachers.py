@@ -31,7 +31,7 @@ class Teacher(Protocol):
 
     @property
     def second_moment(self) -> float:
-        """E[y²], exactly: also the test MSE of the zero predictor."""
+        """E[y²], exactly; also the test MSE of the zero predictor."""
 
     def inputs(self, samples: int, random: torch.Generator) -> Tensor:
         """Draw inputs, shape (samples, dim), float32, on the CPU."""
@@ -51,7 +51,7 @@ def _check_support(dim: int, sparsity: int) -> None:
 class SparseParity:
     r"""Sparse parity: x uniform on {-1,+1}^d, y = χ_S(x) = Π_{j∈S} x_j, S the first k coordinates.
 
-    E[y²] = 1, E[x_i x_j] = δ_ij and |x|² = d for every input.
+    E[y²] = 1, E[x_i x_j] = δ_ij and ``|x|² = d`` for every input.
     """
 
     dim: int
@@ -129,7 +129,7 @@ def draw(
 ) -> Dataset:
     """Draw a data set; the same (seed, stream) gives the same data on every device.
 
-    Raises:
+    Raises
     ------
     ArgumentError
         If ``samples`` is below 1 or ``seed`` is negative.

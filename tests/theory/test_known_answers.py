@@ -23,10 +23,10 @@ from feature_learning import (
     Student,
     Underdamped,
     draw,
+    kernel_limit,
     mean_field_energy,
     network_posterior,
 )
-from feature_learning import kernel_limit
 from feature_learning.energies import ParticleEnergy
 
 SIGMAS = 5.0

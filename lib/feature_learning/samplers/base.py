@@ -15,8 +15,14 @@ from feature_learning.energies import Energy
 class SamplerState:
     """Buffers of one batch of chains. The object is frozen; the tensors are updated in place.
 
-    position, velocity, gradient, noise : flat vectors of one length
-        ``velocity`` is zero and unused for overdamped samplers.
+    Attributes
+    ----------
+    position : Tensor
+        Flat vector of parameters; the others have its length.
+    velocity : Tensor
+        Zero and unused for overdamped samplers.
+    gradient : Tensor
+    noise : Tensor
     """
 
     position: Tensor
@@ -43,7 +49,7 @@ class Sampler(Protocol):
 
     @property
     def step_size(self) -> float:
-        """η or h: the Langevin time of one step."""
+        """η or h, the Langevin time of one step."""
 
     def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
         """State at the starting point (velocities drawn, first gradient computed)."""
@@ -68,7 +74,7 @@ class Sampler(Protocol):
         """Langevin time over which velocities forget, 1/f; infinite without velocities."""
 
     def inflation(self, curvature: float) -> float:
-        """Sampled over right variance along a direction of that curvature; inf if unstable."""
+        """Factor by which a variance is off at that curvature; inf if unstable."""
 
     def starting_step(self, curvature: float) -> float:
         """Default step size where the largest curvature of U at the START is ``curvature``."""

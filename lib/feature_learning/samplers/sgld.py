@@ -1,5 +1,7 @@
 r"""Full-batch SGLD (overdamped, unadjusted Langevin): the paper's sampler.
 
+One step::
+
     θ ← θ - η ∇U(θ) + √(2Tη) ξ,   ξ ~ N(0, 1),   U = L + T · prior
 
 Welling and Teh (2011); Langevin time t = Σ η. The step is stable for η < 2/λ_max(∇²U); along a
@@ -60,7 +62,7 @@ class SGLD:
 
     @property
     def memory(self) -> float:
-        """Infinite: there is no velocity whose temperature could be judged."""
+        """Infinite, as there is no velocity whose temperature could be judged."""
         return math.inf
 
     def inflation(self, curvature: float) -> float:

@@ -1,5 +1,7 @@
 r"""Underdamped Langevin dynamics with the BAOAB splitting (unit mass).
 
+One step::
+
     B: v ← v - (h/2) ∇U   A: θ ← θ + (h/2) v   O: v ← c v + √(T(1-c²)) ξ, c = e^(-fh)   A, B again
 
 Leimkuhler and Matthews, Appl. Math. Res. Express 2013 (1). Stable for h < 2/√λ_max; exact in the
@@ -81,7 +83,11 @@ class Underdamped:
         return 1 / self.friction
 
     def inflation(self, curvature: float) -> float:
-        """1/(1 - h²λ/4): BAOAB's positions are exact in a harmonic well, its velocities are not."""
+        """1/(1 - h²λ/4): right over sampled variance of the velocities.
+
+        BAOAB's positions are exact in a harmonic well; its velocities are too cold by this factor,
+        which diverges where positions become unstable.
+        """
         slack = 1 - 0.25 * self.step_size**2 * curvature
         return 1 / slack if slack > 0 else math.inf
 

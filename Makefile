@@ -1,0 +1,89 @@
+# `make` alone lists the targets. Everything is installed into .venv and built into _build.
+
+PROFILE ?= quick
+# More arguments for pip, for instance another package index (a CPU build of torch is enough).
+PIP_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+ifneq ($(words $(filter quick paper,$(PROFILE))) $(words $(PROFILE)),1 1)
+$(error PROFILE is '$(PROFILE)'; it must be quick or paper)
+endif
+
+# The first Python that is new enough, unless the caller names one; asked for only when needed.
+FIND_PYTHON = for candidate in $(or $(PYTHON),python3.11 python3 python3.12 python3.13 python); do \
+	if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then python="$$candidate"; break; fi; done
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# One recipe after the other: the notebooks use every core themselves.
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PROFILE=quick|paper   what 'make book' computes (default: quick)"
+	@echo "  PYTHON=...            the Python to use, 3.11 or newer"
+	@echo "  PIP_ARGS=...          more arguments for pip"
+
+.PHONY: env
+env: $(VENV)/.installed ## create .venv with everything pinned (a second call is immediate)
+
+# The stamp is written last: an interrupted installation is taken up again.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(FIND_PYTHON); \
+	if [ -z "$$python" ]; then \
+		echo "Python 3.11 or newer is needed and was not found$(if $(PYTHON), as '$(PYTHON)'); install it or name it: make PYTHON=/path/to/python3.11" >&2; \
+		exit 2; \
+	fi; \
+	"$$python" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[book,test,dev]'
+	@touch $@
+
+.PHONY: book
+book: env ## compute the figures and build the web book into _build/html
+	$(BIN)/python -m book_tools build --profile $(PROFILE)
+
+.PHONY: serve
+serve: env ## show the built book on localhost
+	$(BIN)/python -m book_tools serve
+
+.PHONY: test
+test: env lint typecheck unit ## everything CI checks: code, notebooks, claims, the built pages
+	$(BIN)/python -m book_tools build --profile quick
+	$(BIN)/python -m book_tools convert --out _build/nbval
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env _build/nbval
+	$(BIN)/python -m pytest -m book tests/book
+
+.PHONY: unit
+unit: env ## the tests that need no book
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: env ## style and formatting, without changing anything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: format
+format: env ## put the code into the common format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: typecheck
+typecheck: env ## mypy, strict, on lib
+	$(BIN)/mypy
+
+.PHONY: bench
+bench: $(VENV)/.installed-bench ## speed of one SGLD step, side by side with other packages
+	$(BIN)/python -m benchmarks.sgld_step
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[bench]'
+	@touch $@
+
+.PHONY: clean
+clean: ## remove what was built; computed notebooks and .venv too
+	rm -rf _build $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache lib/*.egg-info

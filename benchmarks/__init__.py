@@ -1,0 +1,1 @@
+"""Measurements of speed. Nothing here is imported by the library."""

@@ -1,0 +1,16 @@
+"""From the Markdown sources of the book to a checked web book.
+
+The steps, one module each, in the order in which ``python -m book_tools build`` takes them:
+
+* :mod:`book_tools.project` - where things stand: sources, table of contents, build folders;
+* :mod:`book_tools.notebooks` - a notebook as it is written: header, parameters, figures;
+* :mod:`book_tools.execution` - run a notebook, and again only if what it rests on changed;
+* :mod:`book_tools.links` - links to a notebook follow it to its executed form;
+* :mod:`book_tools.claims` - compare the numbers the notebooks glued with ``claims.yml``;
+* :mod:`book_tools.claims_table` - the comparison as a page of the book;
+* :mod:`book_tools.build` - stage the sources, execute, run Sphinx, put the result in place;
+* :mod:`book_tools.check` - is everything there that the sources promise?;
+* :mod:`book_tools.serve` - show the result on localhost.
+
+The library itself (:mod:`feature_learning`) knows nothing of this package.
+"""

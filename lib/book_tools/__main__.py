@@ -1,0 +1,5 @@
+"""``python -m book_tools``."""
+
+from book_tools.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,178 @@
+"""Stage the sources, execute the notebooks, run Sphinx, put the finished book in place.
+
+Sphinx always starts from an empty folder: asked to build again into one it filled before, it
+repeats no warning for the pages it keeps, so a failing book would pass the second time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+
+from book_tools.check import check_book
+from book_tools.claims import Outcome, compare, load_claims
+from book_tools.claims_table import render_table, summary
+from book_tools.errors import BookError, without_colours
+from book_tools.execution import execute, fingerprint
+from book_tools.glued import glued_values
+from book_tools.links import follow_execution
+from book_tools.notebooks import read_notebook
+from book_tools.project import Project, checked_profile
+
+RECORD = "book.json"
+"""A file of the finished book that says from what it was built."""
+
+CLAIMS_PAGE = Path("book") / "_generated" / "claims.md"
+"""The claims table, relative to the stage; the introduction includes it."""
+
+_SPHINX = "from jupyter_book.cli.main import main; main()"
+
+
+def build(project: Project, profile: str) -> list[Outcome]:
+    """Build the book, and return how its claims fare.
+
+    The old book stays in place until the new one is complete and checked. Claims that fail are
+    shown in the book as failing; they do not stop the build.
+
+    Raises
+    ------
+    BookError
+        If a notebook raises, Sphinx warns, or the check finds something missing.
+    """
+    checked_profile(profile)
+    # Before minutes of computing: everything that can be wrong in what is written.
+    load_claims(project)
+    stage = project.stage(profile)
+    stage_sources(project, stage)
+    for page in project.notebooks():
+        place = stage / f"{page}.ipynb"
+        executed = execute(project, page, {"profile": profile}, folder=place.parent)
+        shutil.copyfile(executed, place)
+        # Two files of one name would leave it to Sphinx which of them is the page.
+        (stage / f"{page}.md").unlink()
+    _link_pages(project, stage)
+    outcomes = claim_outcomes(project, profile)
+    table = stage / CLAIMS_PAGE
+    table.parent.mkdir(parents=True, exist_ok=True)
+    table.write_text(render_table(outcomes, profile), encoding="utf-8")
+
+    with tempfile.TemporaryDirectory(prefix=".sphinx-", dir=project.build) as scratch:
+        html = _run_sphinx(project, stage, Path(scratch))
+        (html / RECORD).write_text(json.dumps(_record(project, profile), indent=1) + "\n")
+        check_book(project, html, stage)
+        _put_in_place(html, project.html, Path(scratch) / "old")
+    print(f"{summary(outcomes, profile)}\nThe book is in {project.html.relative_to(project.root)}")
+    return outcomes
+
+
+def stage_sources(project: Project, stage: Path) -> None:
+    """Copy the sources of the book into a fresh folder.
+
+    Raises
+    ------
+    BookError
+        If a notebook breaks a rule of :mod:`book_tools.notebooks`.
+    """
+    notebooks = project.notebooks()
+    for page in notebooks:
+        read_notebook(project.source(page))
+    if stage.exists():
+        shutil.rmtree(stage)
+    stage.mkdir(parents=True)
+    for path in (project.config, project.toc):
+        if not path.is_file():
+            raise BookError(f"{path.name} is missing in {project.root}")
+        shutil.copy2(path, stage)
+    # What a reader's own notebook server left behind is no source.
+    ignored = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "*.ipynb", "_generated")
+    shutil.copytree(project.root / "book", stage / "book", ignore=ignored)
+
+
+def convert(project: Project, folder: Path) -> list[Path]:
+    """Stage the sources with every notebook as an unexecuted ``.ipynb``, for ``pytest --nbval``.
+
+    Returns
+    -------
+    list of Path
+        The notebooks written.
+    """
+    stage_sources(project, folder)
+    written = []
+    for page in project.notebooks():
+        target = folder / f"{page}.ipynb"
+        nbformat.write(read_notebook(project.source(page)), target)
+        target.with_suffix(".md").unlink()
+        written.append(target)
+    return written
+
+
+def claim_outcomes(project: Project, profile: str) -> list[Outcome]:
+    """How the claims fare with what the notebooks of the last build of a profile glued.
+
+    Raises
+    ------
+    BookError
+        If there was no such build.
+    """
+    glued = {}
+    for page in project.notebooks():
+        executed = project.stage(profile) / f"{page}.ipynb"
+        if not executed.is_file():
+            raise BookError(f"{page} has not been executed for profile {profile}")
+        glued[page] = glued_values(executed)
+    return compare(load_claims(project), glued, profile)
+
+
+def is_current(project: Project, profile: str) -> bool:
+    """Whether the finished book is what the sources as they are now would give."""
+    record = project.html / RECORD
+    return record.is_file() and json.loads(record.read_text()) == _record(project, profile)
+
+
+def _record(project: Project, profile: str) -> dict[str, object]:
+    pages = {page: fingerprint(project, page, {"profile": profile}) for page in project.pages()}
+    return {"profile": profile, "pages": pages, "claims": project.claims.read_text("utf-8")}
+
+
+def _link_pages(project: Project, stage: Path) -> None:
+    notebooks = project.notebooks()
+    for page in project.pages():
+        place = stage / f"{page}{'.ipynb' if page in notebooks else '.md'}"
+        text = place.read_text(encoding="utf-8")
+        place.write_text(follow_execution(text, page, notebooks), encoding="utf-8")
+
+
+def _run_sphinx(project: Project, stage: Path, scratch: Path) -> Path:
+    command = [sys.executable, "-c", _SPHINX, "build", str(stage), "--path-output", str(scratch)]
+    command += ["--warningiserror", "--keep-going", "--quiet"]
+    # The API page documents the library of this checkout.
+    environment = {**os.environ, "PYTHONPATH": str(project.library)}
+    run = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    html = scratch / "_build" / "html"
+    if run.returncode != 0 or not html.is_dir():
+        lines = _worth_reading(without_colours(run.stdout).splitlines(), stage)
+        raise BookError("Sphinx warned or failed:\n" + "\n".join(f"    {line}" for line in lines))
+    return html
+
+
+def _worth_reading(lines: Sequence[str], stage: Path) -> list[str]:
+    """The warnings and errors in the output of Sphinx; the end of it if there are none."""
+    named = [line for line in lines if "WARNING" in line or "ERROR" in line]
+    # Readers edit the sources, not the stage.
+    return [line.replace(f"{stage}/", "") for line in named or lines[-20:]]
+
+
+def _put_in_place(new: Path, place: Path, aside: Path) -> None:
+    if place.exists():
+        place.rename(aside)
+    new.rename(place)

@@ -1,0 +1,116 @@
+"""Whether everything is in the built book that its sources promise.
+
+Sphinx builds without complaint a book whose figure has no alternative text, whose page shows an
+error as a grey box, or whose script comes from another host. This module looks at the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from bs4 import BeautifulSoup, Tag
+
+from book_tools.errors import BookError
+from book_tools.notebooks import cells_tagged, declared_figures, read_executed
+from book_tools.project import Project
+
+_IMAGE_SUFFIXES = (".png", ".svg", ".jpg", ".jpeg", ".gif", ".webp")
+
+
+def check_book(project: Project, html: Path, stage: Path) -> None:
+    """Check a built book.
+
+    Parameters
+    ----------
+    project
+        The sources.
+    html
+        The built pages.
+    stage
+        The sources as staged for the build, with the executed notebooks.
+
+    Raises
+    ------
+    BookError
+        With one line for each thing that is wrong.
+    """
+    problems = list(_problems(project, html, stage))
+    if problems:
+        lines = "\n".join(f"    {problem}" for problem in problems)
+        raise BookError(f"the built book has {len(problems)} faults:\n{lines}")
+
+
+def _problems(project: Project, html: Path, stage: Path) -> Iterator[str]:
+    if not (html / "index.html").is_file():
+        yield "index.html is missing"
+    soups: dict[str, BeautifulSoup] = {}
+    for page in project.pages():
+        path = html / f"{page}.html"
+        if not path.is_file():
+            yield f"{page}: the page was not built"
+            continue
+        soups[page] = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        yield from (f"{page}: {text}" for text in page_problems(soups[page], path))
+    for page in project.notebooks():
+        if page in soups:
+            executed = stage / f"{page}.ipynb"
+            yield from (f"{page}: {text}" for text in notebook_problems(executed, soups[page]))
+
+
+def page_problems(soup: BeautifulSoup, path: Path) -> Iterator[str]:
+    """What is wrong with one page: images, errors in boxes, references that lead nowhere."""
+    for image in soup.find_all("img"):
+        source = str(image.get("src", ""))
+        if not source.startswith("data:") and not _is_local_file(source, path):
+            yield f"image {source!r} does not exist"
+        if image.find_parent("figure") and not _has_alt_text(image):
+            yield f"image {source!r} of a figure has no alternative text"
+    for tag, attribute in (("script", "src"), ("link", "href")):
+        for element in soup.find_all(tag):
+            loaded = tag == "script" or "stylesheet" in (element.get("rel") or [])
+            if loaded and urlsplit(str(element.get(attribute, ""))).netloc:
+                yield f"{tag} {element[attribute]!r} comes from another host"
+    for box in soup.select(".system-message, .problematic"):
+        yield f"shows an error: {_shortened(box)!r}"
+    for reference in soup.select(".xref"):
+        # Links that were resolved stand inside <a>. Names in the signatures of the API are marked
+        # as references too (class py); they may well point to other libraries.
+        if not reference.find_parent("a") and "py" not in (reference.get("class") or []):
+            yield f"reference {_shortened(reference)!r} leads nowhere"
+
+
+def notebook_problems(executed: Path, soup: BeautifulSoup) -> Iterator[str]:
+    """What is wrong with the page of a notebook: its tags, its figures."""
+    notebook = read_executed(executed)
+    tagged = len(cells_tagged(notebook, "parameters"))
+    if tagged != 1:
+        yield f"{tagged} cells are tagged 'parameters' after execution; there must be exactly 1"
+    for figure in declared_figures(notebook, executed.name):
+        element = soup.find("figure", id=figure.name)
+        if not isinstance(element, Tag):
+            yield f"figure {figure.name!r} is not on the page"
+        elif not element.find("img"):
+            yield f"figure {figure.name!r} has no image"
+        elif not element.find("figcaption"):
+            yield f"figure {figure.name!r} has no caption"
+    for image in soup.select(".cell_output img"):
+        if not image.find_parent("figure"):
+            yield f"image {image['src']!r} is shown by a cell that declares no figure"
+
+
+def _is_local_file(source: str, page: Path) -> bool:
+    parts = urlsplit(source)
+    return not parts.netloc and bool(parts.path) and (page.parent / unquote(parts.path)).is_file()
+
+
+def _has_alt_text(image: Tag) -> bool:
+    text = str(image.get("alt", "")).strip()
+    # Sphinx fills in the name of the file where the author gave no text.
+    return bool(text) and not text.lower().endswith(_IMAGE_SUFFIXES)
+
+
+def _shortened(element: Tag, length: int = 80) -> str:
+    text = " ".join(element.get_text(" ").split())
+    return text if len(text) <= length else text[: length - 1] + "…"

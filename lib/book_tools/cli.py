@@ -1,0 +1,98 @@
+"""The commands of ``python -m book_tools``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from book_tools.build import build, claim_outcomes, convert, is_current
+from book_tools.check import check_book
+from book_tools.claims_table import describe, summary
+from book_tools.errors import BookError
+from book_tools.project import PROFILES, Project
+from book_tools.serve import serve_forever
+
+_INTERRUPTED = 130
+"""The exit status of a command that Ctrl-C ended, as shells have it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    project = Project(options.root.resolve())
+    try:
+        if options.command == "build":
+            build(project, options.profile)
+        elif options.command == "check":
+            _check(project, options.profile)
+        elif options.command == "convert":
+            for path in convert(project, options.out.resolve()):
+                print(path.relative_to(options.out.resolve()))
+        else:
+            serve_forever(_built(project), options.port)
+    except (BookError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        return _INTERRUPTED
+    return 0
+
+
+def _check(project: Project, profile: str) -> None:
+    html = _built(project)
+    if not is_current(project, profile):
+        raise BookError(
+            f"the book in _build/html is not the {profile} book of the present sources; "
+            f"`make book PROFILE={profile}` builds it"
+        )
+    check_book(project, html, project.stage(profile))
+    outcomes = claim_outcomes(project, profile)
+    for outcome in outcomes:
+        if outcome.failed:
+            print(describe(outcome))
+    print(summary(outcomes, profile))
+    if any(outcome.failed for outcome in outcomes):
+        raise BookError("not every claim holds")
+
+
+def _built(project: Project) -> Path:
+    if not project.html.is_dir():
+        raise BookError("there is no book in _build/html yet; `make book` builds it")
+    return project.html
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m book_tools", description="Build, check and show the book."
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path(), help="the book's root folder (default: this one)"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    building = commands.add_parser(
+        "build", help="execute what changed, run Sphinx with warnings as errors, check the result"
+    )
+    checking = commands.add_parser(
+        "check",
+        help="check that the book is complete, of the present sources, and bears its claims out",
+    )
+    for command in (building, checking):
+        command.add_argument(
+            "--profile",
+            choices=PROFILES,
+            default=PROFILES[0],
+            help="fewer points and seeds, or everything (default: %(default)s)",
+        )
+    converting = commands.add_parser(
+        "convert", help="write the notebooks as unexecuted .ipynb, for pytest --nbval"
+    )
+    converting.add_argument("--out", type=Path, required=True, help="a folder, emptied first")
+    serving = commands.add_parser("serve", help="show the built book on localhost")
+    serving.add_argument(
+        "--port", type=int, default=0, help="port to listen on (default: a free one)"
+    )
+    return parser

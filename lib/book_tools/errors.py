@@ -1,0 +1,20 @@
+"""How a command ends that cannot go on: with a readable message instead of a traceback."""
+
+from __future__ import annotations
+
+import re
+
+_COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class BookError(Exception):
+    """Something about the book's sources, or about what they computed, is wrong.
+
+    The message is written for the reader of a terminal: it names the file, the value found and
+    what would have been allowed.
+    """
+
+
+def without_colours(text: str) -> str:
+    """The text that another program wrote for a terminal, without its colours."""
+    return _COLOUR_CODES.sub("", text)

@@ -1,0 +1,201 @@
+"""Run a notebook once, and again only if something it rests on changed.
+
+An executed notebook carries the fingerprint of everything it was computed from. It is written to
+the side and put in place by one rename, so whatever has its final name is complete. jupyter-cache
+is not used: it compares the cells of the notebook only and would keep the results of an older
+library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import papermill
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from book_tools.errors import BookError, without_colours
+from book_tools.notebooks import (
+    cells_tagged,
+    default_parameters,
+    read_executed,
+    read_notebook,
+)
+from book_tools.project import Project
+
+TRACEBACK_LINES = 15
+"""How much of a failing cell's traceback is shown."""
+
+
+def fingerprint(project: Project, page: str, parameters: Mapping[str, Any]) -> str:
+    """Hash everything an executed notebook is computed from.
+
+    That is its source, the library, the data files beside the pages, the pinned versions, the
+    version of Python, and the parameters of the run.
+    """
+    digest = hashlib.sha256()
+
+    def add(label: str, content: bytes) -> None:
+        # The lengths keep two different lists of files from running into the same bytes.
+        digest.update(f"{label}\0{len(content)}\0".encode())
+        digest.update(content)
+
+    add("python", f"{sys.version_info.major}.{sys.version_info.minor}".encode())
+    add("parameters", repr(sorted(parameters.items())).encode())
+    for path in [project.source(page), project.constraints, *_inputs(project)]:
+        add(path.relative_to(project.root).as_posix(), path.read_bytes())
+    return digest.hexdigest()
+
+
+def execute(project: Project, page: str, parameters: Mapping[str, Any], *, folder: Path) -> Path:
+    """Give the executed notebook of a page, running it if there is none that is up to date.
+
+    Parameters
+    ----------
+    project
+        The book.
+    page
+        The page, as named in the table of contents.
+    parameters
+        Values to set, by name; ``profile`` among them.
+    folder
+        The folder in which the notebook runs, a copy of the one its source stands in.
+
+    Raises
+    ------
+    BookError
+        If a parameter is unknown to the notebook, or if a cell raises.
+    """
+    source = project.source(page)
+    notebook = read_notebook(source)
+    defaults = default_parameters(notebook, source.name)
+    for name in parameters:
+        if name not in defaults:
+            raise BookError(
+                f"{source.name}: parameter {name!r} is unknown; "
+                f"its parameters cell has {', '.join(sorted(defaults)) or 'none'}"
+            )
+
+    target = project.executed(parameters["profile"]) / f"{page}.ipynb"
+    wanted = fingerprint(project, page, parameters)
+    if _fingerprint_of(target) == wanted:
+        print(f"{page}: unchanged, kept", flush=True)
+        return target
+
+    print(f"{page}: running", flush=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix=".running-", dir=target.parent) as scratch:
+        executed = _run(project, notebook, parameters, page, folder=folder, scratch=Path(scratch))
+        seconds = time.monotonic() - started
+        _tidy(executed, parameters, defaults)
+        executed.metadata["book"] = {
+            "fingerprint": wanted,
+            "parameters": dict(parameters),
+            "seconds": round(seconds, 1),
+        }
+        complete = Path(scratch) / target.name
+        nbformat.write(executed, complete)
+        complete.replace(target)
+    print(f"{page}: done in {seconds:.0f} s", flush=True)
+    return target
+
+
+def _inputs(project: Project) -> Iterator[Path]:
+    """The files every notebook may depend on, in a fixed order."""
+    for folder in (project.library, project.root / "book" / "data"):
+        for path in sorted(folder.rglob("*")):
+            generated = {"__pycache__"} & set(path.parts) or ".egg-info" in str(path)
+            if path.is_file() and not generated:
+                yield path
+
+
+def _fingerprint_of(executed: Path) -> str | None:
+    if not executed.is_file():
+        return None
+    return str(read_executed(executed).metadata.get("book", {}).get("fingerprint"))
+
+
+def _run(
+    project: Project,
+    notebook: NotebookNode,
+    parameters: Mapping[str, Any],
+    page: str,
+    *,
+    folder: Path,
+    scratch: Path,
+) -> NotebookNode:
+    unexecuted, output = scratch / "source.ipynb", scratch / "output.ipynb"
+    jupytext.write(notebook, unexecuted)
+    with _kernel_environment(project):
+        try:
+            papermill.execute_notebook(
+                unexecuted,
+                output,
+                parameters=dict(parameters),
+                kernel_name="python3",
+                # Each redraw of a bar would become a line of the page.
+                progress_bar=False,
+                cwd=folder,
+                # No open port for the time of a run, and no warning of the kernel about one.
+                config=Config({"KernelManager": {"transport": "ipc"}}),
+            )
+        except PapermillExecutionError as error:
+            lines = without_colours("\n".join(error.traceback)).splitlines()
+            shown = "\n".join(f"    {line}" for line in lines[-TRACEBACK_LINES:])
+            place = f"{page}.md:{_line_of(error.source, project.source(page))}"
+            raise BookError(f"{place}: this cell raised {error.ename}\n{shown}") from error
+    return read_executed(output)
+
+
+def _line_of(cell: str, source: Path) -> int:
+    """The line of the Markdown source at which a cell's code starts; 1 if it is not found."""
+    before, found, _ = source.read_text(encoding="utf-8").partition(cell.strip())
+    return before.count("\n") + 1 if found else 1
+
+
+def _tidy(
+    executed: NotebookNode, parameters: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> None:
+    # papermill notes the paths of this machine and the time of the run: not for publication.
+    executed.metadata.pop("papermill", None)
+    for cell in executed.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+    if all(defaults[name] == value for name, value in parameters.items()):
+        # The injected cell repeats the one above it: a reader gains nothing from it.
+        for cell in cells_tagged(executed, "injected-parameters"):
+            cell.metadata["tags"] = [*cell.metadata["tags"], "remove-cell"]
+
+
+@contextmanager
+def _kernel_environment(project: Project) -> Iterator[None]:
+    """Let kernels that start inside import the library whose fingerprint is taken."""
+    changes = {
+        "PYTHONPATH": str(project.library),
+        # The kernel of this environment, whatever the user has installed elsewhere.
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        # Without it the debugger writes a warning about frozen modules into the first cell.
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,165 @@
+"""A notebook as it is written: a Markdown page in MyST format with a jupytext header.
+
+A notebook has exactly one cell tagged ``parameters``, and that cell holds literals only: papermill
+puts the values of a run into a new cell right after it, so anything derived inside the
+``parameters`` cell would keep its old value without a word.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import yaml
+from nbformat import NotebookNode
+
+from book_tools.errors import BookError
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that a notebook promises in the metadata of a cell.
+
+    Attributes
+    ----------
+    name
+        The label by which the text refers to it.
+    caption
+        The sentence under it.
+    alt
+        What it shows, for readers who do not see it.
+    """
+
+    name: str
+    caption: str
+    alt: str
+
+
+def page_header(source: Path) -> Mapping[str, Any]:
+    """The YAML header of a Markdown page, empty if it has none."""
+    text = source.read_text(encoding="utf-8")
+    if not text.startswith("---\n"):
+        return {}
+    head, closed, _ = text[4:].partition("\n---\n")
+    try:
+        loaded = yaml.safe_load(head) if closed else None
+    except yaml.YAMLError as error:
+        raise BookError(f"{source.name}: the header is not YAML: {error}") from error
+    return loaded if isinstance(loaded, Mapping) else {}
+
+
+def is_notebook(source: Path) -> bool:
+    """Whether a page is executed, which is what a ``jupytext`` key in its header says."""
+    return source.is_file() and "jupytext" in page_header(source)
+
+
+def read_notebook(source: Path) -> NotebookNode:
+    """Read a notebook and check the rules of this module.
+
+    Raises
+    ------
+    BookError
+        If it has not exactly one parameters cell, if that holds more than literals, or
+        if a figure lacks its name, caption or alternative text.
+    """
+    notebook: NotebookNode = jupytext.read(source, fmt="md:myst")
+    # A header can carry a metadata filter, which drops the tags when the notebook is written.
+    notebook.metadata.get("jupytext", {}).pop("cell_metadata_filter", None)
+    notebook.metadata.setdefault(
+        "kernelspec", {"name": "python3", "display_name": "Python 3", "language": "python"}
+    )
+    default_parameters(notebook, source.name)
+    list(declared_figures(notebook, source.name))
+    for number, cell in enumerate(notebook.cells):
+        # Random by default: the same source shall give the same file.
+        cell["id"] = f"cell-{number}"
+    return notebook
+
+
+def read_executed(path: Path) -> NotebookNode:
+    """Read an ``.ipynb`` file."""
+    notebook: NotebookNode = nbformat.read(path, as_version=4)
+    return notebook
+
+
+def cells_tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:
+    """The cells that carry a tag."""
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+def default_parameters(notebook: NotebookNode, name: str) -> dict[str, Any]:
+    """The parameters of a notebook and the values it gives them itself.
+
+    Parameters
+    ----------
+    notebook
+        The notebook.
+    name
+        What to call it in a message.
+
+    Raises
+    ------
+    BookError
+        If there is not exactly one parameters cell, or if it holds more than literals.
+    """
+    tagged = cells_tagged(notebook, "parameters")
+    if len(tagged) != 1:
+        raise BookError(
+            f"{name}: {len(tagged)} cells are tagged 'parameters'; there must be exactly 1"
+        )
+    values: dict[str, Any] = {}
+    for statement in ast.parse(tagged[0].source).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=target)], value=expression):
+                pass
+            case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as expression):
+                pass
+            case _:
+                raise BookError(
+                    f"{name}: the parameters cell may only set names to literals, "
+                    f"not {ast.unparse(statement)!r}"
+                )
+        try:
+            values[target] = ast.literal_eval(expression)
+        except ValueError as error:
+            raise BookError(
+                f"{name}: parameter {target!r} is {ast.unparse(expression)!r}, which is no "
+                "literal; compute it in a later cell"
+            ) from error
+    return values
+
+
+def declared_figures(notebook: NotebookNode, name: str) -> Iterator[Figure]:
+    """The figures a notebook declares in its cells, in order.
+
+    Parameters
+    ----------
+    notebook
+        The notebook.
+    name
+        What to call it in a message.
+
+    Raises
+    ------
+    BookError
+        If a figure has no name, no caption or no alternative text.
+    """
+    for number, cell in enumerate(notebook.cells, start=1):
+        render = cell.metadata.get("mystnb", {})
+        if "figure" not in render:
+            continue
+        figure = render["figure"]
+        found = {
+            "figure.name": figure.get("name", ""),
+            "figure.caption": figure.get("caption", ""),
+            "image.alt": render.get("image", {}).get("alt", ""),
+        }
+        for key, value in found.items():
+            if not str(value).strip():
+                raise BookError(f"{name}: the figure of cell {number} has no mystnb {key}")
+        yield Figure(*(str(value).strip() for value in found.values()))

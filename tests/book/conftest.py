@@ -1,0 +1,75 @@
+"""The built book, a server for it and a browser, each made once."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+from book_tools.build import is_current
+from book_tools.project import Project
+from book_tools.serve import serving
+
+ROOT = Path(__file__).parents[2]
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+NO_BROWSER = (
+    "no Chromium with its chromedriver was found; `apt-get install chromium chromium-driver` "
+    "(Debian) or `brew install --cask chromium chromedriver` (macOS) installs both"
+)
+
+
+@pytest.fixture(scope="session")
+def profile():
+    """The profile in which the book under test was computed."""
+    return "quick"
+
+
+@pytest.fixture(scope="session")
+def book(profile):
+    """The project, with the quick book of its present sources in place."""
+    project = Project(ROOT)
+    if not is_current(project, profile):
+        pytest.fail("the quick book of the present sources is not built: `make book` builds it")
+    return project
+
+
+@pytest.fixture(scope="session")
+def site(book):
+    """The address at which the built book is served."""
+    with serving(book.html) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A headless Chromium; it must be there in CI."""
+    binary = next(filter(None, map(shutil.which, BROWSERS)), None)
+    driver = shutil.which("chromedriver")
+    if binary is None or driver is None:
+        if os.environ.get("CI"):
+            pytest.fail(NO_BROWSER)
+        pytest.skip(NO_BROWSER)
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (
+        "headless=new",
+        "no-sandbox",  # Chromium refuses to run as root with its sandbox
+        "disable-gpu",
+        "disable-dev-shm-usage",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "disable-quic",
+        "window-size=1400,1200",
+        f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
+    ):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with webdriver.Chrome(options=options, service=Service(driver)) as running:
+        running.set_page_load_timeout(60)
+        running.set_script_timeout(60)
+        yield running

@@ -1,0 +1,185 @@
+"""Small problems that every test of the library shares, and one thread for all of them."""
+
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from feature_learning.chains import ChainRun, run
+from feature_learning.collapsed import CollapsedEnergy
+from feature_learning.energies import Ard, mean_field_energy, network_posterior
+from feature_learning.network import Student
+from feature_learning.observables import Observer
+from feature_learning.randomness import generator
+from feature_learning.samplers import SGLD, Underdamped
+from feature_learning.schedules import uniform
+from feature_learning.teachers import SparseParity, draw
+
+# The same examples on every machine: a failure seen by one reader is seen by all.
+settings.register_profile("library", deadline=None, derandomize=True, database=None)
+settings.load_profile("library")
+
+#: Ways to run a small problem: the energy and the sampler of each.
+KINDS = ("sgld", "underdamped", "mf-ard", "collapsed", "collapsed-ard")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """One thread: the problems are tiny, and sums in another order would be other numbers."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@dataclass
+class Trial:
+    """A small run, ready to go; ``before_gradient`` and ``before_look`` are called with a count."""
+
+    kind: str = "sgld"
+    chains: int = 2
+    seed: int = 0
+    width: int = 16
+    kappa: float = 0.05
+    steps: int = 480
+    looks: int = 6
+    step_size: float = 0.1
+    burn_in: float = 0.5
+    before_gradient: object = None
+    before_look: object = None
+    gradients: int = field(default=0, init=False)
+    measured: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.teacher = SparseParity(8, 2)
+        self.student = Student(dim=8, width=self.width)
+        self.data = draw(self.teacher, 40, seed=0)
+        self.test = draw(self.teacher, 100, seed=0, stream="test")
+        common = {"kappa": self.kappa, "chains": self.chains}
+        ard = Ard(2.0, every=3)
+        if self.kind == "mf-ard":
+            self.energy = mean_field_energy(self.student, self.data, ard=ard, **common)
+        elif self.kind.startswith("collapsed"):
+            self.energy = CollapsedEnergy(
+                self.student,
+                self.data,
+                every=7,
+                ard=ard if self.kind == "collapsed-ard" else None,
+                **common,
+            )
+        else:
+            self.energy = network_posterior(self.student, self.data, **common)
+        self.sampler = SGLD(self.step_size) if self.kind == "sgld" else Underdamped(self.step_size)
+        self.observer = Observer(self.student, self.energy, self.test, sparsity=2)
+        readout = not self.kind.startswith("collapsed")
+        self.position = self.student.sample_prior(
+            self.chains, self.width, generator(self.seed, "start"), readout=readout
+        )
+        self.random = generator(self.seed, "noise")
+        self.schedule = uniform(
+            step_size=self.step_size, steps=self.steps, looks=self.looks, burn_in=self.burn_in
+        )
+        self._count_gradients()
+        self._count_looks()
+
+    def _count_gradients(self) -> None:
+        plain = self.energy.gradient
+
+        def gradient(theta, out):
+            self.gradients += 1
+            if self.before_gradient is not None:
+                self.before_gradient(self.gradients)
+            plain(theta, out)
+
+        self.energy.gradient = gradient
+
+    def _count_looks(self) -> None:
+        """The first look at all is the starting point's: it has the count 0."""
+        plain = self.observer.measure
+
+        def measure(theta, *, average):
+            if self.before_look is not None:
+                self.before_look(self.measured)
+            self.measured += 1
+            return plain(theta, average=average)
+
+        self.observer.measure = measure
+
+    def run(self, **options) -> ChainRun:
+        return run(
+            self.energy,
+            self.sampler,
+            self.position,
+            options.pop("schedule", self.schedule),
+            self.observer,
+            random=self.random,
+            **options,
+        )
+
+
+@pytest.fixture
+def trial():
+    """Makes a small run; see :class:`Trial`."""
+    return Trial
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    """Each pairing of an energy and a sampler."""
+    return request.param
+
+
+@pytest.fixture
+def tiny():
+    """Options of a point that takes a fraction of a second, as keywords of PointConfig."""
+    return {
+        "dim": 6,
+        "sparsity": 2,
+        "width": 8,
+        "samples": 20,
+        "kappa": 0.1,
+        "test_samples": 50,
+        "langevin_time": 40.0,
+        "step": 0.2,
+        "looks": 20,
+        "chains": 2,
+    }
+
+
+@pytest.fixture
+def environment():
+    """Variables for a Python process of its own that can import the library and this file."""
+    here = Path(__file__).resolve().parent
+    paths = [str(here.parents[1] / "lib"), str(here)]
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]).rstrip(
+            os.pathsep
+        ),
+        "PYTHONUNBUFFERED": "1",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+
+
+def killed_while_saving(path: str, kind: str) -> None:
+    """Run with a checkpoint and die, as by ``kill -9``, in the middle of saving it a third time.
+
+    For a process of its own: ``python -c "import conftest; conftest.killed_while_saving(...)"``.
+    """
+    torch.set_num_threads(1)
+    plain, saved = os.fsync, []
+
+    def fsync(handle):
+        saved.append(handle)
+        if len(saved) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        plain(handle)
+
+    os.fsync = fsync
+    Trial(kind).run(checkpoint=Path(path), checkpoint_every=1)
+    sys.exit("the run ended without being killed")

@@ -1,0 +1,602 @@
+"""The run loop: results, interrupts, exact resume, checkpoints, stopping, and the guards."""
+
+import errno
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_learning import checkpoints
+from feature_learning.chains import StopWhenConverged
+from feature_learning.diagnostics import ConvergenceRule
+from feature_learning.errors import (
+    ArgumentError,
+    CheckpointError,
+    DivergenceError,
+    EquipartitionError,
+    FeatureLearningError,
+)
+from feature_learning.guards import Guards
+from feature_learning.inference import default_step
+from feature_learning.samplers import SGLD, Underdamped
+from feature_learning.schedules import at_times, uniform
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def at_count(target, action=interrupt):
+    """Calls ``action`` when a counter reaches ``target``."""
+
+    def watch(count):
+        if count == target:
+            action()
+
+    return watch
+
+
+def assert_same(left, right):
+    """Bit for bit."""
+    assert left.series.keys() == right.series.keys()
+    for name, values in right.series.items():
+        np.testing.assert_array_equal(left.series[name], values, err_msg=name)
+    for name in ("counted", "times", "steps", "final_look"):
+        np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
+    assert torch.equal(left.state.position, right.state.position)
+    assert torch.equal(left.state.velocity, right.state.velocity)
+    for name, values in right.posterior_mean.items():
+        np.testing.assert_array_equal(left.posterior_mean[name], values, err_msg=name)
+    np.testing.assert_array_equal(left.kinetic_temperature, right.kinetic_temperature)
+    assert left.convergence.converged == right.convergence.converged
+    np.testing.assert_equal(left.convergence.r_hat, right.convergence.r_hat)
+    assert left.curvature == right.curvature
+
+
+# What a run returns
+
+
+def test_a_run_measures_what_it_says_when_it_says(trial, kind):
+    small = trial(kind)
+    result = small.run()
+    assert result.steps.tolist() == [80, 160, 240, 320, 400, 480]
+    np.testing.assert_allclose(result.times, 0.1 * result.steps, rtol=1e-12)
+    assert result.counted.tolist() == [False] * 3 + [True] * 3
+    assert result.final_look.tolist() == [5, 5]
+    assert not result.interrupted
+    for values in result.series.values():
+        assert values.shape == (2, 6)
+        assert np.isfinite(values).all()
+    # The last look is of the state that is returned, by a plain evaluation.
+    parameters = small.energy.readout(result.state.position)
+    f = small.observer.field.predict(parameters)
+    labels = small.test.labels
+    error = (f - labels).square().mean(dim=1).numpy()
+    np.testing.assert_allclose(result.last("test_mse"), error, rtol=1e-5)
+    np.testing.assert_allclose(result.series["test_mse"][:, -1], error, rtol=1e-5)
+    train = (small.energy.field.predict(parameters) - small.data.labels).square().mean(dim=1)
+    np.testing.assert_allclose(result.last("train_mse"), train.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(
+        result.mean("m_S"), result.series["m_S"][:, 3:].mean(axis=1), rtol=1e-12
+    )
+
+
+def test_the_posterior_mean_is_of_the_looks_past_burn_in_only(trial):
+    small, predictions = trial("sgld"), []
+    plain = small.observer.measure
+
+    def measure(theta, *, average):
+        values = plain(theta, average=average)
+        parameters = small.energy.readout(theta)
+        predictions.append(small.observer.field.predict(parameters).double().clone())
+        return values
+
+    small.observer.measure = measure
+    result = small.run()
+    mean = torch.stack(predictions[-3:]).mean(dim=0)  # of 1 + 6: the start is measured too
+    assert len(predictions) == 7
+    error = (mean - small.test.labels).square().mean(dim=1)
+    np.testing.assert_allclose(result.posterior_mean["test_mse"], error.numpy(), rtol=1e-6)
+    assert (result.posterior_mean["test_mse"] < result.mean("test_mse")).all()
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(trial, kind):
+    first, again, other = (trial(kind, seed=seed).run() for seed in (3, 3, 4))
+    assert_same(again, first)
+    assert not np.array_equal(other.series["m_S"], first.series["m_S"])
+
+
+def test_velocities_have_the_right_temperature_and_overdamped_chains_none(trial):
+    assert trial("underdamped", steps=2000, looks=100).run().kinetic_temperature == pytest.approx(
+        1, abs=0.1
+    )
+    assert math.isnan(trial("sgld").run().kinetic_temperature)
+
+
+def test_no_average_is_made_up_where_nothing_counts(trial):
+    small = trial("sgld")  # interrupted in the middle of burn-in
+    small.before_look = at_count(2)
+    result = small.run()
+    assert result.interrupted
+    assert result.counted.tolist() == [False, False]
+    assert np.isnan(result.mean("test_mse")).all()
+    assert np.isfinite(result.last("test_mse")).all()
+    for name, values in result.posterior_mean.items():
+        assert np.isnan(values).all(), name
+    assert not result.convergence.converged
+
+
+def test_progress_goes_to_standard_error_only(trial, capsys):
+    trial("sgld").run(progress=True, label="a label")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "a label" in err
+    assert "480/480" in err
+    trial("sgld").run()
+    assert capsys.readouterr() == ("", "")
+
+
+# Interrupt and resume
+
+
+class InterruptLater(Guards):
+    """Interrupts ten gradients after the nth look at the curvature: in the middle of a segment."""
+
+    def __init__(self, small, checks):
+        super().__init__()
+        self.__dict__.update(small=small, left=checks)
+
+    def check_curvature(self, *arguments):
+        curvature = super().check_curvature(*arguments)
+        self.__dict__["left"] -= 1
+        if self.left == 0:
+            self.small.before_gradient = at_count(self.small.gradients + 10)
+        return curvature
+
+
+@pytest.mark.parametrize("where", ["look", "segment", "first segment"])
+def test_a_run_resumed_after_an_interrupt_is_the_uninterrupted_one(trial, kind, where, tmp_path):
+    whole, path = trial(kind).run(), tmp_path / "deep" / "run.npz"
+    part, guards = trial(kind), Guards()
+    if where == "look":
+        part.before_look = at_count(3)
+    else:
+        guards = InterruptLater(part, checks=1 if where == "first segment" else 3)
+    stopped = part.run(checkpoint=path, guards=guards)
+    assert stopped.interrupted
+    looks = {"look": 3, "segment": 2, "first segment": 0}[where]
+    assert len(stopped.times) == looks
+    with np.load(path) as archive:
+        segment, within, done = archive["counters"]
+    assert (segment, within) == (looks, 0 if where == "look" else 50)
+    assert done == 80 * segment + within
+    for name, values in stopped.series.items():
+        np.testing.assert_array_equal(values, whole.series[name][:, :looks], err_msg=name)
+    assert_same(trial(kind).run(checkpoint=path), whole)
+    # A finished run is read back, not run again.
+    before = trial(kind)
+    assert_same(before.run(checkpoint=path), whole)
+    assert before.measured == 0
+
+
+def test_several_interrupts_in_a_row_change_nothing(trial, tmp_path):
+    whole, path = trial("underdamped").run(), tmp_path / "run.npz"
+    # A resumed run does not look at its start: its first look has the count 0.
+    for look in (1, 0, 1):
+        part = trial("underdamped")
+        part.before_look = at_count(look)
+        assert part.run(checkpoint=path, checkpoint_every=100).interrupted
+    assert_same(trial("underdamped").run(checkpoint=path), whole)
+
+
+def test_a_resumed_run_steps_less_than_a_whole_one(trial, tmp_path):
+    whole = trial("sgld")
+    whole.run()
+    part, path = trial("sgld"), tmp_path / "run.npz"
+    part.before_look = at_count(5)
+    part.run(checkpoint=path)
+    rest = trial("sgld")
+    rest.run(checkpoint=path)
+    assert rest.gradients < whole.gradients / 2
+
+
+def test_an_interrupt_without_a_checkpoint_returns_what_there_is(trial):
+    part, whole = trial("sgld"), trial("sgld").run()
+    part.before_look = at_count(5)
+    result = part.run()
+    assert result.interrupted
+    np.testing.assert_array_equal(result.series["m_S"], whole.series["m_S"][:, :5])
+    assert result.final_look.tolist() == [4, 4]
+    np.testing.assert_array_equal(result.mean("m_S"), whole.series["m_S"][:, 3:5].mean(axis=1))
+
+
+def test_an_interrupt_at_the_last_look_is_no_interrupt(trial):
+    last = trial("sgld")
+    last.before_look = at_count(6)
+    assert not last.run().interrupted
+
+
+def test_a_second_interrupt_means_it_and_the_handler_is_put_back(trial):
+    before = signal.getsignal(signal.SIGINT)
+    impatient = trial("sgld")
+    seen = []
+
+    def twice(count):
+        seen.append(count)
+        if count > 100:
+            interrupt()
+
+    impatient.before_gradient = twice
+    with pytest.raises(KeyboardInterrupt):
+        impatient.run()
+    assert len(seen) == 102
+    assert signal.getsignal(signal.SIGINT) is before
+    patient = trial("sgld")
+    patient.before_look = at_count(2)
+    patient.run()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_run_killed_while_it_saves_resumes_from_the_save_before(trial, tmp_path, environment):
+    path = tmp_path / "run.npz"
+    code = "import sys, conftest; conftest.killed_while_saving(sys.argv[1], sys.argv[2])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path), "mf-ard"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    rest = trial("mf-ard")
+    assert_same(rest.run(checkpoint=path), trial("mf-ard").run())
+    assert rest.measured == 4  # two of six looks were on disk
+
+
+# Checkpoints
+
+
+@pytest.fixture
+def stored(trial, tmp_path):
+    """A checkpoint in the middle of a run with a fingerprint."""
+    path, part = tmp_path / "run.npz", trial("sgld")
+    part.before_look = at_count(3)
+    part.run(checkpoint=path, fingerprint={"kappa": 0.05, "seed": 0})
+    return path
+
+
+def resume(trial, path, kind="sgld", **fingerprint):
+    options = {"kappa": 0.05, "seed": 0, **fingerprint}
+    return trial(kind).run(checkpoint=path, fingerprint=options)
+
+
+def test_the_fixture_resumes(trial, stored):
+    assert_same(resume(trial, stored), trial("sgld").run())
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.01, 0.3, 0.9, 0.999])
+def test_a_truncated_checkpoint_is_refused_with_its_name(trial, stored, keep):
+    content = stored.read_bytes()
+    stored.write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(CheckpointError, match=re.escape(str(stored))):
+        resume(trial, stored)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04", bytes(5000)])
+def test_a_file_that_is_no_checkpoint_is_refused_with_its_name(trial, tmp_path, content):
+    path = tmp_path / "run.npz"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        resume(trial, path)
+    assert path.read_bytes() == content  # and not overwritten
+
+
+def test_another_numpy_file_is_refused_with_its_name(trial, tmp_path):
+    path = tmp_path / "run.npz"
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        resume(trial, path)
+    with path.open("wb") as file:
+        np.savez(file, other=np.zeros(3))
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        resume(trial, path)
+
+
+def test_a_checkpoint_without_one_of_its_arrays_is_refused_with_its_name(trial, stored):
+    with np.load(stored) as archive:
+        arrays = {name: archive[name] for name in archive.files if name != "state.position"}
+    with stored.open("wb") as file:
+        np.savez(file, **arrays)
+    with pytest.raises(CheckpointError, match=re.escape(str(stored))):
+        resume(trial, stored)
+
+
+def test_a_directory_is_refused_with_its_name(trial, tmp_path):
+    with pytest.raises(CheckpointError, match=re.escape(str(tmp_path))):
+        resume(trial, tmp_path)
+
+
+def test_another_runs_checkpoint_is_refused_with_what_differs(trial, stored):
+    before = stored.read_bytes()
+    with pytest.raises(CheckpointError) as caught:
+        resume(trial, stored, kappa=0.07)
+    for part in (str(stored), "kappa", "0.05", "0.07"):
+        assert part in str(caught.value)
+    with pytest.raises(CheckpointError, match="dtype is None there, 'float64' here"):
+        resume(trial, stored, dtype="float64")
+    assert stored.read_bytes() == before
+
+
+def test_a_checkpoint_of_another_format_is_refused(trial, stored, monkeypatch):
+    monkeypatch.setattr(checkpoints, "FORMAT", checkpoints.FORMAT + 1)
+    with pytest.raises(CheckpointError, match=re.escape(str(stored)) + ".*format"):
+        resume(trial, stored)
+
+
+@pytest.mark.parametrize("change", [{"width": 12}, {"chains": 1}, {"kind": "underdamped"}])
+def test_a_checkpoint_that_does_not_fit_is_refused_even_without_a_fingerprint(
+    trial, tmp_path, change
+):
+    path, part = tmp_path / "run.npz", trial("mf-ard")
+    part.before_look = at_count(3)
+    part.run(checkpoint=path)
+    if change.get("kind"):
+        # ρ is in the file and not in the run, or the other way round.
+        path, part = tmp_path / "other.npz", trial("underdamped")
+        part.before_look = at_count(3)
+        part.run(checkpoint=path)
+        change = {}
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        trial("mf-ard", **change).run(checkpoint=path)
+
+
+ARRAYS = {"a": np.arange(40.0), "b": np.array([True, False]), "c": np.zeros((2, 0))}
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path):
+    path = tmp_path / "file.npz"
+    assert checkpoints.load(path, {}) is None
+    checkpoints.save(path, ARRAYS, {"κ": 0.1, "none": None})
+    found = checkpoints.load(path, {"κ": 0.1, "none": None})
+    assert found.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+    assert [each.name for each in tmp_path.iterdir()] == ["file.npz"]
+
+
+@given(data=st.data())
+def test_a_damaged_byte_is_noticed_or_harmless(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("damage") / "file.npz"
+    checkpoints.save(path, ARRAYS, {"seed": 1})
+    content = bytearray(path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    try:
+        found = checkpoints.load(path, {"seed": 1})
+    except CheckpointError as error:
+        assert str(path) in str(error)  # noqa: PT017
+    else:
+        for name, array in ARRAYS.items():
+            np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize("failing", ["savez", "fsync"])
+def test_a_write_that_fails_leaves_the_checkpoint_before(tmp_path, monkeypatch, failing):
+    path = tmp_path / "file.npz"
+    checkpoints.save(path, ARRAYS, {"seed": 1})
+    before = path.read_bytes()
+
+    def fail(file, **arrays):
+        file.write(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fail_late(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if failing == "savez":
+        monkeypatch.setattr(np, "savez", fail)
+    else:
+        monkeypatch.setattr(os, "fsync", fail_late)
+    with pytest.raises(CheckpointError, match="cannot be written: No space left"):
+        checkpoints.save(path, {"a": np.zeros(3)}, {"seed": 1})
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["file.npz"]
+
+
+def test_a_run_whose_disk_fills_resumes_from_the_save_before(trial, tmp_path, monkeypatch):
+    path, saved, plain = tmp_path / "run.npz", [], os.fsync
+
+    def fsync(handle):
+        saved.append(handle)
+        if len(saved) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        plain(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(CheckpointError, match="cannot be written: No space left"):
+            trial("sgld").run(checkpoint=path, checkpoint_every=1)
+    rest = trial("sgld")
+    assert_same(rest.run(checkpoint=path), trial("sgld").run())
+    assert rest.measured == 4
+
+
+# Stopping
+
+
+class StopAt:
+    """Stops chain c from look ``looks[c]`` on."""
+
+    def __init__(self, *looks):
+        self.looks = np.array(looks)
+
+    def finished(self, series, counted):
+        return len(counted) - 1 >= self.looks
+
+
+def test_a_stopping_rule_ends_each_chain_at_its_own_look(trial):
+    whole, result = trial("sgld").run(), trial("sgld").run(stop=StopAt(3, 1))
+    assert result.final_look.tolist() == [3, 1]
+    assert len(result.times) == 4  # the batch ends with its last chain
+    assert not result.interrupted
+    np.testing.assert_array_equal(result.series["m_S"], whole.series["m_S"][:, :4])
+    expected = [whole.series["m_S"][0, 3], whole.series["m_S"][1, 1]]
+    np.testing.assert_array_equal(result.last("m_S"), expected)
+
+
+def test_a_rule_that_is_met_by_one_chain_only_runs_to_the_end(trial):
+    result = trial("sgld").run(stop=StopAt(2, 99))
+    assert result.final_look.tolist() == [2, 5]
+    assert len(result.times) == 6
+    assert not result.interrupted
+
+
+def test_a_stopped_run_resumes_to_the_same_stop(trial, tmp_path):
+    path, part = tmp_path / "run.npz", trial("sgld")
+    whole = trial("sgld").run(stop=StopAt(1, 4))
+    part.before_look = at_count(3)
+    assert part.run(checkpoint=path, stop=StopAt(1, 4)).final_look.tolist() == [1, 2]
+    assert_same(trial("sgld").run(checkpoint=path, stop=StopAt(1, 4)), whole)
+    finished = trial("sgld")
+    assert_same(finished.run(checkpoint=path, stop=StopAt(1, 4)), whole)
+    assert finished.measured == 0
+
+
+def test_stop_when_converged_waits_for_enough_counted_looks_and_for_its_turn(trial):
+    lenient = ConvergenceRule(r_hat=1e6, ess=1e-6, min_chains=2, min_draws=5)
+    schedule = uniform(step_size=0.1, steps=200, looks=40, burn_in=0.25)
+    result = trial("sgld").run(schedule=schedule, stop=StopWhenConverged(lenient, every=3))
+    assert len(result.times) == 10 + 6  # the first multiple of 3 with at least 5 draws
+    strict = ConvergenceRule(r_hat=1.0000001, min_chains=2)
+    result = trial("sgld").run(schedule=schedule, stop=StopWhenConverged(strict))
+    assert len(result.times) == 40
+    assert not result.convergence.converged
+
+
+# Guards
+
+
+def advised(message):
+    """The step size a message says would work."""
+    number = r"(\d[\d.]*(?:e-?\d+)?)"
+    found = re.search(rf"use at most {number}", message) or re.search(
+        rf"a step size of {number} or less", message
+    )
+    assert found, message
+    return float(found[1])
+
+
+def with_step(trial, kind, step):
+    small = trial(kind, step_size=step)
+    small.sampler = small.sampler.with_step(step)
+    return small
+
+
+@pytest.mark.parametrize("kind", ["sgld", "underdamped", "mf-ard", "collapsed"])
+def test_too_large_a_step_is_refused_at_the_start_with_one_that_works(trial, kind):
+    with pytest.raises(EquipartitionError) as caught:
+        with_step(trial, kind, 40.0).run()
+    assert "at the start" in str(caught.value)
+    assert "step size 40" in str(caught.value)
+    step = advised(str(caught.value))
+    assert 0 < step < 40
+    result = with_step(trial, kind, step).run()
+    assert np.isfinite(result.series["test_mse"]).all()
+
+
+@pytest.mark.parametrize("kind", ["sgld", "underdamped"])
+def test_divergence_is_named_with_its_step_its_size_and_a_size_that_works(trial, kind):
+    blind = Guards(max_inflation=math.inf)
+    with pytest.raises(DivergenceError) as caught:
+        with_step(trial, kind, 20.0).run(guards=blind)
+    message = str(caught.value)
+    assert re.search(r"by step \d+ with step size 20", message)
+    result = with_step(trial, kind, advised(message)).run()
+    assert np.isfinite(result.series["test_mse"]).all()
+
+
+def test_hot_velocities_are_named_with_their_temperature(trial):
+    # The step is small for the forces: only the velocities, scaled by hand, are hot.
+    class Hot(Underdamped):
+        """A right step with velocities made hot by hand."""
+
+        def advance(self, state, energy, steps, random, *, done):
+            super().advance(state, energy, steps, random, done=done)
+            state.velocity.mul_(1.5)
+
+    small = trial("underdamped", steps=4000, looks=40)
+    small.sampler = Hot(0.1, friction=0.5)
+    with pytest.raises(EquipartitionError, match=r"mean v²/T is \d") as caught:
+        small.run()
+    assert re.search(r"by step \d+ with step size 0.1", str(caught.value))
+    ratio = float(re.search(r"is (\d+\.\d+)", str(caught.value))[1])
+    assert ratio == pytest.approx(1.5**2, abs=0.5)
+    assert advised(str(caught.value)) > 0
+    small = trial("underdamped", steps=4000, looks=40)
+    small.sampler = Underdamped(0.1, friction=0.5)
+    assert small.run().kinetic_temperature == pytest.approx(1, abs=0.1)
+
+
+def test_a_chain_that_becomes_nan_ends_the_run_and_is_never_converged(trial):
+    small = trial("sgld")
+
+    def poison(count):
+        if count == 4:
+            state["position"][3] = math.nan
+
+    state = {}
+    plain = small.sampler.init
+
+    class Watched(SGLD):
+        def init(self, energy, position, random):
+            made = plain(energy, position, random)
+            state["position"] = made.position
+            return made
+
+    small.sampler, small.before_look = Watched(0.1), poison
+    with pytest.raises(DivergenceError, match="diverged by step 320"):
+        small.run(guards=Guards(growth=math.inf))
+
+
+@pytest.mark.parametrize("kind", ["sgld", "underdamped", "mf-ard", "collapsed"])
+def test_the_default_step_works_and_is_rounded_down_to_two_digits(trial, kind):
+    small = trial(kind)
+    step = default_step(small.sampler, small.energy, small.position)
+    assert step == float(f"{step:.1e}")
+    result = with_step(trial, kind, step).run()
+    assert np.isfinite(result.series["test_mse"]).all()
+    # It is a fraction of the limit, and not a tiny one.
+    assert small.sampler.with_step(2 * step).inflation(result.curvature) < math.inf
+    inflation = small.sampler.with_step(step).inflation(result.curvature)
+    assert 1.001 < inflation < 2
+
+
+def test_a_default_step_without_curvature_is_refused(trial):
+    small = trial("sgld")
+    with pytest.raises(ArgumentError, match=r"^step must be given"):
+        default_step(small.sampler, small.energy, small.position * math.nan)
+
+
+def test_named_errors_are_what_the_command_line_catches():
+    for error in (ArgumentError, CheckpointError, DivergenceError, EquipartitionError):
+        assert issubclass(error, FeatureLearningError)
+
+
+def test_looks_at_given_times_use_their_own_step_sizes(trial):
+    small = trial("sgld")
+    result = small.run(schedule=at_times([1.0, 2.55, 4.0], step_size=0.1))
+    np.testing.assert_allclose(result.times, [1.0, 2.55, 4.0], rtol=1e-12)
+    assert result.steps.tolist() == [10, 26, 41]
+    assert result.counted.all()

@@ -1,0 +1,128 @@
+"""R-hat and effective sample size on series whose answers are known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from feature_learning.diagnostics import ConvergenceRule, effective_sample_size, r_hat
+from feature_learning.errors import ArgumentError
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def autoregression(chains, draws, rho, seed=0):
+    """x_t = ρ x_{t-1} + √(1-ρ²) ξ_t, stationary from the first draw."""
+    xi = noise(chains, draws, seed=seed)
+    x = xi.copy()
+    for t in range(1, draws):
+        x[:, t] = rho * x[:, t - 1] + math.sqrt(1 - rho**2) * xi[:, t]
+    return x
+
+
+def test_r_hat_is_one_for_independent_draws():
+    assert r_hat(noise(4, 1000)) == pytest.approx(1, abs=0.01)
+
+
+def test_r_hat_is_large_for_chains_that_sit_in_different_places():
+    apart = noise(4, 500) + np.array([[0.0], [0.0], [0.0], [5.0]])
+    assert r_hat(apart) > 1.5
+    drifting = noise(4, 500) + np.linspace(0, 8, 500)
+    assert r_hat(drifting) > 1.5
+
+
+def test_r_hat_does_not_need_moments():
+    heavy = np.random.default_rng(0).standard_cauchy((4, 1000))
+    assert r_hat(heavy) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+def test_the_effective_sample_size_of_an_autoregression(rho):
+    chains, draws = 4, 4000
+    found = effective_sample_size(autoregression(chains, draws, rho))
+    assert found == pytest.approx(chains * draws * (1 - rho) / (1 + rho), rel=0.2)
+
+
+def test_nothing_is_said_where_there_is_nothing_to_say():
+    assert math.isnan(r_hat(noise(1, 100)))
+    assert math.isnan(r_hat(noise(4, 3)))
+    assert math.isnan(r_hat(noise(4, 0)))
+    assert math.isnan(effective_sample_size(noise(4, 3)))
+    assert math.isfinite(effective_sample_size(noise(1, 100)))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_single_bad_number_spoils_the_verdict(bad):
+    draws = noise(4, 200)
+    draws[2, 50] = bad
+    assert math.isnan(r_hat(draws))
+    assert math.isnan(effective_sample_size(draws))
+    judged = ConvergenceRule().judge({"m_S": draws, "test_mse": noise(4, 200)})
+    assert not judged.converged
+
+
+GOOD = {"m_S": noise(4, 400, seed=1), "test_mse": noise(4, 400, seed=2)}
+
+
+def test_good_chains_are_converged():
+    judged = ConvergenceRule().judge(GOOD)
+    assert judged.converged is True
+    assert set(judged.r_hat) == set(judged.ess) == {"m_S", "test_mse"}
+    assert judged.r_hat["m_S"] == r_hat(GOOD["m_S"])
+    assert judged.ess["test_mse"] == effective_sample_size(GOOD["test_mse"])
+
+
+def test_every_threshold_counts_and_sits_where_it_says():
+    judged = ConvergenceRule().judge(GOOD)
+    worst, least = max(judged.r_hat.values()), min(judged.ess.values())
+    just = {"r_hat": 1.0000001 * worst, "ess": least, "min_chains": 4, "min_draws": 400}
+    assert ConvergenceRule(**just).judge(GOOD).converged
+    for tighter in (
+        {"r_hat": worst},
+        {"ess": least * 1.0001},
+        {"min_chains": 5},
+        {"min_draws": 401},
+    ):
+        assert not ConvergenceRule(**{**just, **tighter}).judge(GOOD).converged
+
+
+@pytest.mark.parametrize("name", ["m_S", "test_mse"])
+def test_one_bad_observable_is_enough(name):
+    bad = noise(4, 400, seed=3) + np.array([[0.0], [0.0], [0.0], [3.0]])
+    assert not ConvergenceRule().judge({**GOOD, name: bad}).converged
+
+
+def test_other_observables_are_not_watched():
+    bad = noise(4, 400) + np.array([[0.0], [0.0], [0.0], [9.0]])
+    assert ConvergenceRule().judge({**GOOD, "anisotropy": bad}).converged
+    assert not ConvergenceRule(observables=("anisotropy",)).judge({"anisotropy": bad}).converged
+
+
+def test_chains_that_never_move_are_not_converged():
+    still = np.ones((4, 400))
+    apart = still * np.array([[0.0], [0.0], [0.0], [1.0]])
+    for draws in (still, apart):
+        assert not ConvergenceRule().judge({"m_S": draws, "test_mse": draws}).converged
+
+
+def test_no_series_is_not_converged():
+    assert ConvergenceRule().judge({}).converged is False
+    # Half of what is watched is not enough either.
+    assert not ConvergenceRule().judge({"m_S": GOOD["m_S"]}).converged
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"r_hat": 1.0}, "r_hat"),
+        ({"r_hat": math.nan}, "r_hat"),
+        ({"ess": 0.0}, "ess"),
+        ({"min_chains": 1}, "min_chains"),
+        ({"min_draws": 3}, "min_draws"),
+    ],
+)
+def test_a_rule_out_of_range_is_refused_by_name(options, name):
+    with pytest.raises(ArgumentError, match=f"^{name} must be"):
+        ConvergenceRule(**options)

@@ -1,0 +1,463 @@
+"""One point: configuration in, row out; several points in a pool; what memory they need."""
+
+import gc
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from feature_learning import hardware, kernel_limit
+from feature_learning.energies import network_posterior
+from feature_learning.errors import (
+    ArgumentError,
+    DeviceError,
+    EquipartitionError,
+    FeatureLearningError,
+)
+from feature_learning.experiments import MEASURED, PointConfig, run_point, run_points
+from feature_learning.hardware import check_device, memory_available, memory_needed
+from feature_learning.inference import Sampling, sample, starting_position
+from feature_learning.network import Student
+from feature_learning.observables import Observer
+from feature_learning.samplers import SamplerState
+from feature_learning.teachers import SingleIndex, SparseParity, draw
+from feature_learning.version import __version__
+
+METHODS = [
+    {"method": "network"},
+    {"method": "network", "sampler": "sgld"},
+    {"method": "network", "teacher": "single-index", "degree": 2, "activation": "erf"},
+    {"method": "network", "dtype": "float64", "hidden_bias_variance": 0.5},
+    {"method": "mf"},
+    {"method": "mf", "particles": 5},
+    {"method": "mf", "solver": "collapsed"},
+    {"method": "mf-ard", "alpha0": 2.0},
+    {"method": "mf-ard", "solver": "collapsed", "particles": 30},
+]
+KEYS = {
+    *MEASURED,
+    *(f"{name}_sem" for name in MEASURED),
+    *("steps", "langevin_time", "seconds", "converged", "r_hat", "ess", "config", "version"),
+}
+
+
+def comparable(row):
+    return {key: value for key, value in row.items() if key != "seconds"}
+
+
+@pytest.mark.parametrize("options", METHODS, ids=str)
+def test_the_row_of_every_method_says_what_was_asked_for(tiny, options):
+    config = PointConfig(**{**tiny, **options})
+    row = run_point(config).row
+    assert row.keys() >= KEYS
+    json.dumps(row, allow_nan=False)
+    assert row["version"] == __version__
+    assert row["config"] == {**row["config"], **tiny, **options}
+    assert PointConfig(**row["config"]) == config
+    assert row["predictor"] == "one sample"
+    assert row["steps"] == 200
+    assert row["langevin_time"] == pytest.approx(40)
+    assert row["seconds"] > 0
+    assert not row["interrupted"]
+    assert row["converged"] is False  # two chains are too few
+    for name in MEASURED:
+        chains = np.array(row["chains"][name])
+        assert chains.shape == (2,)
+        assert row[name] == pytest.approx(chains.mean())
+        assert row[f"{name}_sem"] == pytest.approx(chains.std(ddof=1) / math.sqrt(2))
+    # Averaging a predictor never hurts on average: the mean square is convex.
+    assert row["test_mse_posterior_mean"] <= row["test_mse"] + 1e-6
+    assert row["r_hat"] == max(row["r_hat_by_observable"].values())
+    assert row["ess"] == min(row["ess_by_observable"].values())
+
+
+def test_one_chain_has_no_standard_error_and_is_never_converged(tiny):
+    row = run_point(PointConfig(**{**tiny, "chains": 1})).row
+    for name in MEASURED:
+        assert row[f"{name}_sem"] is None
+        assert math.isfinite(row[name])
+    assert row["r_hat"] is None
+    assert row["converged"] is False
+    json.dumps(row, allow_nan=False)
+
+
+def test_a_point_is_a_function_of_its_configuration(tiny):
+    first, again = (run_point(PointConfig(**tiny)).row for _ in range(2))
+    assert comparable(again) == comparable(first)
+    other = run_point(PointConfig(**{**tiny, "seed": 1})).row
+    assert other["test_mse"] != first["test_mse"]
+
+
+def test_the_data_belong_to_the_seed_and_not_to_how_they_are_used(tiny):
+    plain = PointConfig(**tiny)
+    other = PointConfig(**{**tiny, "chains": 5, "method": "mf", "kappa": 0.3, "sampler": "sgld"})
+    for mine, theirs in zip(plain.datasets(), other.datasets(), strict=True):
+        assert torch.equal(mine.inputs, theirs.inputs)
+        assert torch.equal(mine.labels, theirs.labels)
+    train, test = plain.datasets()
+    assert (len(train), len(test)) == (20, 50)
+    teacher = SparseParity(6, 2)
+    assert torch.equal(train.inputs, draw(teacher, 20, seed=0).inputs)
+    assert torch.equal(test.inputs, draw(teacher, 50, seed=0, stream="test").inputs)
+    changed, _ = PointConfig(**{**tiny, "seed": 1}).datasets()
+    assert not torch.equal(changed.inputs, train.inputs)
+
+
+def test_the_row_is_the_average_of_the_run_behind_it(tiny):
+    config = PointConfig(**tiny)
+    row = run_point(config).row
+    train, test = config.datasets()
+    energy = network_posterior(config.make_student, train, kappa=0.1, chains=2)
+    result, sampler = sample(
+        energy, config.make_student, config.make_teacher, test, config.make_sampling, seed=0
+    )
+    assert row["step"] == sampler.step_size == 0.2
+    for name in ("test_mse", "train_mse", "m_S", "noise"):
+        assert row[name] == pytest.approx(result.series[name][:, result.counted].mean(), rel=1e-12)
+    # At every single look the error splits exactly (labels are ±1).
+    series = result.series
+    np.testing.assert_allclose(
+        series["test_mse"], (1 - series["m_S"]) ** 2 + series["noise"], rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("variant", ["matched", "as-published"])
+def test_the_kernel_limit_is_a_row_too(tiny, variant):
+    config = PointConfig(**{**tiny, "method": "nngp", "nngp_variant": variant})
+    row = run_point(config).row
+    assert row.keys() >= KEYS
+    json.dumps(row, allow_nan=False)
+    assert row["predictor"] == "posterior mean"
+    assert row["test_mse_posterior_mean"] == row["test_mse"]
+    assert row["converged"] is True
+    assert (row["steps"], row["test_mse_sem"], row["r_hat"]) == (0, None, None)
+    train, test = config.datasets()
+    if variant == "as-published":
+        fresh = draw(SparseParity(6, 2), 50_000, seed=0, stream="test")
+        test = kernel_limit.as_published_points(train, fresh)
+        assert len(test) == 50_000
+    result = kernel_limit.solve(config.make_student, train, test, kappa=0.1, variant=variant)
+    assert row["test_mse"] == pytest.approx(result.test_mse, rel=1e-12)
+    assert row["m_S"] == pytest.approx(result.m_S, rel=1e-12)
+
+
+def test_the_published_protocol_reports_the_last_sample_of_each_chain(tiny):
+    options = {**tiny, "langevin_time": None, "protocol": "published", "step": 0.5, "kappa": 0.01}
+    row = run_point(PointConfig(**options)).row
+    # P ≤ 550: the training error is watched, and ends the run long before t = 4083.
+    assert 235 < row["langevin_time"] < 4000
+    assert row["converged"] is False
+    assert row["test_mse_posterior_mean"] is None
+    assert row["test_mse"] == row["test_mse_last"]
+    assert row["m_S"] == row["m_S_last"]
+    overlap, noise = (np.array(row["chains"][name]) for name in ("m_S", "noise"))
+    assert row["test_mse"] == pytest.approx(np.mean((1 - overlap) ** 2 + noise), rel=1e-4)
+    json.dumps(row, allow_nan=False)
+
+
+def test_a_point_stops_when_converged_only_if_asked(tiny):
+    options = {**tiny, "kappa": 0.3, "chains": 4, "step": 0.15, "friction": 0.1, "width": 32}
+    options |= {"langevin_time": 700.0, "looks": 350}
+    full = run_point(PointConfig(**options)).row
+    early = run_point(PointConfig(**options, stop_when_converged=True)).row
+    assert full["steps"] == 4667
+    assert full["converged"]
+    assert early["converged"]
+    assert early["steps"] < full["steps"]
+    assert early["m_S"] == pytest.approx(full["m_S"], abs=6 * (early["m_S_sem"] + full["m_S_sem"]))
+
+
+def test_chains_that_sample_the_prior_at_the_default_step_can_be_converged(tiny):
+    # Every direction is as stiff as the stiffest: all velocities are a little cold, by h²λ/4.
+    options = {**tiny, "kappa": 3.0, "chains": 4, "step": None, "friction": 0.5, "width": 32}
+    row = run_point(PointConfig(**{**options, "langevin_time": 300.0, "looks": 500})).row
+    assert row["r_hat"] < 1.01
+    assert row["ess"] > 100
+    assert row["converged"]
+
+
+# Starts
+
+
+@pytest.mark.parametrize("teacher", [SparseParity(8, 2), SingleIndex(8, 2)])
+@pytest.mark.parametrize("bias", [None, 0.5])
+def test_planted_chains_know_the_target_and_spread_ones_every_other(teacher, bias):
+    student = Student(8, 120, hidden_bias_variance=bias)
+    data = draw(teacher, 30, seed=0)
+    test = draw(teacher, 20_000, seed=0, stream="test")
+    energy = network_posterior(student, data, kappa=0.1, chains=4)
+    observer = Observer(student, energy, test, sparsity=2)
+    overlap, positions = {}, {}
+    for start in ("prior", "planted", "spread"):
+        positions[start] = starting_position(energy, student, teacher, start=start, seed=0)
+        overlap[start] = observer.measure(positions[start], average=False)["m_S"]
+    # The 20 neurons left at the prior add a random overlap of their own.
+    assert np.abs(overlap["prior"]).max() < 0.5
+    assert np.abs(overlap["planted"] - 1).max() < 0.5
+    np.testing.assert_allclose(overlap["spread"][1::2], overlap["prior"][1::2], atol=1e-6)
+    assert (overlap["spread"][::2] > 0.5).all()
+    again = starting_position(energy, student, teacher, start="spread", seed=0)
+    assert torch.equal(again, positions["spread"])
+
+
+# Validation
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"teacher": "majority"}, "teacher"),
+        ({"method": "gp"}, "method"),
+        ({"method": None}, "method"),
+        ({"sampler": "hmc"}, "sampler"),
+        ({"solver": "exact"}, "solver"),
+        ({"start": "zero"}, "start"),
+        ({"dtype": "float16"}, "dtype"),
+        ({"activation": "gelu"}, "activation"),
+        ({"protocol": "ours", "langevin_time": None}, "protocol"),
+        ({"nngp_variant": "other"}, "nngp_variant"),
+        ({"dim": 0}, "dim"),
+        ({"sparsity": 7}, "sparsity"),
+        ({"teacher": "single-index", "degree": 0}, "degree"),
+        ({"width": 0}, "width"),
+        ({"samples": 0}, "samples"),
+        ({"samples": 10.0}, "samples"),
+        ({"test_samples": 1}, "test_samples"),
+        ({"chains": 0}, "chains"),
+        ({"seed": -1}, "seed"),
+        ({"looks": 0}, "looks"),
+        ({"block_elements": 0}, "block_elements"),
+        ({"kappa": 0.0}, "kappa"),
+        ({"kappa": -0.005}, "kappa"),
+        ({"kappa": math.nan}, "kappa"),
+        ({"kappa": math.inf}, "kappa"),
+        ({"gamma": math.nan}, "gamma"),
+        ({"weight_variance": 0.0}, "weight_variance"),
+        ({"readout_variance": -1.0}, "readout_variance"),
+        ({"hidden_bias_variance": 0.0}, "hidden_bias_variance"),
+        ({"output_bias_variance": math.inf}, "output_bias_variance"),
+        ({"langevin_time": 0.0}, "langevin_time"),
+        ({"step": 0.0}, "step"),
+        ({"step": -0.1}, "step"),
+        ({"friction": 0.0}, "friction"),
+        ({"burn_in": 1.0}, "burn_in"),
+        ({"burn_in": -0.1}, "burn_in"),
+        ({"burn_in": math.nan}, "burn_in"),
+        ({"alpha0": 0.0}, "alpha0"),
+        ({"method": "mf", "particles": 0}, "particles"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["network", "nngp"])
+def test_a_configuration_out_of_range_is_refused_by_name_before_any_work(
+    tiny, options, name, method
+):
+    with pytest.raises(ArgumentError, match=rf"^{name} must be"):
+        PointConfig(**{**tiny, "method": method, **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"particles": 5}, ["particles", "network"]),
+        ({"particles": 5, "method": "nngp"}, ["particles", "nngp"]),
+        ({"protocol": "published"}, ["protocol", "langevin_time"]),
+        ({"protocol": "published", "langevin_time": None, "method": "mf"}, ["protocol", "mf"]),
+    ],
+    ids=str,
+)
+def test_options_that_exclude_each_other_are_named(tiny, options, words):
+    with pytest.raises(ArgumentError) as caught:
+        PointConfig(**{**tiny, **options})
+    assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "nngp", "activation": "tanh"},
+        {"method": "nngp", "gamma": 1.0},
+        {"method": "mf", "solver": "collapsed", "output_bias_variance": 1.0},
+        {"method": "mf", "particles": 5, "output_bias_variance": 1.0},
+    ],
+    ids=str,
+)
+def test_what_a_method_cannot_do_is_an_argument_error(tiny, options):
+    with pytest.raises(ArgumentError):
+        run_point(PointConfig(**{**tiny, **options}))
+
+
+@pytest.mark.parametrize(
+    ("method", "solver"),
+    [
+        ("network", "particles"),
+        ("mf-ard", "particles"),
+        ("mf-ard", "collapsed"),
+        ("nngp", "particles"),
+    ],
+)
+@pytest.mark.parametrize(
+    "extreme",
+    [
+        {"kappa": 1e300},
+        {"kappa": 1e-300},
+        {"kappa": 1e-160},
+        {"kappa": 1e30},
+        {"weight_variance": 1e300},
+        {"weight_variance": 1e-300},
+        {"readout_variance": 1e300},
+        {"readout_variance": 1e-300},
+        {"hidden_bias_variance": 1e300},
+        {"langevin_time": 1e300, "step": 1e-300},
+        {"langevin_time": 1e-30},
+        {"alpha0": 1e300},
+        {"alpha0": 1e-300},
+        {"friction": 1e300},
+    ],
+    ids=str,
+)
+def test_extreme_numbers_end_in_a_named_error_or_a_finite_row(tiny, method, solver, extreme):
+    try:
+        row = run_point(PointConfig(**{**tiny, "method": method, "solver": solver, **extreme})).row
+    except FeatureLearningError:
+        return
+    json.dumps(row, allow_nan=False)
+    assert math.isfinite(row["test_mse"])
+
+
+# The pool
+
+
+def test_points_of_a_pool_are_those_of_this_process(tiny):
+    configs = {
+        ("network", 20): PointConfig(**tiny),
+        "mf": PointConfig(**{**tiny, "method": "mf-ard", "samples": 40}),
+    }
+    found = run_points(configs, workers=1)
+    assert list(found) == list(configs)
+    for key, config in configs.items():
+        alone = run_point(config)
+        assert comparable(found[key].row) == comparable(alone.row)
+        np.testing.assert_array_equal(found[key].weights, alone.weights)
+
+
+def test_the_error_of_a_worker_surfaces_under_its_name(tiny):
+    configs = {"good": PointConfig(**tiny), "bad": PointConfig(**{**tiny, "step": 1e3})}
+    with pytest.raises(EquipartitionError, match="step size 1000 is too large"):
+        run_points(configs, workers=1)
+
+
+@pytest.mark.parametrize("option", ["workers", "threads"])
+def test_a_pool_needs_somebody_to_work(option):
+    with pytest.raises(ArgumentError, match=f"^{option} must be"):
+        run_points({}, **{option: 0})
+
+
+# Memory and devices
+
+
+def storage_bytes():
+    """Bytes of all tensors that are alive, each piece of memory once."""
+    gc.collect()
+    pieces = {}
+    for each in gc.get_objects():
+        if type(each) is torch.Tensor:
+            storage = each.untyped_storage()
+            pieces[storage.data_ptr()] = storage.nbytes()
+    return sum(pieces.values())
+
+
+@pytest.mark.parametrize("options", [{}, {"chains": 8}, {"activation": "tanh"}], ids=str)
+def test_the_memory_estimate_covers_the_buffers_of_a_run_and_not_ten_times_more(options):
+    config = PointConfig(
+        **{
+            "dim": 20,
+            "width": 100,
+            "samples": 3000,
+            "test_samples": 5000,
+            "chains": 2,
+            "block_elements": 2**18,
+            **options,
+        }
+    )
+    before = storage_bytes()
+    train, test = config.datasets()
+    student = config.make_student
+    energy = network_posterior(
+        student, train, kappa=0.1, chains=config.chains, block_elements=config.block_elements
+    )
+    observer = Observer(student, energy, test, sparsity=4, block_elements=config.block_elements)
+    position = starting_position(energy, student, config.make_teacher, start="prior", seed=0)
+    state = SamplerState.start(position)
+    used = storage_bytes() - before
+    assert observer.energy is energy
+    assert state.position.shape == position.shape
+    assert used < memory_needed(config) < 10 * used
+
+
+@pytest.mark.parametrize("name", ["samples", "chains", "width", "dim", "test_samples"])
+def test_more_of_anything_needs_more_memory(name):
+    small = PointConfig()
+    large = PointConfig(**{name: 100 * getattr(small, name)})
+    assert memory_needed(large) > memory_needed(small)
+
+
+def test_the_kernel_and_the_collapsed_field_need_their_matrices():
+    many = 50_000
+    kernel = PointConfig(method="nngp", samples=many)
+    assert memory_needed(kernel) >= 8 * many**2
+    collapsed = PointConfig(method="mf", solver="collapsed", samples=many, particles=many, chains=1)
+    assert memory_needed(collapsed) >= 8 * many**2
+    # The smaller of the two systems is solved: few particles are cheap.
+    few = PointConfig(method="mf", solver="collapsed", samples=many, particles=100, chains=1)
+    assert memory_needed(few) < 8 * many**2
+
+
+def test_a_generous_bound_on_blocks_needs_no_more_memory_than_the_samples(tiny):
+    generous = PointConfig(**{**tiny, "block_elements": 10**12})
+    assert memory_needed(generous) < 10**8
+    assert math.isfinite(run_point(generous).row["test_mse"])
+
+
+def test_what_cannot_fit_is_refused_with_what_it_needs_and_what_is_free(tiny, monkeypatch):
+    monkeypatch.setattr(hardware, "memory_available", lambda device: 1000)
+    with pytest.raises(DeviceError, match=r"out of memory: network with samples=20.*GiB.*free"):
+        run_point(PointConfig(**tiny))
+    monkeypatch.setattr(hardware, "memory_available", lambda device: None)
+    assert math.isfinite(run_point(PointConfig(**tiny)).row["test_mse"])
+
+
+def test_this_machine_says_what_is_free():
+    assert memory_available("cpu") > 2**20
+
+
+def test_cuda_is_refused_where_it_is_absent(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in ("cuda", "cuda:0", "cuda:7"):
+        with pytest.raises(DeviceError, match=f"{name}' is not available.*use device cpu"):
+            check_device(name)
+    assert check_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:-1", "cpu:0", "", "CPU"])
+def test_a_device_without_that_name_is_an_argument_error(name):
+    with pytest.raises(ArgumentError, match=r"^device must be"):
+        check_device(name)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"sampler": "hmc"}, "sampler"),
+        ({"step": 0.0}, "step"),
+        ({"friction": -1.0}, "friction"),
+        ({"langevin_time": math.nan}, "langevin_time"),
+        ({"burn_in": 2.0}, "burn_in"),
+        ({"looks": 0}, "looks"),
+    ],
+)
+def test_settings_of_a_sampling_out_of_range_are_refused_by_name(options, name):
+    with pytest.raises(ArgumentError, match=f"^{name} must be"):
+        Sampling(**options)

@@ -1,0 +1,240 @@
+"""The student: parameters, prior, prediction, and blocks of samples."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_learning.activations import ACTIVATIONS
+from feature_learning.errors import ArgumentError
+from feature_learning.network import Field, Student
+from feature_learning.teachers import Dataset, SingleIndex, draw
+
+PLAIN = {
+    "relu": lambda z: max(z, 0.0),
+    "linear": lambda z: z,
+    "erf": math.erf,
+    "tanh": math.tanh,
+    "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
+}
+BIASES = [(None, None), (0.7, None), (None, 0.4), (0.7, 0.4)]
+
+
+def gaussian(dim, samples, seed=0):
+    return draw(SingleIndex(dim, 1, 1), samples, seed=seed, dtype=torch.float64)
+
+
+def position(student, chains, particles, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    return student.sample_prior(chains, particles, random, dtype=torch.float64)
+
+
+def field(student, data, chains, **options):
+    return Field(
+        student, data, chains=chains, particles=student.width, scale=student.scale, **options
+    )
+
+
+@pytest.mark.parametrize(("hidden", "output"), BIASES)
+@pytest.mark.parametrize("readout", [True, False])
+def test_views_are_the_flat_vector_itself_each_entry_once(hidden, output, readout):
+    student = Student(5, 7, hidden_bias_variance=hidden, output_bias_variance=output)
+    flat = torch.arange(float(student.size(3, 7, readout=readout)))
+    w, a, c = student.views(flat, 3, 7, readout=readout)
+    fan_in = 6 if hidden else 5
+    assert w.shape == (3, 7, fan_in)
+    assert a.shape == (3, 7 if readout else 0)
+    assert c.shape == (3, 1 if output else 0)
+    entries = torch.cat([w.flatten(), a.flatten(), c.flatten()])
+    assert torch.equal(entries.sort().values, flat)
+    for view in (w, a, c):
+        view.mul_(-1)
+    assert (flat <= 0).all()
+
+
+def test_prior_variances_have_each_parameter_at_its_place():
+    student = Student(
+        4,
+        3,
+        weight_variance=2.0,
+        readout_variance=3.0,
+        hidden_bias_variance=0.5,
+        output_bias_variance=0.25,
+    )
+    w, a, c = student.views(student.prior_variances(2, 3), 2, 3)
+    assert (w[..., :4] == 2.0 / 4).all()
+    assert (w[..., 4] == 0.5).all()
+    assert (a == 3.0).all()
+    assert (c == 0.25).all()
+
+
+def test_draws_from_the_prior_have_the_prior_variances():
+    student = Student(
+        4,
+        50,
+        weight_variance=2.0,
+        readout_variance=3.0,
+        hidden_bias_variance=0.5,
+        output_bias_variance=0.25,
+    )
+    chains = 1000
+    w, a, c = student.views(position(student, chains, 50), chains, 50)
+    for draws, variance in ((w[..., :4], 0.5), (w[..., 4], 0.5), (a, 3.0), (c, 0.25)):
+        error = math.sqrt(2 / draws.numel())
+        assert draws.square().mean().item() / variance == pytest.approx(1, abs=5 * error)
+        assert abs(draws.mean()) < 5 * math.sqrt(variance / draws.numel())
+
+
+def test_the_start_is_the_same_in_both_precisions_and_leaves_the_global_state_alone():
+    student, before = Student(4, 5, hidden_bias_variance=1.0), torch.get_rng_state()
+    single = student.sample_prior(2, 5, torch.Generator().manual_seed(1))
+    double = student.sample_prior(2, 5, torch.Generator().manual_seed(1), dtype=torch.float64)
+    assert torch.equal(single.double(), double)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+@pytest.mark.parametrize(("hidden", "output"), BIASES)
+def test_the_prediction_is_a_loop_over_neurons(name, hidden, output):
+    student = Student(
+        3,
+        4,
+        gamma=0.8,
+        activation=name,
+        hidden_bias_variance=hidden,
+        output_bias_variance=output,
+    )
+    data, theta = gaussian(3, 6), position(student, 2, 4)
+    parameters = student.views(theta, 2, 4)
+    predicted = field(student, data, 2, block_elements=20).predict(parameters)
+    w, a, c = (view.tolist() for view in parameters)
+    for chain in range(2):
+        for sample, x in enumerate(data.inputs.tolist()):
+            f = c[chain][0] if output else 0.0
+            for i in range(4):
+                z = sum(w[chain][i][j] * x[j] for j in range(3))
+                z += w[chain][i][3] if hidden else 0.0
+                f += 4**-0.8 * a[chain][i] * PLAIN[name](z)
+            assert predicted[chain, sample].item() == pytest.approx(f, rel=1e-12, abs=1e-13)
+
+
+@given(
+    samples=st.integers(1, 150),
+    block_elements=st.integers(1, 3000),
+    name=st.sampled_from(sorted(ACTIVATIONS)),
+    biased=st.booleans(),
+)
+def test_blocks_of_any_size_give_the_same_sums(samples, block_elements, name, biased):
+    variance = 0.6 if biased else None
+    student = Student(
+        3, 5, activation=name, hidden_bias_variance=variance, output_bias_variance=variance
+    )
+    data, chains = gaussian(3, samples), 2
+    parameters = student.views(position(student, chains, 5), chains, 5)
+    w, a, c = parameters
+    inputs = torch.cat([data.inputs, torch.ones(samples, 1, dtype=torch.float64)], dim=1)
+    inputs = inputs[:, : student.fan_in]
+    z = (w @ inputs.t()).requires_grad_()
+    phi = student.phi.function(z)
+    (slope,) = torch.autograd.grad(phi.sum(), z)
+    phi = phi.detach()
+    f = student.scale * torch.einsum("cb,cbm->cm", a, phi) + (c if biased else 0.0)
+
+    blocks = field(student, data, chains, block_elements=block_elements)
+    torch.testing.assert_close(blocks.predict(parameters), f, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(blocks.features(w), phi, rtol=1e-11, atol=1e-11)
+    gram, overlap = blocks.gram(w)
+    torch.testing.assert_close(gram, phi @ phi.transpose(1, 2), rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(overlap, phi @ data.labels, rtol=1e-11, atol=1e-11)
+    frozen = torch.randn(chains, samples, dtype=torch.float64, generator=torch.Generator())
+    for given_residual in (None, frozen):
+        residual = f - data.labels if given_residual is None else frozen
+        sums = {
+            "drive": torch.empty_like(w),
+            "drive_readout": torch.empty_like(a),
+            "power": torch.empty_like(w),
+            "power_readout": torch.empty_like(a),
+            "bias": torch.empty(chains, 1, dtype=torch.float64),
+        }
+        blocks.correlate(parameters, residual=given_residual, **sums)
+        expected = {
+            "drive": torch.einsum("cm,cbm,mj->cbj", residual, slope, inputs),
+            "drive_readout": torch.einsum("cm,cbm->cb", residual, phi),
+            "power": torch.einsum("cbm,cbm,mj->cbj", phi, slope, inputs),
+            "power_readout": phi.square().sum(dim=2),
+            "bias": residual.sum(dim=1, keepdim=True),
+        }
+        for key, value in expected.items():
+            torch.testing.assert_close(sums[key], value, rtol=1e-10, atol=1e-10, msg=key)
+
+
+@given(
+    samples=st.integers(1, 2000),
+    chains=st.integers(1, 3),
+    width=st.integers(1, 20),
+    block_elements=st.integers(60, 20_000),
+    name=st.sampled_from(["relu", "tanh"]),
+)
+def test_activations_never_need_more_memory_than_the_bound(
+    samples, chains, width, block_elements, name
+):
+    student = Student(2, width, activation=name)
+    blocks = field(student, gaussian(2, samples), chains, block_elements=block_elements).blocks
+    rows = chains * width
+    buffers = {}
+    for block in blocks:
+        for tensor in (block.z, block.scratch, block.z_batch, block.scratch_batch):
+            storage = tensor.untyped_storage()
+            buffers[storage.data_ptr()] = storage.nbytes() // 8
+        assert block.z.shape == (rows, len(block.inputs))
+    # A row may be longer by one cache line: that is all the bound is exceeded by.
+    assert max(buffers.values()) <= block_elements + 16 * rows
+    assert len(buffers) == (2 if student.phi.needs_scratch else 1)
+    # Each sample is in one block.
+    covered = [index for block in blocks for index in range(samples)[block.span]]
+    assert covered == list(range(samples))
+
+
+def test_one_neuron_after_the_other_if_the_bound_is_below_a_single_sample():
+    student, data = Student(3, 6), gaussian(3, 5)
+    parameters = student.views(position(student, 1, 6), 1, 6)
+    smallest = field(student, data, 1, block_elements=1)
+    assert len(smallest.blocks) == 5
+    torch.testing.assert_close(
+        smallest.predict(parameters), field(student, data, 1).predict(parameters)
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"dim": 0}, "dim"),
+        ({"width": 0}, "width"),
+        ({"width": 2.0}, "width"),
+        ({"gamma": -0.1}, "gamma"),
+        ({"gamma": math.nan}, "gamma"),
+        ({"activation": "softplus"}, "activation"),
+        ({"weight_variance": 0.0}, "weight_variance"),
+        ({"weight_variance": math.inf}, "weight_variance"),
+        ({"readout_variance": -1.0}, "readout_variance"),
+        ({"hidden_bias_variance": 0.0}, "hidden_bias_variance"),
+        ({"output_bias_variance": math.nan}, "output_bias_variance"),
+    ],
+)
+def test_a_student_out_of_range_is_refused_by_name(options, name):
+    with pytest.raises(ArgumentError, match=f"^{name} must be"):
+        Student(**{"dim": 3, "width": 4, **options})
+
+
+def test_inputs_of_another_dimension_are_refused():
+    with pytest.raises(ArgumentError, match="dim = 3 columns, not 4"):
+        field(Student(3, 2), Dataset(torch.zeros(5, 4), torch.zeros(5)), 1)
+
+
+@pytest.mark.parametrize("name", ["chains", "particles", "block_elements"])
+def test_a_field_needs_positive_sizes(name):
+    sizes = {"chains": 1, "particles": 2, "block_elements": 10, name: 0}
+    with pytest.raises(ArgumentError, match=f"^{name} must be"):
+        Field(Student(3, 2), gaussian(3, 5), scale=1.0, **sizes)

@@ -1,0 +1,81 @@
+"""The places that speak of packages and versions agree with each other."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import feature_learning
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
+
+# What conda-forge calls the same package.
+PIP_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
+
+
+def ranges(lines):
+    parsed = [Requirement(line) for line in lines]
+    return {canonicalize_name(item.name): item.specifier for item in parsed}
+
+
+def declared(*extras):
+    lines = list(PROJECT["dependencies"])
+    for extra in extras:
+        lines += PROJECT["optional-dependencies"][extra]
+    return ranges(lines)
+
+
+def pinned():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("==") for line in lines if not line.startswith("#"))
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def conda_environment():
+    *conda, pip = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))["dependencies"]
+    found = ranges([*conda, *(line for line in pip["pip"] if line != "-e .")])
+    return {PIP_NAMES.get(name, name): specifier for name, specifier in found.items()}, pip["pip"]
+
+
+def test_conda_environment_has_the_packages_and_ranges_of_pyproject():
+    environment, pip_lines = conda_environment()
+    assert "-e ." in pip_lines
+    assert str(environment.pop("python")) == PROJECT["requires-python"]
+    assert str(environment.pop("pip")) == ""
+    assert environment == declared("book", "test", "dev")
+
+
+def test_constraints_pin_every_declared_package_inside_its_range():
+    versions = pinned()
+    for name, specifier in declared(*PROJECT["optional-dependencies"]).items():
+        assert name in versions, f"constraints.txt does not pin {name}"
+        assert versions[name] in specifier, f"{name}=={versions[name]} is outside {specifier}"
+
+
+def test_constraints_leave_the_build_of_torch_open():
+    assert "+" not in pinned()["torch"]
+
+
+def test_runtime_dependencies_are_ranges_and_development_tools_are_exact():
+    for name, specifier in declared().items():
+        assert {part.operator for part in specifier} == {">=", "<"}, name
+    for name, specifier in ranges(PROJECT["optional-dependencies"]["dev"]).items():
+        assert [part.operator for part in specifier] == ["=="], name
+
+
+def test_the_version_stands_in_the_library_alone():
+    assert PROJECT["dynamic"] == ["version"]
+    assert PYPROJECT["tool"]["setuptools"]["dynamic"]["version"] == {
+        "attr": "feature_learning.version.__version__"
+    }
+    assert re.fullmatch(r"\d+\.\d+\.\d+", feature_learning.__version__)
+
+
+def test_the_citation_names_the_version_of_the_library():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == feature_learning.__version__
