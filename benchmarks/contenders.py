@@ -72,7 +72,12 @@ class Problem:
         start = student.sample_prior(chains, width, generator(seed, "start"))
         w, a, _ = student.views(start, chains, width)
         return cls(
-            data.inputs.numpy(), data.labels.numpy(), w.numpy(), a.numpy(), 2 * kappa**2, step_size
+            data.inputs.numpy(),
+            data.labels.numpy(),
+            w.contiguous().numpy(),
+            a.contiguous().numpy(),
+            2 * kappa**2,
+            step_size,
         )
 
     @property
@@ -135,7 +140,10 @@ class Ours:
         self.energy = network_posterior(student, data, kappa=kappa, chains=problem.chains)
         self.random = generator(1, "noise")
         self.sampler = SGLD(step_size=problem.step_size)
-        start = torch.from_numpy(np.concatenate([problem.w.ravel(), problem.a.ravel()]))
+        start = torch.empty(student.size(problem.chains, width))
+        w, a, _ = student.views(start, problem.chains, width)
+        w.copy_(torch.from_numpy(problem.w))
+        a.copy_(torch.from_numpy(problem.a))
         self.state = self.sampler.init(self.energy, start, self.random)
         self.done = 0
 

@@ -290,7 +290,8 @@ def _watch(
     advice = f"a step size of {mover.largest_step(at.curvature):.2g} or less would work"
     guards.check_finite(state, train_mse, at.ceiling, where, advice)
     sampled = at.time - at.times[at.counted.index(True)] if True in at.counted else 0.0
-    guards.check_temperature(at.temperatures, sampled / mover.memory, where, advice)
+    coldest = 1 / mover.inflation(at.curvature)
+    guards.check_temperature(at.temperatures, sampled / mover.memory, coldest, where, advice)
     if at.segment % math.ceil(looks / 8) == 0:
         curvature = guards.check_curvature(mover, energy, state, f"at step {at.done}")
         at.curvature = max(at.curvature, curvature)

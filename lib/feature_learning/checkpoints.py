@@ -29,7 +29,7 @@ _DAMAGE = (
     TypeError,
     AttributeError,
     EOFError,
-    NotImplementedError,
+    RuntimeError,
     OverflowError,
     zipfile.BadZipFile,
     zlib.error,
@@ -45,7 +45,9 @@ def save(path: Path, arrays: dict[str, NDArray[Any]], fingerprint: dict[str, Any
         If it cannot be written; an older checkpoint of that name is then still there.
     """
     header = np.frombuffer(
-        json.dumps({"format": FORMAT, "fingerprint": fingerprint}, sort_keys=True).encode(),
+        json.dumps(
+            {"format": FORMAT, "fingerprint": fingerprint, "arrays": sorted(arrays)}, sort_keys=True
+        ).encode(),
         np.uint8,
     )
     try:
@@ -82,6 +84,8 @@ def load(path: Path, fingerprint: dict[str, Any]) -> dict[str, NDArray[Any]] | N
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(arrays.pop("header").tobytes())
+        if header.get("format") == FORMAT and header["arrays"] != sorted(arrays):
+            raise ValueError("arrays are missing")
     except _DAMAGE as error:
         raise CheckpointError(
             f"checkpoint {path} is damaged ({error}); move it away to start afresh"

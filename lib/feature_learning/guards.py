@@ -62,12 +62,14 @@ class Guards:
                 f"{ceiling:.3g}; {advice}"
             )
 
-    def check_temperature(self, ratios: list[float], memories: float, at: str, advice: str) -> None:
+    def check_temperature(
+        self, ratios: list[float], memories: float, coldest: float, at: str, advice: str
+    ) -> None:
         """Raise :class:`EquipartitionError` if mean v²/T is off."""
         if not ratios or memories < self.min_memories:
             return
         ratio = float(np.mean(ratios))
-        if abs(ratio - 1) > self.temperature_tolerance:
+        if not coldest - self.temperature_tolerance < ratio < 1 + self.temperature_tolerance:
             raise EquipartitionError(
                 f"equipartition fails {at}: mean v²/T is {ratio:.3f}, it should be 1 within "
                 f"{self.temperature_tolerance:g}; {advice}, or burn in longer"

@@ -11,8 +11,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from feature_learning import checkpoints
 from feature_learning.chains import StopWhenConverged
@@ -375,21 +373,24 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["file.npz"]
 
 
-@given(data=st.data())
-def test_a_damaged_byte_is_noticed_or_harmless(data, tmp_path_factory):
-    path = tmp_path_factory.mktemp("damage") / "file.npz"
+def test_a_damaged_byte_is_noticed_or_harmless(tmp_path):
+    path = tmp_path / "file.npz"
     checkpoints.save(path, ARRAYS, {"seed": 1})
-    content = bytearray(path.read_bytes())
-    place = data.draw(st.integers(0, len(content) - 1))
-    content[place] ^= data.draw(st.integers(1, 255))
-    path.write_bytes(content)
-    try:
-        found = checkpoints.load(path, {"seed": 1})
-    except CheckpointError as error:
-        assert str(path) in str(error)  # noqa: PT017
-    else:
-        for name, array in ARRAYS.items():
-            np.testing.assert_array_equal(found[name], array)
+    whole = path.read_bytes()
+    directory = whole.index(b"PK\x01\x02")
+    for place in [*range(0, directory, 11), *range(directory, len(whole), 2)]:
+        for flip in (1, 128):
+            content = bytearray(whole)
+            content[place] ^= flip
+            path.write_bytes(content)
+            try:
+                found = checkpoints.load(path, {"seed": 1})
+            except CheckpointError as error:
+                assert str(path) in str(error)  # noqa: PT017
+                continue
+            # A date of the archive, say: no array may be lost or changed.
+            assert found.keys() == ARRAYS.keys(), (place, flip)
+            assert all(np.array_equal(found[name], array) for name, array in ARRAYS.items())
 
 
 @pytest.mark.parametrize("failing", ["savez", "fsync"])
@@ -547,6 +548,23 @@ def test_hot_velocities_are_named_with_their_temperature(trial):
     small = trial("underdamped", steps=4000, looks=40)
     small.sampler = Underdamped(0.1, friction=0.5)
     assert small.run().kinetic_temperature == pytest.approx(1, abs=0.1)
+
+
+def test_cold_velocities_are_no_error_or_one_whose_advice_works(trial):
+    # At high noise all directions have the prior's stiffness 2κ²d = 64: all velocities are cold
+    # by h²λ/4 = 0.16, positions are right.
+    options = {"kappa": 2.0, "steps": 4000, "looks": 40}
+    small = trial("underdamped", step_size=0.1, **options)
+    small.sampler = Underdamped(0.1, friction=1.0)
+    try:
+        result = small.run()
+    except EquipartitionError as error:
+        step = advised(str(error))
+        assert step < 0.1
+        small = trial("underdamped", step_size=step, **options)
+        small.sampler = Underdamped(step, friction=1.0)
+        result = small.run()
+    assert 0.8 < result.kinetic_temperature < 1.02
 
 
 def test_a_chain_that_becomes_nan_ends_the_run_and_is_never_converged(trial):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from feature_learning import hardware, kernel_limit
+from feature_learning.diagnostics import Convergence, ConvergenceRule
 from feature_learning.energies import network_posterior
 from feature_learning.errors import (
     ArgumentError,
@@ -155,6 +156,15 @@ def test_the_published_protocol_reports_the_last_sample_of_each_chain(tiny):
     overlap, noise = (np.array(row["chains"][name]) for name in ("m_S", "noise"))
     assert row["test_mse"] == pytest.approx(np.mean((1 - overlap) ** 2 + noise), rel=1e-4)
     json.dumps(row, allow_nan=False)
+
+
+def test_a_snapshot_is_never_called_equilibrium(tiny, monkeypatch):
+    content = Convergence({"m_S": 1.0}, {"m_S": 1e4}, converged=True)
+    monkeypatch.setattr(ConvergenceRule, "judge", lambda rule, series: content)
+    options = {**tiny, "sampler": "sgld"}
+    assert run_point(PointConfig(**options)).row["converged"] is True
+    options |= {"langevin_time": None, "protocol": "published", "step": 0.5, "kappa": 0.01}
+    assert run_point(PointConfig(**options)).row["converged"] is False
 
 
 def test_a_point_stops_when_converged_only_if_asked(tiny):
@@ -423,7 +433,10 @@ def test_a_generous_bound_on_blocks_needs_no_more_memory_than_the_samples(tiny):
 
 def test_what_cannot_fit_is_refused_with_what_it_needs_and_what_is_free(tiny, monkeypatch):
     monkeypatch.setattr(hardware, "memory_available", lambda device: 1000)
-    with pytest.raises(DeviceError, match=r"out of memory: network with samples=20.*GiB.*free"):
+    with pytest.raises(
+        DeviceError,
+        match=r"out of memory: network with samples=20.* [\d.]+ GiB and [\d.]+ GiB are free",
+    ):
         run_point(PointConfig(**tiny))
     monkeypatch.setattr(hardware, "memory_available", lambda device: None)
     assert math.isfinite(run_point(PointConfig(**tiny)).row["test_mse"])

@@ -225,6 +225,22 @@ def test_ard_gives_a_coordinate_with_larger_weights_a_weaker_prior():
     assert torch.allclose(stiffness.a, torch.tensor(energy.temperature / 0.8, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("make", [mean_field_energy, CollapsedEnergy])
+def test_an_energy_put_back_is_the_energy_that_was_stored(make):
+    student, data = problem()
+    common = {"kappa": KAPPA, "chains": 2, "particles": 6, "ard": Ard(0.7)}
+    used, fresh = make(student, data, **common), make(student, data, **common)
+    theta = start(used, readout=make is mean_field_energy)
+    used.refresh(theta)
+    used.refresh(theta + 0.2)
+    fresh.restore({name: tensor.clone() for name, tensor in used.memory().items()})
+    assert torch.equal(by_hand(fresh, theta), by_hand(used, theta))
+    # and follows the particles in the same way afterwards
+    for energy in (used, fresh):
+        energy.refresh(theta)
+    assert torch.equal(by_hand(fresh, theta), by_hand(used, theta))
+
+
 @pytest.mark.parametrize("name", ["relu", "tanh"])
 @pytest.mark.parametrize("self_energy", [False, True])
 def test_a_step_allocates_nothing_of_the_size_of_the_activations(name, self_energy):

@@ -132,6 +132,7 @@ def test_precision_changes_neither_the_draw_nor_the_accuracy_of_labels():
     assert (double.inputs.dtype, double.labels.dtype) == (torch.float64, torch.float64)
     assert torch.equal(single.inputs.double(), double.inputs)
     # Rounded once, at the end: the recursion itself runs in double precision.
+    assert torch.equal(double.labels, SingleIndex(5, 2, 12).target(double.inputs))
     assert torch.equal(single.labels, double.labels.float())
 
 
