@@ -88,7 +88,7 @@ class Underdamped:
         BAOAB's positions are exact in a harmonic well; its velocities are too cold by this factor,
         which diverges where positions become unstable.
         """
-        slack = 1 - 0.25 * self.step_size**2 * curvature
+        slack = 1 - 0.25 * self.step_size * (self.step_size * curvature)
         return 1 / slack if slack > 0 else math.inf
 
     def starting_step(self, curvature: float) -> float:
