@@ -184,6 +184,8 @@ def _kernel_environment(project: Project) -> Iterator[None]:
     """Let kernels that start inside import the library whose fingerprint is taken."""
     changes = {
         "PYTHONPATH": str(project.library),
+        # Long notebooks keep their points here, so that a build that was stopped goes on.
+        "BOOK_CHECKPOINTS": str(project.root / "_build" / "checkpoints"),
         # The kernel of this environment, whatever the user has installed elsewhere.
         "JUPYTER_PREFER_ENV_PATH": "1",
         # Without it the debugger writes a warning about frozen modules into the first cell.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,10 +81,12 @@ class ChainRun:
     posterior_mean : dict of array (chains,)
         Test MSE, m_S and noise of the predictor averaged over the looks past burn-in.
     convergence : Convergence
+        Converged means: by the rule, not interrupted, and a kinetic temperature within 2 % of T.
     state : SamplerState
         Where the chains are now.
     kinetic_temperature : float
-        Mean v²/T over the looks past burn-in; NaN for overdamped samplers.
+        Temperature of the velocities in units of T, averaged over the looks past burn-in; NaN for
+        overdamped samplers.
     curvature : float
         Largest curvature measured during the run.
     interrupted : bool
@@ -243,7 +245,7 @@ def run(
             at.segment, at.within = at.segment + 1, 0
             at.time += segment.steps * segment.step_size
             values = observer.measure(state.position, average=not segment.burn_in)
-            _record(at, values, segment.burn_in, state, energy, sampler)
+            _record(at, values, segment.burn_in, state, energy, mover)
             _watch(guards, at, mover, energy, state, values["train_mse"], looks)
             bar.set_postfix(
                 m_S=f"{values['m_S'].mean():.3f}", mse=f"{values['test_mse'].mean():.3g}"
@@ -272,8 +274,9 @@ def _record(
     at.counted.append(not burn_in)
     at.times.append(at.time)
     at.steps.append(at.done)
-    if sampler.has_velocity and not burn_in:
-        at.temperatures.append(float(state.velocity.square().mean()) / energy.temperature)
+    temperature = sampler.kinetic_temperature(state) / energy.temperature
+    if not burn_in and not math.isnan(temperature):
+        at.temperatures.append(temperature)
 
 
 def _watch(
@@ -290,8 +293,7 @@ def _watch(
     advice = f"a step size of {mover.largest_step(at.curvature):.2g} or less would work"
     guards.check_finite(state, train_mse, at.ceiling, where, advice)
     sampled = at.time - at.times[at.counted.index(True)] if True in at.counted else 0.0
-    coldest = 1 / mover.inflation(at.curvature)
-    guards.check_temperature(at.temperatures, sampled / mover.memory, coldest, where, advice)
+    guards.check_temperature(at.temperatures, sampled / mover.memory, where, advice)
     if at.segment % math.ceil(looks / 8) == 0:
         curvature = guards.check_curvature(mover, energy, state, f"at step {at.done}")
         at.curvature = max(at.curvature, curvature)
@@ -303,6 +305,9 @@ def _result(
     series = at.arrays()
     counted = np.array(at.counted, dtype=bool)
     final = np.where(at.final_look < 0, len(at.counted) - 1, at.final_look)
+    temperature = float(np.mean(at.temperatures)) if at.temperatures else math.nan
+    judged = rule.judge({name: draws[:, counted] for name, draws in series.items()})
+    certified = judged.converged and not interrupted and not abs(temperature - 1) > 0.02
     return ChainRun(
         series=series,
         counted=counted,
@@ -310,9 +315,9 @@ def _result(
         steps=np.array(at.steps, dtype=np.int64),
         final_look=final,
         posterior_mean=observer.posterior_mean(),
-        convergence=rule.judge({name: draws[:, counted] for name, draws in series.items()}),
+        convergence=replace(judged, converged=certified),
         state=state,
-        kinetic_temperature=float(np.mean(at.temperatures)) if at.temperatures else math.nan,
+        kinetic_temperature=temperature,
         curvature=at.curvature,
         interrupted=interrupted,
     )

@@ -2,6 +2,8 @@ r"""Largest curvature of an energy, by power iteration: where default step sizes
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -39,7 +41,8 @@ def largest_curvature(
     direction = torch.empty_like(theta).normal_(generator=random)
     direction /= direction.norm()
     # The step must be large against float32 rounding of the gradient and small against θ.
-    epsilon = 1e-2 * float(theta.norm().clamp_min(1e-6))
+    # Its size is that of one chain, so that the answer does not depend on how many there are.
+    epsilon = 1e-2 * float(theta.norm().clamp_min(1e-6)) / math.sqrt(energy.chains)
     forward, backward = torch.empty_like(theta), torch.empty_like(theta)
     value = 0.0
     for _ in range(iterations):

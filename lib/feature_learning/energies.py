@@ -282,10 +282,6 @@ class ParticleEnergy:
             self.prior.precision.copy_(memory["precision"])
             self.prior.apply()
 
-    def loss(self, theta: Tensor) -> Tensor:
-        """Mean squared error on the training set, (chains,)."""
-        return (self.field.predict(self.views(theta)) - self.data.labels).square().mean(dim=1)
-
     def potential(self, theta: Tensor) -> Tensor:
         """U of each chain, (chains,), written plainly: differentiable, allocating, for tests."""
         w, a, c = self.views(theta)

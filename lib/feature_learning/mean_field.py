@@ -191,7 +191,7 @@ def solve(
     )
     if insist and not run.convergence.converged:
         raise ConvergenceError(
-            f"the mean field did not converge in {run.steps[-1]} steps: "
+            f"the mean field did not converge in {run.steps.max(initial=0)} steps: "
             f"R-hat {run.convergence.r_hat}, effective sample size {run.convergence.ess}"
         )
     draws = run.draws("m_S")[:, run.counted]
@@ -205,7 +205,7 @@ def solve(
         noise=float(run.posterior_mean["noise"].mean()),
         residual=float(drift.mean()),
         residual_sem=float(drift.std(ddof=1) / np.sqrt(chains)) if chains > 1 else np.nan,
-        iterations=int(run.steps[-1]) if len(run.steps) else 0,
+        iterations=int(run.steps.max(initial=0)),
         converged=run.convergence.converged,
         run=run,
         sampler=sampler,

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_learning.errors import check_choice
+from feature_learning.errors import ArgumentError, check_choice
 from feature_learning.schedules import Schedule, at_times
 
 
@@ -128,9 +128,6 @@ SINGLE_INDEX = PublishedProtocol(
 
 PROTOCOLS = {"parity": PARITY, "single-index": SINGLE_INDEX}
 
-#: MF-ARD's α₀ for the published learning curves, read from a folder name.
-PUBLISHED_ALPHA0 = 4.0
-
 
 class PublishedPoint(NamedTuple):
     """One published value, converted: an MSE is never half, ``sem`` is a standard error."""
@@ -183,6 +180,8 @@ def published(table: str, method: str, observable: str = "test_mse") -> list[Pub
                 seeds,
             )
         )
+    if not points:
+        raise ArgumentError(f"observable {observable!r} is not printed for {method} in {table}")
     return sorted(points)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from feature_learning import hardware, kernel_limit
+from feature_learning import experiments, hardware, kernel_limit
 from feature_learning.diagnostics import Convergence, ConvergenceRule
 from feature_learning.energies import network_posterior
 from feature_learning.errors import (
@@ -351,6 +351,25 @@ def test_points_of_a_pool_are_those_of_this_process(tiny):
         alone = run_point(config)
         assert comparable(found[key].row) == comparable(alone.row)
         np.testing.assert_array_equal(found[key].weights, alone.weights)
+
+
+def test_a_pool_that_was_stopped_goes_on_where_it_was(tiny, tmp_path, monkeypatch):
+    configs = {"a": PointConfig(**tiny), "b": PointConfig(**{**tiny, "seed": 5})}
+    fresh = run_points(configs, workers=2)
+    first = run_points({"a": configs["a"]}, workers=1, folder=tmp_path)
+    (kept,) = tmp_path.iterdir()
+    written = kept.stat().st_mtime_ns
+    both = run_points(configs, workers=2, folder=tmp_path)
+    for key in configs:
+        assert both[key].row["m_S"] == fresh[key].row["m_S"]
+        np.testing.assert_array_equal(both[key].weights, fresh[key].weights)
+    assert first["a"].row["m_S"] == both["a"].row["m_S"]
+    assert kept.stat().st_mtime_ns >= written
+    assert len(list(tmp_path.iterdir())) == 2
+    # Another version of the code, or another configuration, never takes these for its own.
+    monkeypatch.setattr(experiments, "source_fingerprint", lambda: "other code")
+    run_points({"a": configs["a"]}, workers=1, folder=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_the_error_of_a_worker_surfaces_under_its_name(tiny):

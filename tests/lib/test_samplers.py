@@ -15,6 +15,8 @@ from feature_learning.samplers import SGLD, SamplerState, Underdamped
 class Well:
     """A harmonic well U = ½ Σ λ θ², in float64, that counts how often it is refreshed."""
 
+    chains = 1
+
     def __init__(self, stiffness, temperature=0.7, every=0):
         self.stiffness = torch.as_tensor(stiffness, dtype=torch.float64)
         self.temperature, self.refresh_every = temperature, every
@@ -187,11 +189,11 @@ def test_another_step_keeps_everything_else():
 
 
 def test_only_underdamped_velocities_mean_something():
-    assert Underdamped(0.1).has_velocity
-    assert not SGLD(0.1).has_velocity
     assert math.isinf(SGLD(0.1).memory)
     state = SGLD(0.1).init(Well(STIFFNESS), POSITION, torch.Generator())
     assert not state.velocity.any()
+    assert math.isnan(SGLD(0.1).kinetic_temperature(state))
+    assert Underdamped(0.1).memory == pytest.approx(50)
 
 
 @pytest.mark.parametrize("value", [0, -0.1, math.nan, math.inf, "0.1", True])

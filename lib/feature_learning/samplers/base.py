@@ -65,9 +65,8 @@ class Sampler(Protocol):
     def with_step(self, step_size: float) -> Sampler:
         """The same sampler with another step size."""
 
-    @property
-    def has_velocity(self) -> bool:
-        """Whether the state's velocity means something."""
+    def kinetic_temperature(self, state: SamplerState) -> float:
+        """Temperature at which the velocities are, averaged over all of them; NaN without any."""
 
     @property
     def memory(self) -> float:

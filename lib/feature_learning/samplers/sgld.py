@@ -55,10 +55,9 @@ class SGLD:
         """The same sampler with another η."""
         return replace(self, step_size=step_size)
 
-    @property
-    def has_velocity(self) -> bool:
-        """No."""
-        return False
+    def kinetic_temperature(self, state: SamplerState) -> float:
+        """NaN: there are no velocities."""
+        return math.nan
 
     @property
     def memory(self) -> float:
@@ -71,7 +70,7 @@ class SGLD:
         return 1 / slack if slack > 0 else math.inf
 
     def starting_step(self, curvature: float) -> float:
-        """0.2/λ, a tenth of the stability limit: learning makes λ grow three- to fivefold."""
+        """0.2/λ, a tenth of the stability limit: learning makes λ grow severalfold."""
         return 0.2 / curvature
 
     def largest_step(self, curvature: float) -> float:
