@@ -101,6 +101,7 @@ class Contender(Protocol):
 
     name: str
     note: str
+    shape: str
 
     def gradient(self) -> tuple[Array, Array]:
         """∇U of the position: (chains, width, dim) and (chains, width)."""
@@ -132,7 +133,8 @@ class Ours:
     name = "feature_learning"
     note = "network_posterior and SGLD.advance"
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, shape: str = "batch") -> None:
+        self.shape = shape
         _, width, dim = problem.w.shape
         data = Dataset(torch.from_numpy(problem.inputs), torch.from_numpy(problem.labels))
         student = Student(dim=dim, width=width)
@@ -165,16 +167,17 @@ class Ours:
 
 
 class Blackjax:
-    """blackjax's SGLD: all steps of a turn in one ``lax.scan`` in one jit, chains by ``vmap``.
+    """blackjax's SGLD: all steps of a turn in one ``lax.scan``, all chains in one jit.
 
     Parameters are a pair (w, a): measured faster than one flat vector. The random numbers are
     JAX's default.
     """
 
     name = "blackjax"
-    note = "jit of lax.scan over the steps; chains by vmap"
+    note = "jit of lax.scan over the steps; chains by jax.vmap or, one by one, jax.lax.map"
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, shape: str) -> None:
+        self.shape = shape
         with _peer(self.name):
             import blackjax
             import jax
@@ -207,9 +210,13 @@ class Blackjax:
         self._key = jax.random.key(1)
         grad = jax.grad(log_density)
         self._grad = jax.jit(grad if self._single else jax.vmap(grad))
-        self._run = jax.jit(
-            chain if self._single else jax.vmap(chain, in_axes=(0, 0, None)), static_argnums=2
-        )
+
+        def chains(thetas: Any, keys: Any, steps: int) -> Any:
+            if shape == "vmap":
+                return jax.vmap(chain, in_axes=(0, 0, None))(thetas, keys, steps)
+            return jax.lax.map(lambda pair: chain(*pair, steps), (thetas, keys))
+
+        self._run = jax.jit(chain if self._single else chains, static_argnums=2)
         self._chains = problem.chains
 
     def gradient(self) -> tuple[Array, Array]:
@@ -232,20 +239,21 @@ class Blackjax:
 class Posteriors:
     """posteriors' SGLD: ``torch.func`` gradient, parameters in a dictionary.
 
-    Several chains are one state whose log-density sums a ``torch.vmap`` over chains: as fast as a
-    ``vmap`` of the whole update at 100 samples, faster at 1000.
+    In the shape "vmap" all chains are one state whose log-density sums a ``torch.vmap`` over
+    chains: as fast as a ``vmap`` of the whole update at 100 samples, faster at 1000.
     """
 
     name = "posteriors"
-    note = "torch.func gradient, update in place; log-density of the chains by torch.vmap"
+    note = "torch.func gradient, update in place; chains by torch.vmap or one by one"
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, shape: str) -> None:
         with _peer(self.name):
             from posteriors.sgmcmc import sgld
 
+        self.shape = shape
         _, width, dim = problem.w.shape
-        inputs, labels = torch.from_numpy(problem.inputs), torch.from_numpy(problem.labels)
-        self._batch = (inputs.t().contiguous(), labels)
+        labels = torch.from_numpy(problem.labels)
+        self._batch = (torch.from_numpy(problem.inputs).t().contiguous(), labels)
         temperature, scale = problem.temperature, 1 / math.sqrt(width)
 
         def one_chain(w: torch.Tensor, a: torch.Tensor, batch: Any) -> torch.Tensor:
@@ -256,35 +264,40 @@ class Posteriors:
 
         def log_posterior(theta: Any, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
             w, a = theta["w"], theta["a"]
-            if problem.chains == 1:
-                value = one_chain(w, a, batch)
-            else:
+            if shape == "vmap":
                 value = torch.vmap(one_chain, in_dims=(0, 0, None))(w, a, batch).sum()
+            else:
+                value = one_chain(w, a, batch)
             return value, torch.empty(0)
 
-        self._log_posterior = log_posterior
-        self._single = problem.chains == 1
-        start = (problem.w[0], problem.a[0]) if self._single else (problem.w, problem.a)
-        theta = {name: torch.tensor(part) for name, part in zip("wa", start, strict=True)}
+        self._log_posterior, w, a = log_posterior, problem.w, problem.a
+        starts = [(w, a)] if shape == "vmap" else list(zip(w, a, strict=True))
         self._transform = sgld.build(log_posterior, lr=problem.step_size, temperature=temperature)
-        self._state = self._transform.init(theta)
+        self._states = [
+            self._transform.init({"w": torch.tensor(w), "a": torch.tensor(a)}) for w, a in starts
+        ]
         torch.manual_seed(1)
 
     def gradient(self) -> tuple[Array, Array]:
-        theta = {name: self._state.params[name] for name in "wa"}
-        grads, _ = torch.func.grad(self._log_posterior, has_aux=True)(theta, self._batch)
-        return self._unpack(grads, -1)
+        slope = torch.func.grad(self._log_posterior, has_aux=True)
+        thetas = [{name: state.params[name] for name in "wa"} for state in self._states]
+        return self._unpack([slope(theta, self._batch)[0] for theta in thetas], -1)
 
     def position(self) -> tuple[Array, Array]:
-        return self._unpack(self._state.params, 1)
+        return self._unpack([state.params for state in self._states], 1)
 
     def run(self, steps: int) -> None:
-        for _ in range(steps):
-            self._state, _ = self._transform.update(self._state, self._batch, inplace=True)
+        update, batch = self._transform.update, self._batch
+        for index, start in enumerate(self._states):
+            state = start
+            for _ in range(steps):
+                state, _ = update(state, batch, inplace=True)
+            self._states[index] = state
 
-    def _unpack(self, theta: Any, sign: int) -> tuple[Array, Array]:
-        w, a = (sign * theta[name].detach().numpy() for name in "wa")
-        return (w[None], a[None]) if self._single else (w, a)
+    def _unpack(self, thetas: Sequence[Any], sign: int) -> tuple[Array, Array]:
+        join = np.concatenate if self.shape == "vmap" else np.stack
+        w, a = (join([sign * theta[name].detach().numpy() for theta in thetas]) for name in "wa")
+        return w, a
 
 
 def check(problem: Problem, contenders: Sequence[Contender]) -> None:
@@ -336,3 +349,10 @@ def check(problem: Problem, contenders: Sequence[Contender]) -> None:
 
 
 CONTENDERS = {kind.name: kind for kind in (Ours, Blackjax, Posteriors)}
+
+
+def shapes(name: str, chains: int) -> tuple[str, ...]:
+    """The ways to run the chains of a contender that are worth trying."""
+    if name == Ours.name:
+        return ("batch",)
+    return ("vmap", "one by one") if chains > 1 else ("one by one",)

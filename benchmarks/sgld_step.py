@@ -5,7 +5,8 @@
 Width 512, dimension 35, ReLU, float32, full batch. Every combination of samples and chains is a
 case; within a case the contenders take turns (A B C, B C A, ...), so that whatever else the machine
 does hits all of them. Before the clock starts each contender must prove that it makes the same step
-(:func:`benchmarks.contenders.check`).
+(:func:`benchmarks.contenders.check`). Peers run several chains by vmap or one by one, whichever was
+faster in a trial: which of the two depends on the number of samples.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.contenders import Contender
 
 # The thread pool of XLA is sized once, when jax is imported: contenders are imported in main().
 
@@ -35,6 +40,7 @@ class Timing:
     samples: int
     chains: int
     contender: str
+    shape: str
     steps: int
     microseconds: tuple[float, ...]
 
@@ -114,32 +120,52 @@ def machine(threads: int) -> str:
     )
 
 
+def _seconds(contender: Contender, steps: int) -> float:
+    """Wall time of so many steps."""
+    start = time.perf_counter()
+    contender.run(steps)
+    return time.perf_counter() - start
+
+
+def _fastest(candidates: Sequence[Contender], steps: int) -> Contender:
+    """The candidate with the fastest of three alternating trials."""
+    if len(candidates) == 1:
+        return candidates[0]
+    trials = [[_seconds(candidate, steps) for candidate in candidates] for _ in range(3)]
+    best = [min(column) for column in zip(*trials, strict=True)]
+    return candidates[best.index(min(best))]
+
+
 def measure(
     samples: int, chains: int, options: argparse.Namespace, names: Sequence[str]
 ) -> list[Timing]:
     """One case: build, check, warm up, then take turns."""
-    from benchmarks.contenders import CONTENDERS, Problem, check
+    from benchmarks.contenders import CONTENDERS, Problem, check, shapes
 
     problem = Problem.make(samples=samples, chains=chains, width=options.width, dim=options.dim)
-    contenders = [CONTENDERS[name](problem) for name in names]
-    check(problem, contenders)
     steps = options.steps or max(20, min(1000, 400_000 // (samples * chains)))
-    for contender in contenders:
-        contender.run(steps)  # compiles blackjax's scan of this length
+    contenders = []
+    for name in names:
+        candidates = [CONTENDERS[name](problem, shape) for shape in shapes(name, chains)]
+        check(problem, candidates)
+        for candidate in candidates:
+            candidate.run(steps)  # compiles blackjax's scan of this length
+        contenders.append(_fastest(candidates, steps))
     times: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(options.rounds):
         first = turn % len(contenders)
         for contender in contenders[first:] + contenders[:first]:
-            start = time.perf_counter()
-            contender.run(steps)
-            elapsed = time.perf_counter() - start
-            times[contender.name].append(elapsed / (steps * chains) * 1e6)
-    return [Timing(samples, chains, name, steps, tuple(times[name])) for name in names]
+            seconds = _seconds(contender, steps)
+            times[contender.name].append(seconds / (steps * chains) * 1e6)
+    return [
+        Timing(samples, chains, each.name, each.shape, steps, tuple(times[each.name]))
+        for each in contenders
+    ]
 
 
 def heading(names: Sequence[str]) -> str:
     """First line of the table."""
-    columns = "".join(f"{name:>28}" for name in names)
+    columns = "".join(f"{name:>34}" for name in names)
     ratios = f"{'ours/blackjax':>15}{'posteriors/ours':>17}" if len(names) > 1 else ""
     return f"{'P':>6}{'chains':>8}{'steps':>7}{columns}{ratios}"
 
@@ -150,7 +176,10 @@ def row(timings: Sequence[Timing]) -> str:
     text = f"{first.samples:>6}{first.chains:>8}{first.steps:>7}"
     for timing in timings:
         low, high = min(timing.microseconds), max(timing.microseconds)
-        text += f"{f'{timing.median:.0f} ({low:.0f} to {high:.0f})':>28}"
+        cell = f"{timing.median:.0f} ({low:.0f} to {high:.0f})"
+        if timing.chains > 1 and timing.contender != OURS:
+            cell += f" {timing.shape}"
+        text += f"{cell:>34}"
     if len(timings) > 1:
         ours, blackjax, posteriors = (timing.median for timing in timings)
         text += f"{ours / blackjax:>15.2f}{posteriors / ours:>17.2f}"
@@ -179,6 +208,7 @@ def write_csv(path: Path, cases: Sequence[Sequence[Timing]], threads: int) -> No
             "samples",
             "chains",
             "contender",
+            "shape",
             "threads",
             "steps",
             "round",
@@ -192,6 +222,7 @@ def write_csv(path: Path, cases: Sequence[Sequence[Timing]], threads: int) -> No
                         timing.samples,
                         timing.chains,
                         timing.contender,
+                        timing.shape,
                         threads,
                         timing.steps,
                         turn,

@@ -96,7 +96,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(
 
 def test_ratios_are_ours_over_blackjax_and_posteriors_over_ours(bench):
     times = {"feature_learning": (2.0, 1.0, 3.0), "blackjax": (4.0,), "posteriors": (10.0,)}
-    case = [bench.Timing(100, 1, name, 5, values) for name, values in times.items()]
+    case = [bench.Timing(100, 1, name, "batch", 5, values) for name, values in times.items()]
     assert bench.row(case).split()[-2:] == ["0.50", "5.00"]
     assert "ours/blackjax 0.50" in bench.verdict([case])
     assert "posteriors/ours 10.00" in bench.verdict([case])  # the fastest rounds
