@@ -34,8 +34,9 @@ def deferred_interrupt() -> Iterator[Interruption]:
     previous = signal.getsignal(signal.SIGINT)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if flag.requested and callable(previous):
-            previous(number, frame)
+        if flag.requested:
+            # Not the handler from before: a shell's background job has none but "ignore".
+            raise KeyboardInterrupt
         flag.requested = True
 
     signal.signal(signal.SIGINT, handle)
