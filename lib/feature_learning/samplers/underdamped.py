@@ -73,7 +73,7 @@ class Underdamped:
         return replace(self, step_size=step_size)
 
     def kinetic_temperature(self, state: SamplerState) -> float:
-        """Mean of v² + (h²/4) |∇U|² per parameter.
+        """Mean of ``v² + (h²/4) |∇U|²`` per parameter.
 
         In a harmonic well of curvature λ BAOAB gives ⟨v²⟩ = T (1 - h²λ/4) and ⟨x²⟩ = T/λ, so that
         the sum is T at any stable step: a deviation is heat or friction, not discretisation.
