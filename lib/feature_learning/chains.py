@@ -228,6 +228,8 @@ def run(
             unit="step",
             file=sys.stderr,
             disable=not progress,
+            # In a log every redraw is a line of its own: seldom there.
+            mininterval=0.5 if sys.stderr.isatty() else 10,
             dynamic_ncols=True,
         ) as bar,
     ):
@@ -247,8 +249,9 @@ def run(
             values = observer.measure(state.position, average=not segment.burn_in)
             _record(at, values, segment.burn_in, state, energy, mover)
             _watch(guards, at, mover, energy, state, values["train_mse"], looks)
-            bar.set_postfix(
-                m_S=f"{values['m_S'].mean():.3f}", mse=f"{values['test_mse'].mean():.3g}"
+            bar.set_postfix_str(
+                f"m_S={values['m_S'].mean():.3f}, test MSE={values['test_mse'].mean():.3g}",
+                refresh=False,
             )
             if stop is not None:
                 done = stop.finished(at.arrays(), np.array(at.counted))
