@@ -5,6 +5,7 @@ The public API is what is listed here; see the API page of the book.
 
 from feature_learning.chains import ChainRun, StopWhenConverged, run
 from feature_learning.collapsed import CollapsedEnergy
+from feature_learning.config import PointConfig
 from feature_learning.diagnostics import Convergence, ConvergenceRule
 from feature_learning.energies import Ard, ParticleEnergy, mean_field_energy, network_posterior
 from feature_learning.errors import (
@@ -16,12 +17,14 @@ from feature_learning.errors import (
     EquipartitionError,
     FeatureLearningError,
 )
-from feature_learning.experiments import Point, PointConfig, run_point, run_points
+from feature_learning.experiments import Point, run_point
+from feature_learning.field import Field
 from feature_learning.inference import Sampling, sample
-from feature_learning.network import Field, Parameters, Student
 from feature_learning.observables import Observer
+from feature_learning.pool import run_points
 from feature_learning.published import PARITY, SINGLE_INDEX, published
 from feature_learning.samplers import SGLD, Underdamped
+from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw
 from feature_learning.version import __version__
 

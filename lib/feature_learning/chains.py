@@ -27,6 +27,7 @@ from feature_learning.errors import CheckpointError
 from feature_learning.guards import Guards
 from feature_learning.interruption import deferred_interrupt
 from feature_learning.observables import Observer
+from feature_learning.progress import Progress, restore, snapshot
 from feature_learning.samplers import Sampler, SamplerState
 from feature_learning.schedules import Schedule
 
@@ -121,27 +122,6 @@ class ChainRun:
         return self.series.get(name, np.empty((len(self.final_look), 0)))
 
 
-@dataclass
-class _Progress:
-    """Everything of a run that grows: exactly what a checkpoint holds besides tensors."""
-
-    segment: int = 0
-    within: int = 0  # steps done of the present segment
-    done: int = 0  # steps done in all
-    time: float = 0.0
-    ceiling: float = 0.0  # the scale of the training MSE, for the divergence guard
-    curvature: float = 0.0
-    counted: list[bool] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
-    temperatures: list[float] = field(default_factory=list)
-    series: dict[str, list[FloatArray]] = field(default_factory=dict)
-    final_look: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-
-    def arrays(self) -> dict[str, FloatArray]:
-        return {name: np.stack(values, axis=1) for name, values in self.series.items()}
-
-
 def run(
     energy: Energy,
     sampler: Sampler,
@@ -196,11 +176,11 @@ def run(
         If the checkpoint is damaged or of another run.
     """
     guards, rule, known = guards or Guards(), rule or ConvergenceRule(), fingerprint or {}
-    state, at = sampler.init(energy, position, random), _Progress()
+    state, at = sampler.init(energy, position, random), Progress()
     stored = checkpoints.load(checkpoint, known) if checkpoint is not None else None
     if stored is not None:
         try:
-            _restore(stored, at, state, energy, observer, random)
+            restore(stored, at, state, energy, observer, random)
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise CheckpointError(
                 f"checkpoint {checkpoint} does not fit this run ({error}); move it away"
@@ -215,7 +195,7 @@ def run(
 
     def save() -> None:
         if checkpoint is not None:
-            arrays = _snapshot(at, state, energy, observer, random)
+            arrays = snapshot(at, state, energy, observer, random)
             checkpoints.save(checkpoint, arrays, known)
 
     looks = len(schedule.segments)
@@ -264,7 +244,7 @@ def run(
 
 
 def _record(
-    at: _Progress,
+    at: Progress,
     values: dict[str, FloatArray],
     burn_in: bool,
     state: SamplerState,
@@ -284,7 +264,7 @@ def _record(
 
 def _watch(
     guards: Guards,
-    at: _Progress,
+    at: Progress,
     mover: Sampler,
     energy: Energy,
     state: SamplerState,
@@ -303,7 +283,7 @@ def _watch(
 
 
 def _result(
-    at: _Progress, state: SamplerState, observer: Observer, rule: ConvergenceRule, interrupted: bool
+    at: Progress, state: SamplerState, observer: Observer, rule: ConvergenceRule, interrupted: bool
 ) -> ChainRun:
     series = at.arrays()
     counted = np.array(at.counted, dtype=bool)
@@ -324,59 +304,3 @@ def _result(
         curvature=at.curvature,
         interrupted=interrupted,
     )
-
-
-def _tensors(state: SamplerState, energy: Energy, observer: Observer) -> dict[str, Tensor]:
-    return {
-        **{f"state.{name}": tensor for name, tensor in state.memory().items()},
-        **{f"energy.{name}": tensor for name, tensor in energy.memory().items()},
-        **{f"observer.{name}": tensor for name, tensor in observer.memory().items()},
-    }
-
-
-def _snapshot(
-    at: _Progress,
-    state: SamplerState,
-    energy: Energy,
-    observer: Observer,
-    random: torch.Generator,
-) -> dict[str, NDArray[Any]]:
-    """Everything that changes during a run, as arrays."""
-    tensors = _tensors(state, energy, observer)
-    return {
-        **{name: tensor.cpu().numpy() for name, tensor in tensors.items()},
-        **{f"series.{name}": values for name, values in at.arrays().items()},
-        "random": random.get_state().numpy(),
-        "counters": np.array([at.segment, at.within, at.done], np.int64),
-        "clock": np.array([at.time, at.ceiling, at.curvature]),
-        "counted": np.array(at.counted, dtype=bool),
-        "times": np.array(at.times),
-        "steps": np.array(at.steps, np.int64),
-        "temperatures": np.array(at.temperatures),
-        "final_look": at.final_look,
-    }
-
-
-def _restore(
-    stored: dict[str, NDArray[Any]],
-    at: _Progress,
-    state: SamplerState,
-    energy: Energy,
-    observer: Observer,
-    random: torch.Generator,
-) -> None:
-    """Put a snapshot back."""
-    for name, tensor in _tensors(state, energy, observer).items():
-        tensor.copy_(torch.from_numpy(stored[name]))
-    energy.restore({name: tensor.clone() for name, tensor in energy.memory().items()})
-    random.set_state(torch.from_numpy(stored["random"]))
-    at.segment, at.within, at.done = (int(value) for value in stored["counters"])
-    at.time, at.ceiling, at.curvature = (float(value) for value in stored["clock"])
-    at.counted, at.times = stored["counted"].tolist(), stored["times"].tolist()
-    at.steps, at.temperatures = stored["steps"].tolist(), stored["temperatures"].tolist()
-    at.final_look = stored["final_look"].copy()
-    at.series = {
-        name.removeprefix("series."): list(values.T.copy())
-        for name, values in stored.items()
-        if name.startswith("series.")
-    }

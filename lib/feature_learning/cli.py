@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from feature_learning.activations import ACTIVATIONS
+from feature_learning.config import METHODS, TEACHERS, PointConfig
 from feature_learning.errors import FeatureLearningError, check_integer
-from feature_learning.experiments import MEASURED, METHODS, TEACHERS, Point, PointConfig, run_point
+from feature_learning.experiments import MEASURED, Point, run_point
 from feature_learning.inference import SAMPLERS, STARTS
 from feature_learning.mean_field import SOLVERS
 from feature_learning.version import __version__

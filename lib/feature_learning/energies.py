@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from feature_learning.errors import ArgumentError, check_integer, check_real, check_scale
-from feature_learning.network import Field, Parameters, Student
+from feature_learning.field import Field
+from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset
 
 
@@ -162,7 +163,7 @@ class ParticleEnergy:
     ard : Ard or None
         Let the prior precision of each input coordinate adapt.
     block_elements : int
-        Memory bound, see :class:`~feature_learning.network.Field`.
+        Memory bound, see :class:`~feature_learning.field.Field`.
 
     Raises
     ------

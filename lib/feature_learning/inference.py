@@ -25,12 +25,12 @@ from feature_learning.errors import (
     check_real,
     check_scale,
 )
-from feature_learning.network import Student
 from feature_learning.observables import Observer
 from feature_learning.randomness import generator
 from feature_learning.samplers import SGLD, Sampler, Underdamped
 from feature_learning.schedules import Schedule
 from feature_learning.starts import plant
+from feature_learning.student import Student
 from feature_learning.teachers import Dataset, Teacher
 
 #: Name on the command line to class.

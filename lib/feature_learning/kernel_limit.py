@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from feature_learning.errors import ArgumentError, check_choice, check_scale
-from feature_learning.network import Student
 from feature_learning.observables import decompose
+from feature_learning.student import Student
 from feature_learning.teachers import Dataset
 
 #: Activations whose Gaussian expectation is known here in closed form.

@@ -28,8 +28,8 @@ from feature_learning.collapsed import CollapsedEnergy
 from feature_learning.energies import Ard, ParticleEnergy, mean_field_energy
 from feature_learning.errors import ConvergenceError, check_choice
 from feature_learning.inference import Sampling, sample
-from feature_learning.network import Student
 from feature_learning.samplers import Sampler
+from feature_learning.student import Student
 from feature_learning.teachers import Dataset, Teacher
 
 SOLVERS = ("particles", "collapsed")

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from feature_learning.energies import Energy
-from feature_learning.network import Field, Parameters, Student
+from feature_learning.field import Field
+from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset
 
 FloatArray = NDArray[np.float64]

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from feature_learning.errors import ArgumentError, check_integer, check_scale
-from feature_learning.network import Student
 from feature_learning.overlaps import rectified_gaussian_mean
+from feature_learning.student import Student
 
 FloatArray = NDArray[np.float64]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from feature_learning.network import Parameters, Student
+from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Teacher
 
 

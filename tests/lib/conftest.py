@@ -13,11 +13,11 @@ from hypothesis import settings
 from feature_learning.chains import ChainRun, run
 from feature_learning.collapsed import CollapsedEnergy
 from feature_learning.energies import Ard, mean_field_energy, network_posterior
-from feature_learning.network import Student
 from feature_learning.observables import Observer
 from feature_learning.randomness import generator
 from feature_learning.samplers import SGLD, Underdamped
 from feature_learning.schedules import uniform
+from feature_learning.student import Student
 from feature_learning.teachers import SparseParity, draw
 
 # The same examples on every machine: a failure seen by one reader is seen by all.

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from feature_learning import experiments, hardware, kernel_limit
+from feature_learning import hardware, kernel_limit, pool
+from feature_learning.config import PointConfig
 from feature_learning.diagnostics import Convergence, ConvergenceRule
 from feature_learning.energies import network_posterior
 from feature_learning.errors import (
@@ -17,12 +18,13 @@ from feature_learning.errors import (
     EquipartitionError,
     FeatureLearningError,
 )
-from feature_learning.experiments import MEASURED, PointConfig, run_point, run_points
+from feature_learning.experiments import MEASURED, run_point
 from feature_learning.hardware import check_device, memory_available, memory_needed
 from feature_learning.inference import Sampling, sample, starting_position
-from feature_learning.network import Student
 from feature_learning.observables import Observer
+from feature_learning.pool import run_points
 from feature_learning.samplers import SamplerState
+from feature_learning.student import Student
 from feature_learning.teachers import SingleIndex, SparseParity, draw
 from feature_learning.version import __version__
 
@@ -367,7 +369,7 @@ def test_a_pool_that_was_stopped_goes_on_where_it_was(tiny, tmp_path, monkeypatc
     assert kept.stat().st_mtime_ns >= written
     assert len(list(tmp_path.iterdir())) == 2
     # Another version of the code, or another configuration, never takes these for its own.
-    monkeypatch.setattr(experiments, "source_fingerprint", lambda: "other code")
+    monkeypatch.setattr(pool, "source_fingerprint", lambda: "other code")
     run_points({"a": configs["a"]}, workers=1, folder=tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
 

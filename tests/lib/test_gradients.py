@@ -11,8 +11,8 @@ from feature_learning.activations import ACTIVATIONS
 from feature_learning.collapsed import CollapsedEnergy
 from feature_learning.energies import Ard, ParticleEnergy, mean_field_energy, network_posterior
 from feature_learning.errors import ArgumentError
-from feature_learning.network import Student
 from feature_learning.samplers import SGLD, Underdamped
+from feature_learning.student import Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw
 
 DIM, WIDTH, SAMPLES, KAPPA = 4, 5, 11, 0.3

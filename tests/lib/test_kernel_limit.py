@@ -8,7 +8,7 @@ import torch
 
 from feature_learning.errors import ArgumentError, FeatureLearningError
 from feature_learning.kernel_limit import as_published_points, kernel, solve
-from feature_learning.network import Student
+from feature_learning.student import Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw
 
 DIM = 3

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from feature_learning.activations import ACTIVATIONS
 from feature_learning.errors import ArgumentError
-from feature_learning.network import Field, Student
+from feature_learning.field import Field
+from feature_learning.student import Student
 from feature_learning.teachers import Dataset, SingleIndex, draw
 
 PLAIN = {

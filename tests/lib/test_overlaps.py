@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from feature_learning.errors import ArgumentError
-from feature_learning.network import Field, Student
+from feature_learning.field import Field
 from feature_learning.observables import anisotropy, decompose
 from feature_learning.overlaps import (
     enumerated_overlap,
@@ -15,6 +15,7 @@ from feature_learning.overlaps import (
     rectified_gaussian_mean,
     sign_cube,
 )
+from feature_learning.student import Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw
 
 PLAIN = {"relu": lambda z: max(z, 0.0), "tanh": math.tanh}

@@ -1,0 +1,146 @@
+"""The configuration of a point: everything that defines its numbers, checked before any work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from feature_learning import kernel_limit, mean_field
+from feature_learning.errors import ArgumentError, check_choice, check_integer, check_scale
+from feature_learning.inference import Sampling
+from feature_learning.student import Student
+from feature_learning.teachers import Dataset, SingleIndex, SparseParity, Teacher, draw
+
+METHODS = ("network", "mf", "mf-ard", "nngp")
+TEACHERS = ("parity", "single-index")
+
+
+@dataclass(frozen=True)
+class PointConfig:
+    """Everything that defines a point. Defaults are the paper's parity setting.
+
+    ``langevin_time``, ``step`` and ``friction`` of None mean the defaults of sampler and method
+    (:attr:`make_sampling`); ``particles`` of None means the width. ``protocol="published"`` runs
+    plain SGLD on the published clock and stopping rule and reports the last sample ("as run").
+    ``nngp_variant`` is ``matched`` or ``as-published``.
+    """
+
+    teacher: str = "parity"
+    dim: int = 35
+    sparsity: int = 4
+    degree: int = 4
+    width: int = 512
+    gamma: float = 0.5
+    activation: str = "relu"
+    weight_variance: float = 1.0
+    readout_variance: float = 1.0
+    hidden_bias_variance: float | None = None
+    output_bias_variance: float | None = None
+    samples: int = 1000
+    kappa: float = 0.005
+    method: str = "network"
+    sampler: str = "underdamped"
+    protocol: str | None = None
+    chains: int = 4
+    seed: int = 0
+    langevin_time: float | None = None
+    step: float | None = None
+    friction: float | None = None
+    burn_in: float = 0.5
+    looks: int = 200
+    start: str = "prior"
+    stop_when_converged: bool = False
+    solver: str = "particles"
+    particles: int | None = None
+    alpha0: float = 4.0
+    nngp_variant: str = "matched"
+    test_samples: int = 20_000
+    dtype: str = "float32"
+    device: str = "cpu"
+    block_elements: int = 2**20
+
+    def __post_init__(self) -> None:
+        check_choice("teacher", self.teacher, TEACHERS)
+        check_choice("method", self.method, METHODS)
+        check_choice("dtype", self.dtype, ("float32", "float64"))
+        check_choice("solver", self.solver, mean_field.SOLVERS)
+        check_integer("samples", self.samples, at_least=1)
+        check_integer("test_samples", self.test_samples, at_least=2)
+        check_integer("chains", self.chains, at_least=1)
+        check_integer("seed", self.seed, at_least=0)
+        check_integer("block_elements", self.block_elements, at_least=1)
+        check_choice("nngp_variant", self.nngp_variant, kernel_limit.VARIANTS)
+        check_scale("kappa", self.kappa)
+        check_scale("alpha0", self.alpha0)
+        if self.protocol is not None:
+            check_choice("protocol", self.protocol, ("published",))
+            if self.method != "network" or self.langevin_time is not None:
+                raise ArgumentError(
+                    "protocol published needs method network and no langevin_time, "
+                    f"not method {self.method!r} and langevin_time {self.langevin_time!r}"
+                )
+        if self.particles is not None:
+            check_integer("particles", self.particles, at_least=1)
+            if self.method not in ("mf", "mf-ard"):
+                raise ArgumentError(f"particles is for mf and mf-ard, not for {self.method!r}")
+        # The rest is checked by what it is handed to; do so now, before any work.
+        _ = self.make_teacher, self.make_student, self.make_sampling
+
+    @property
+    def make_teacher(self) -> Teacher:
+        """The teacher."""
+        if self.teacher == "parity":
+            return SparseParity(self.dim, self.sparsity)
+        return SingleIndex(self.dim, self.sparsity, self.degree)
+
+    @property
+    def make_student(self) -> Student:
+        """The student."""
+        return Student(
+            dim=self.dim,
+            width=self.width,
+            gamma=self.gamma,
+            activation=self.activation,
+            weight_variance=self.weight_variance,
+            readout_variance=self.readout_variance,
+            hidden_bias_variance=self.hidden_bias_variance,
+            output_bias_variance=self.output_bias_variance,
+        )
+
+    @property
+    def make_sampling(self) -> Sampling:
+        """The sampler's settings, with the default budget of sampler and method.
+
+        Plain MF moves by rare jumps of single particles, which take long and like low friction; its
+        curvature stays at its start (0.5 to 0.7 at the paper's size), so a longer step is safe.
+        """
+        kind = "sgld" if self.protocol is not None else self.sampler
+        slow = self.method == "mf" and kind == "underdamped"
+        default = 4100.0 if kind == "sgld" else 7200.0 if slow else 3000.0
+        friction = 0.01 if slow else 0.02
+        return Sampling(
+            sampler=kind,
+            step=self.step,
+            step_factor=1.5 if slow else 1.0,
+            friction=friction if self.friction is None else self.friction,
+            langevin_time=default if self.langevin_time is None else self.langevin_time,
+            burn_in=self.burn_in,
+            looks=self.looks,
+            start=self.start,
+        )
+
+    def datasets(self) -> tuple[Dataset, Dataset]:
+        """Training set and held-out points, on the device."""
+        teacher, dtype = self.make_teacher, getattr(torch, self.dtype)
+        return (
+            draw(teacher, self.samples, seed=self.seed, dtype=dtype, device=self.device),
+            draw(
+                teacher,
+                self.test_samples,
+                seed=self.seed,
+                stream="test",
+                dtype=dtype,
+                device=self.device,
+            ),
+        )
