@@ -145,9 +145,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add(
         "--block-elements",
         type=int,
-        default=default.block_elements,
         metavar="E",
-        help="memory bound: chains * neurons * samples in a block (%(default)s)",
+        help="memory bound: chains * neurons * samples in a tile (2^18 on a CPU)",
     )
     add("--looks", type=int, default=default.looks, help="measurements per run (%(default)s)")
     add("--checkpoint", type=Path, metavar="FILE", help="save to, and resume from, FILE")

@@ -53,7 +53,7 @@ class CollapsedEnergy:
         particles: int | None = None,
         ard: Ard | None = None,
         every: int = 5,
-        block_elements: int = 2**20,
+        block_elements: int | None = None,
     ) -> None:
         check_scale("kappa", kappa)
         check_integer("every", every, at_least=1)

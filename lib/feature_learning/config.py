@@ -58,7 +58,7 @@ class PointConfig:
     test_samples: int = 20_000
     dtype: str = "float32"
     device: str = "cpu"
-    block_elements: int = 2**20
+    block_elements: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("teacher", self.teacher, TEACHERS)
@@ -69,7 +69,8 @@ class PointConfig:
         check_integer("test_samples", self.test_samples, at_least=2)
         check_integer("chains", self.chains, at_least=1)
         check_integer("seed", self.seed, at_least=0)
-        check_integer("block_elements", self.block_elements, at_least=1)
+        if self.block_elements is not None:
+            check_integer("block_elements", self.block_elements, at_least=1)
         check_choice("nngp_variant", self.nngp_variant, kernel_limit.VARIANTS)
         check_scale("kappa", self.kappa)
         check_scale("alpha0", self.alpha0)

@@ -162,7 +162,7 @@ class ParticleEnergy:
         True adds Ω: mean field. False: the network posterior.
     ard : Ard or None
         Let the prior precision of each input coordinate adapt.
-    block_elements : int
+    block_elements : int or None
         Memory bound, see :class:`~feature_learning.field.Field`.
 
     Raises
@@ -181,7 +181,7 @@ class ParticleEnergy:
         particles: int | None = None,
         self_energy: bool = False,
         ard: Ard | None = None,
-        block_elements: int = 2**20,
+        block_elements: int | None = None,
     ) -> None:
         check_scale("kappa", kappa)
         check_integer("chains", chains, at_least=1)
@@ -304,7 +304,12 @@ class ParticleEnergy:
 
 
 def network_posterior(
-    student: Student, data: Dataset, *, kappa: float, chains: int = 1, block_elements: int = 2**20
+    student: Student,
+    data: Dataset,
+    *,
+    kappa: float,
+    chains: int = 1,
+    block_elements: int | None = None,
 ) -> ParticleEnergy:
     """The Bayesian posterior of the network: U = L + T · prior."""
     return ParticleEnergy(student, data, kappa=kappa, chains=chains, block_elements=block_elements)
@@ -318,7 +323,7 @@ def mean_field_energy(
     chains: int = 1,
     particles: int | None = None,
     ard: Ard | None = None,
-    block_elements: int = 2**20,
+    block_elements: int | None = None,
 ) -> ParticleEnergy:
     """The mean-field energy U = (M/N) L(f̄) + Ω + T · prior; with ``ard`` MF-ARD."""
     return ParticleEnergy(

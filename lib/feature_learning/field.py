@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -13,29 +14,44 @@ from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset
 
 
-class _Block(NamedTuple):
-    """One block of samples, with every view the loop needs made once: views cost microseconds."""
+def default_block_elements(device: torch.device | str) -> int:
+    """Size of a tile of activations: in the second-level cache of a CPU, large on a GPU."""
+    return 2**18 if torch.device(device).type == "cpu" else 2**28
 
+
+class _Tile(NamedTuple):
+    """Some chains on some samples, with every view the loop needs made once: views cost time."""
+
+    chains: slice
     span: slice
     inputs: Tensor  # (block, fan_in)
+    inputs_batch: Tensor  # the same for every chain of the tile, (tile, block, fan_in)
     inputs_t: Tensor  # (fan_in, block)
-    labels: Tensor  # (block,), broadcast to (chains, 1, block)
-    z: Tensor  # (chains·particles, block): pre-activations, then φ, then (ReLU) φ'
+    labels: Tensor  # (block,), broadcast to (tile, block, 1)
+    z: Tensor  # (tile, block, particles): pre-activations, then φ, then (ReLU) φ'
     scratch: Tensor  # the same shape; the same memory where the activation needs none
-    z_batch: Tensor  # z and scratch as (chains, particles, block)
-    scratch_batch: Tensor
-    f: Tensor  # (chains, 1, block): the field, then the residual
-    f_column: Tensor  # the same as (chains, block, 1)
-    rx: Tensor  # (chains, block, fan_in): residual times input
+    f: Tensor  # (tile, block, 1): the field, then the residual
+    f_row: Tensor  # the same as (tile, 1, block)
+    rx: Tensor  # (tile, fan_in, block): residual times input
+
+
+class _Share(NamedTuple):
+    """A tile's share of the parameters or of a sum shaped like them."""
+
+    w: Tensor  # (tile, fan_in, particles)
+    a: Tensor  # (tile, particles, 1)
+    c: Tensor  # (tile, 1, 0 or 1)
 
 
 class Field:
     r"""The field of a batch of networks on one data set, and its gradient, without allocation.
 
-    Inputs are stored in blocks, transposed and not. Two matrix products per block are all the
-    arithmetic that counts: pre-activations ``z = W Xᵀ`` and ``G = φ'(z) · (r ∘ X)``. A block's
+    Work is cut into tiles, some chains on some samples. Two matrix products per tile are all the
+    arithmetic that counts: pre-activations ``Z = X Wᵀ`` and ``Gᵀ = (r ∘ X)ᵀ φ'(Z)``. A tile's
     residual is final as soon as its own forward pass is done, so one pass over the data does both,
-    and the activations of a block can stay in the cache.
+    and the activations of a tile can stay in the cache. Samples are the rows of Z and particles
+    its columns: the long sum over samples then runs along rows, which matrix libraries do at full
+    speed for a result as narrow as G.
 
     Parameters
     ----------
@@ -46,9 +62,15 @@ class Field:
         Leading axes of the parameters; ``particles`` is the width for a network.
     scale : float
         f = scale · Σ_b a_b φ_b + c; N^(-γ) for a network, N^(1-γ)/M for a mean field.
-    block_elements : int
-        Upper bound for chains · particles · (samples in a block): the size of one activation buffer
-        in numbers. Memory is at most two such buffers whatever the number of samples.
+    block_elements : int or None
+        Upper bound for (chains · particles · samples) of a tile, one sample of one chain at least:
+        the size of one activation buffer in numbers. Memory is at most two such buffers whatever
+        the number of samples. None means :func:`default_block_elements`.
+
+    Raises
+    ------
+    ArgumentError
+        If a size is below 1 or the inputs do not have ``dim`` columns.
     """
 
     def __init__(
@@ -59,10 +81,12 @@ class Field:
         chains: int,
         particles: int,
         scale: float,
-        block_elements: int = 2**20,
+        block_elements: int | None = None,
     ) -> None:
         check_integer("chains", chains, at_least=1)
         check_integer("particles", particles, at_least=1)
+        if block_elements is None:
+            block_elements = default_block_elements(data.inputs.device)
         check_integer("block_elements", block_elements, at_least=1)
         if data.inputs.shape[1] != student.dim:
             raise ArgumentError(
@@ -73,84 +97,95 @@ class Field:
         inputs = data.inputs
         if student.hidden_bias_variance is not None:
             inputs = torch.cat([inputs, inputs.new_ones(samples, 1)], dim=1)
-        count = math.ceil(samples / max(1, block_elements // (chains * particles)))
-        length = math.ceil(samples / count)
+        length = _even(samples, max(1, block_elements // particles))
+        # Small problems take several chains at once: fewer, larger calls.
+        batch = _even(chains, max(1, block_elements // (particles * length)))
+        new = inputs.new_empty
         # Rows of a power-of-two length fall into the same cache sets: shift them by one line.
-        stride = length + 16 if length % 64 == 0 else length
-        rows, new = chains * particles, inputs.new_empty
-        z = new(rows, stride)
-        scratch = new(rows, stride) if student.phi.needs_scratch else z
-        f, rx = new(chains, 1, length), new(chains, length, student.fan_in)
-        self.blocks = []
-        for start in range(0, samples, length):
-            span = slice(start, min(start + length, samples))
-            here = span.stop - span.start
-            here_z, here_scratch = z[:, :here], scratch[:, :here]
-            self.blocks.append(
-                _Block(
-                    span,
-                    inputs[span].contiguous(),
-                    inputs[span].t().contiguous(),
-                    data.labels[span].expand(chains, 1, here),
-                    here_z,
-                    here_scratch,
-                    _batched(here_z, chains),
-                    _batched(here_scratch, chains),
-                    f[..., :here],
-                    f[..., :here].transpose(1, 2),
-                    rx[:, :here],
-                )
-            )
+        stride = particles + 16 if particles % 64 == 0 else particles
+        z = new(batch, length, stride)
+        scratch = new(batch, length, stride) if student.phi.needs_scratch else z
+        f, rx = new(batch, length, 1), new(batch, student.fan_in, length)
+        buffers = z[..., :particles], scratch[..., :particles], f, rx
+        spans = [slice(at, min(at + length, samples)) for at in range(0, samples, length)]
+        # Inputs of a block, plain and transposed, are shared by all chains.
+        blocks = [(span, inputs[span], inputs[span].t().contiguous()) for span in spans]
+        self.tiles = [
+            _tile(slice(at, min(at + batch, chains)), block, data.labels, buffers)
+            for at in range(0, chains, batch)
+            for block in blocks
+        ]
+        self._recalled: tuple[Parameters, list[_Share]] | None = None
 
     def __len__(self) -> int:
         return self.labels.shape[0]
 
-    def _activate(self, w: Tensor, block: _Block) -> None:
-        """Fill ``block.z`` with φ (and its scratch with what the slope will need)."""
-        torch.mm(w.view(-1, w.shape[2]), block.inputs_t, out=block.z)
-        self.student.phi.value_(block.z, block.scratch)
+    def _shares(self, parameters: Parameters) -> list[_Share]:
+        """Each tile's share; remembered, since the same object comes back every step."""
+        if self._recalled is not None and self._recalled[0] is parameters:
+            return self._recalled[1]
+        shares = [
+            _Share(
+                parameters.w[tile.chains].transpose(1, 2),
+                parameters.a[tile.chains].unsqueeze(2),
+                parameters.c[tile.chains].unsqueeze(1),
+            )
+            for tile in self.tiles
+        ]
+        self._recalled = parameters, shares
+        return shares
 
-    def _output(self, parameters: Parameters, block: _Block, minus: Tensor | None) -> None:
-        """Fill ``block.f`` with scale Σ_b a_b φ_b + c, minus the labels if given."""
-        _, a, c = parameters
-        readout = a.unsqueeze(1)
-        if minus is None:
-            torch.bmm(readout, block.z_batch, out=block.f)
-            block.f.mul_(self.scale)
+    def _activate(self, share: _Share, tile: _Tile) -> None:
+        """Fill ``tile.z`` with φ (and its scratch with what the slope will need)."""
+        if tile.z.shape[0] == 1:  # the plain product has less overhead than the batched one
+            torch.mm(tile.inputs, share.w[0], out=tile.z[0])
         else:
-            torch.baddbmm(minus, readout, block.z_batch, beta=-1, alpha=self.scale, out=block.f)
-        if c.shape[1]:
-            block.f.add_(c.unsqueeze(2))
+            torch.bmm(tile.inputs_batch, share.w, out=tile.z)
+        self.student.phi.value_(tile.z, tile.scratch)
+
+    def _output(self, share: _Share, tile: _Tile, minus: Tensor | None) -> None:
+        """Fill ``tile.f`` with scale Σ_b a_b φ_b + c, minus the labels if given."""
+        if minus is None:
+            torch.bmm(tile.z, share.a, out=tile.f)
+            tile.f.mul_(self.scale)
+        else:
+            torch.baddbmm(minus, tile.z, share.a, beta=-1, alpha=self.scale, out=tile.f)
+        if share.c.shape[2]:
+            tile.f.add_(share.c)
+
+    def _walk(self, parameters: Parameters) -> Iterator[tuple[_Tile, _Share]]:
+        """Tiles with their share, activations computed."""
+        for tile, share in zip(self.tiles, self._shares(parameters), strict=True):
+            self._activate(share, tile)
+            yield tile, share
 
     def predict(self, parameters: Parameters, out: Tensor | None = None) -> Tensor:
         """The field f on every sample, (chains, samples)."""
         if out is None:
             out = parameters.w.new_empty(self.chains, len(self))
-        for block in self.blocks:
-            self._activate(parameters.w, block)
-            self._output(parameters, block, None)
-            out[:, block.span] = block.f.squeeze(1)
+        for tile, share in self._walk(parameters):
+            self._output(share, tile, None)
+            out[tile.chains, tile.span] = tile.f.squeeze(2)
         return out
 
     def features(self, w: Tensor) -> Tensor:
         """φ(w_b·x_μ) for all samples, (chains, particles, samples): allocates."""
         out = w.new_empty(self.chains, self.particles, len(self))
-        for block in self.blocks:
-            self._activate(w, block)
-            out[..., block.span] = block.z_batch
+        for tile, _ in self._walk(_weights_only(w)):
+            out[tile.chains, :, tile.span] = tile.z.transpose(1, 2)
         return out
 
     def gram(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """ΦΦᵀ, (chains, particles, particles), and Φy, (chains, particles), in double precision.
 
-        Block by block: memory does not grow with the number of samples.
+        Tile by tile: memory does not grow with the number of samples.
         """
         gram = w.new_zeros(self.chains, self.particles, self.particles, dtype=torch.float64)
         drive = w.new_zeros(self.chains, self.particles, dtype=torch.float64)
-        for block in self.blocks:
-            self._activate(w, block)
-            gram += block.z_batch @ block.z_batch.transpose(1, 2)
-            drive += (block.z_batch @ block.labels.transpose(1, 2)).squeeze(2)
+        for tile, _ in self._walk(_weights_only(w)):
+            phi_t = tile.z.transpose(1, 2)
+            gram[tile.chains] += phi_t @ tile.z
+            drive[tile.chains] += (phi_t @ tile.labels).squeeze(2)
         return gram, drive
 
     def correlate(
@@ -174,59 +209,87 @@ class Field:
             power_readout[c,b]  = Σ_μ φ(z_bμ)²                  only if asked for
             bias[c]             = Σ_μ r_μ                       only if asked for
 
-        For a homogeneous activation the two ``_readout`` sums are w · drive and w · power.
+        For a homogeneous activation the two ``_readout`` sums are w · drive and w · power. Sums
+        shaped like w are fastest when their memory is laid out as that of ``Student.views``.
         """
         w, phi = parameters.w, self.student.phi
-        for block in self.blocks:
-            first = block.span.start == 0
-            self._activate(w, block)
+        for tile, share in self._walk(parameters):
+            first, chains = tile.span.start == 0, tile.chains
             if residual is None:
-                self._output(parameters, block, block.labels)
-                column = block.f_column
+                self._output(share, tile, tile.labels)
+                row = tile.f_row
             else:
-                column = residual[:, block.span].unsqueeze(2)
-            torch.mul(column, block.inputs, out=block.rx)
+                row = residual[chains, tile.span].unsqueeze(1)
+            torch.mul(row, tile.inputs_t, out=tile.rx)
             if bias is not None:
-                _accumulate(bias, column.sum(dim=1), first)
+                _accumulate(bias[chains], row.sum(dim=2), first)
             # Everything that needs φ comes before φ turns into the gate φ'.
             if not phi.homogeneous:
-                _accumulate_product(drive_readout.unsqueeze(2), block.z_batch, column, first)
+                _add_product(drive_readout[chains].unsqueeze(1), row, tile.z, first)
                 if power_readout is not None:
-                    norm = torch.linalg.vector_norm(block.z_batch, dim=2)
-                    _accumulate(power_readout, norm.square_(), first)
+                    norm = torch.linalg.vector_norm(tile.z, dim=1)
+                    _accumulate(power_readout[chains], norm.square_(), first)
             elif power is not None:  # φ φ' = φ
-                self._accumulate_power(power, block, first)
-            in_place = phi.slope_(block.z, block.scratch) is block.z
+                self._add_power(power, tile, first)
+            in_place = phi.slope_(tile.z, tile.scratch) is tile.z
             if power is not None and not phi.homogeneous:
-                block.z.mul_(block.scratch)
-                self._accumulate_power(power, block, first)
-            gate = block.z_batch if in_place else block.scratch_batch
-            _accumulate_product(drive, gate, block.rx, first)
+                tile.z.mul_(tile.scratch)
+                self._add_power(power, tile, first)
+            gate = tile.z if in_place else tile.scratch
+            _add_product(drive[chains].transpose(1, 2), tile.rx, gate, first)
         if phi.homogeneous:
             torch.linalg.vecdot(w, drive, out=drive_readout)
             if power is not None and power_readout is not None:
                 torch.linalg.vecdot(w, power, out=power_readout)
 
-    def _accumulate_power(self, power: Tensor, block: _Block, first: bool) -> None:
-        """Add Σ_μ z_bμ x_μ of one block: all chains share the inputs, so this is one product."""
-        flat = power.view(1, -1, power.shape[2])
-        _accumulate_product(flat, block.z.unsqueeze(0), block.inputs.unsqueeze(0), first)
+    def _add_power(self, power: Tensor, tile: _Tile, first: bool) -> None:
+        """Add Σ_μ z_bμ x_μ of one tile."""
+        inputs = tile.inputs_batch.transpose(1, 2)
+        _add_product(power[tile.chains].transpose(1, 2), inputs, tile.z, first)
 
 
-def _batched(rows: Tensor, chains: int) -> Tensor:
-    """(chains·particles, block) seen as (chains, particles, block), strided or not."""
-    return rows.as_strided(
-        (chains, rows.shape[0] // chains, rows.shape[1]),
-        (rows.shape[0] // chains * rows.stride(0), rows.stride(0), rows.stride(1)),
+def _even(total: int, largest: int) -> int:
+    """Length of the pieces when ``total`` is cut into as few equal ones as ``largest`` allows."""
+    return math.ceil(total / math.ceil(total / min(total, largest)))
+
+
+def _tile(
+    chains: slice,
+    samples: tuple[slice, Tensor, Tensor],
+    labels: Tensor,
+    buffers: tuple[Tensor, Tensor, Tensor, Tensor],
+) -> _Tile:
+    """One tile on the part of the shared buffers that it needs."""
+    span, inputs, inputs_t = samples
+    tile, block = chains.stop - chains.start, span.stop - span.start
+    z, scratch, f, rx = buffers
+    f = f[:tile, :block]
+    return _Tile(
+        chains,
+        span,
+        inputs,
+        inputs.expand(tile, -1, -1),
+        inputs_t,
+        labels[span].unsqueeze(1).expand(tile, block, 1),
+        z[:tile, :block],
+        scratch[:tile, :block],
+        f,
+        f.transpose(1, 2),
+        rx[:tile, :, :block],
     )
 
 
+def _weights_only(w: Tensor) -> Parameters:
+    """Parameters of which only the hidden weights will be looked at."""
+    return Parameters(w, w.new_empty(w.shape[0], 0), w.new_empty(w.shape[0], 0))
+
+
 def _accumulate(total: Tensor, value: Tensor, first: bool) -> None:
-    """Start or continue a sum over blocks."""
+    """Start or continue a sum over samples."""
     total.copy_(value) if first else total.add_(value)
 
 
-def _accumulate_product(total: Tensor, left: Tensor, right: Tensor, first: bool) -> None:
+def _add_product(total: Tensor, left: Tensor, right: Tensor, first: bool) -> None:
     """Start or continue a sum of batched matrix products, in place."""
     if left.shape[0] == 1:  # one product: the plain routine has less overhead than the batched one
         target, factors = total[0], (left[0], right[0])

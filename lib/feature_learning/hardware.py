@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 
 from feature_learning.errors import ArgumentError, DeviceError
+from feature_learning.field import default_block_elements
 
 
 class _Sizes(Protocol):
@@ -35,7 +36,7 @@ class _Sizes(Protocol):
     @property
     def solver(self) -> str: ...
     @property
-    def block_elements(self) -> int: ...
+    def block_elements(self) -> int | None: ...
 
 
 def check_device(device: str) -> torch.device:
@@ -73,12 +74,14 @@ def memory_needed(config: _Sizes) -> int:
     # Data twice (plain and transposed), predictions per chain, parameters with about ten buffers of
     # their size, and two activation buffers in each of two fields (training and test).
     data = points * (2 * config.dim + 4 * config.chains)
-    rows = config.chains * particles
-    block = sum(
-        max(rows, min(config.block_elements, rows * samples))
-        for samples in (config.samples, config.test_samples)
-    )
-    total = size * (data + 10 * parameters + 2 * block)
+    bound = config.block_elements or default_block_elements(config.device)
+    block = rows = 0
+    for samples in (config.samples, config.test_samples):
+        # A tile holds at least one sample of one chain.
+        rows_of_tile = min(config.chains * samples, max(1, bound // particles))
+        rows, block = rows + rows_of_tile, block + rows_of_tile * (particles + 16)
+    # Activations twice, and for each row of a tile its residual times its input.
+    total = size * (data + 10 * parameters + 2 * block + rows * (config.dim + 2))
     if config.method != "network" and config.solver == "collapsed":
         # The linear system and its factor, over samples or over particles, and the features.
         side = min(config.samples, particles)

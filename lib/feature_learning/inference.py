@@ -176,7 +176,7 @@ def sample(
     fingerprint: dict[str, Any] | None = None,
     progress: bool = False,
     label: str = "",
-    block_elements: int = 2**20,
+    block_elements: int | None = None,
 ) -> tuple[ChainRun, Sampler]:
     """Sample an energy; returns the run and the sampler with the step size it used.
 

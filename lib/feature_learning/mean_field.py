@@ -85,7 +85,7 @@ def build_energy(
     solver: str = "particles",
     particles: int | None = None,
     ard: Ard | None = None,
-    block_elements: int = 2**20,
+    block_elements: int | None = None,
 ) -> ParticleEnergy | CollapsedEnergy:
     """The energy of either solver; arguments as in :func:`solve`."""
     if check_choice("solver", solver, SOLVERS) == "collapsed":
@@ -128,7 +128,7 @@ def solve(
     fingerprint: dict[str, Any] | None = None,
     progress: bool = False,
     label: str = "",
-    block_elements: int = 2**20,
+    block_elements: int | None = None,
 ) -> MeanFieldResult:
     """Solve MF (``ard=None``) or MF-ARD.
 

@@ -62,7 +62,7 @@ class Observer:
         Held-out points, disjoint from the training set.
     sparsity : int
         ``|S|``, for the anisotropy.
-    block_elements : int
+    block_elements : int or None
         Memory bound of the test field.
     """
 
@@ -73,7 +73,7 @@ class Observer:
         test: Dataset,
         *,
         sparsity: int,
-        block_elements: int = 2**20,
+        block_elements: int | None = None,
     ) -> None:
         self.student, self.energy, self.test, self.sparsity = student, energy, test, sparsity
         self.field = Field(

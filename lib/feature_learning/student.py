@@ -10,7 +10,7 @@ constant input of 1, with its own prior variance.
 
 Parameters live in ONE flat vector, so that a sampler is a handful of element-wise operations on
 it; ``Student.views`` gives the same memory as w: (chains, particles, fan_in), a: (chains,
-particles) and c: (chains, 1).
+particles) and c: (chains, 1). In memory the particles of w come last (w is a transposed view).
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ class Student:
         weights = chains * particles * self.fan_in
         readouts = chains * particles * readout
         return Parameters(
-            flat[:weights].view(chains, particles, self.fan_in),
+            # Stored with the particles last: the layout in which matrix products are fastest.
+            flat[:weights].view(chains, self.fan_in, particles).transpose(1, 2),
             flat[weights : weights + readouts].view(chains, particles * readout),
             flat[weights + readouts :].view(chains, -1),
         )

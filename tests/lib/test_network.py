@@ -173,38 +173,43 @@ def test_blocks_of_any_size_give_the_same_sums(samples, block_elements, name, bi
 
 @given(
     samples=st.integers(1, 2000),
-    chains=st.integers(1, 3),
-    width=st.integers(1, 20),
-    block_elements=st.integers(60, 20_000),
+    chains=st.integers(1, 5),
+    width=st.one_of(st.integers(1, 20), st.just(64)),
+    block_elements=st.integers(64, 20_000),
     name=st.sampled_from(["relu", "tanh"]),
 )
 def test_activations_never_need_more_memory_than_the_bound(
     samples, chains, width, block_elements, name
 ):
     student = Student(2, width, activation=name)
-    blocks = field(student, gaussian(2, samples), chains, block_elements=block_elements).blocks
-    rows = chains * width
+    tiles = field(student, gaussian(2, samples), chains, block_elements=block_elements).tiles
     buffers = {}
-    for block in blocks:
-        for tensor in (block.z, block.scratch, block.z_batch, block.scratch_batch):
+    for tile in tiles:
+        for tensor in (tile.z, tile.scratch):
             storage = tensor.untyped_storage()
             buffers[storage.data_ptr()] = storage.nbytes() // 8
-        assert block.z.shape == (rows, len(block.inputs))
-    # A row may be longer by one cache line: that is all the bound is exceeded by.
-    assert max(buffers.values()) <= block_elements + 16 * rows
+        several, block, _ = tile.z.shape
+        assert (block, several) == (len(tile.inputs), len(range(chains)[tile.chains]))
+    # A row of 64 may be longer by one cache line: that is all the bound is exceeded by.
+    assert max(buffers.values()) <= block_elements * (1.25 if width == 64 else 1)
     assert len(buffers) == (2 if student.phi.needs_scratch else 1)
-    # Each sample is in one block.
-    covered = [index for block in blocks for index in range(samples)[block.span]]
-    assert covered == list(range(samples))
+    # Each sample of each chain is in one tile.
+    covered = [
+        (chain, sample)
+        for tile in tiles
+        for chain in range(chains)[tile.chains]
+        for sample in range(samples)[tile.span]
+    ]
+    assert sorted(covered) == [(c, s) for c in range(chains) for s in range(samples)]
 
 
-def test_one_neuron_after_the_other_if_the_bound_is_below_a_single_sample():
+def test_one_sample_of_one_chain_after_the_other_if_the_bound_is_below_a_single_sample():
     student, data = Student(3, 6), gaussian(3, 5)
-    parameters = student.views(position(student, 1, 6), 1, 6)
-    smallest = field(student, data, 1, block_elements=1)
-    assert len(smallest.blocks) == 5
+    parameters = student.views(position(student, 2, 6), 2, 6)
+    smallest = field(student, data, 2, block_elements=1)
+    assert len(smallest.tiles) == 10
     torch.testing.assert_close(
-        smallest.predict(parameters), field(student, data, 1).predict(parameters)
+        smallest.predict(parameters), field(student, data, 2).predict(parameters)
     )
 
 

@@ -15,7 +15,7 @@ from feature_learning.overlaps import (
     rectified_gaussian_mean,
     sign_cube,
 )
-from feature_learning.student import Student
+from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw
 
 PLAIN = {"relu": lambda z: max(z, 0.0), "tanh": math.tanh}
@@ -128,7 +128,7 @@ def test_parseval_the_power_of_a_network_is_the_sum_over_all_parities(name):
     dim, width = 7, 5
     student = Student(dim, width, activation=name)
     field, (w, a, c) = cube_field(student, dim)
-    power = field.predict(student.views(torch.cat([w.flatten(), a.flatten()]), 2, width))
+    power = field.predict(Parameters(w, a, c))
     total = torch.zeros(2, dtype=torch.float64)
     for size in range(dim + 1):
         for subset in itertools.combinations(range(dim), size):
