@@ -33,7 +33,7 @@ help: ## list the targets
 env: $(VENV)/.installed ## create .venv with everything pinned (a second call is immediate)
 
 # The stamp is written last: an interrupted installation is taken up again.
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml constraints.txt setup.py $(wildcard lib/feature_learning/native/*.[ch])
 	@$(FIND_PYTHON); \
 	if [ -z "$$python" ]; then \
 		echo "Python 3.11 or newer is needed and was not found$(if $(PYTHON), as '$(PYTHON)'); install it or name it: make PYTHON=/path/to/python3.11" >&2; \

@@ -116,7 +116,8 @@ def _inputs(project: Project) -> Iterator[Path]:
     """The files every notebook may depend on, in a fixed order."""
     for folder in (project.library, project.root / "book" / "data"):
         for path in sorted(folder.rglob("*")):
-            generated = {"__pycache__"} & set(path.parts) or ".egg-info" in str(path)
+            generated = "__pycache__" in path.parts or ".egg-info" in str(path)
+            generated = generated or path.suffix in (".so", ".pyd")
             if path.is_file() and not generated:
                 yield path
 

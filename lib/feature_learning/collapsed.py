@@ -114,13 +114,13 @@ class CollapsedEnergy:
         with ⟨a⟩ = B/A and ⟨a²⟩ = 1/A + ⟨a⟩²: the particle gradient with the readout averaged.
         """
         w = self._weights(theta)
-        self.field.correlate(
-            self._with_readout(theta, self._drive_readout),
+        self.field.correlate_frozen(
+            w,
+            residual=self.residual,
             drive=self._drive,
             drive_readout=self._drive_readout,
             power=self._power,
             power_readout=self._power_readout,
-            residual=self.residual,
         )
         samples, scale = len(self.field), self.student.scale
         precision = self._precision(self._power_readout)

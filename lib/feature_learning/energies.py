@@ -207,6 +207,7 @@ class ParticleEnergy:
             chains=chains,
             particles=particles,
             scale=self.scale,
+            coupled=self_energy,
             block_elements=block_elements,
         )
         self.prior = Prior(
@@ -219,9 +220,9 @@ class ParticleEnergy:
             like=data.inputs,
         )
         self._recalled: list[tuple[Tensor, Parameters] | None] = [None, None]
-        w, a, _ = self.views(torch.empty_like(self.prior.stiffness))
-        self._power = torch.empty_like(w) if self_energy else None
-        self._power_readout = torch.empty_like(a) if self_energy else None
+        readouts = self.views(self.prior.stiffness).a
+        #: N^(-γ) a_b, the strength with which Ω couples a particle to itself.
+        self._coupling = torch.empty_like(readouts) if self_energy else None
 
     def views(self, theta: Tensor) -> Parameters:
         """Views of the flat vector: w (chains, M, fan_in), a (chains, M), c (chains, 0 or 1)."""
@@ -243,25 +244,22 @@ class ParticleEnergy:
 
         With r = f - y and k = 2N^(-γ)/P (for every M: the weight M/N cancels against N^(1-γ)/M)::
 
-            ∂U/∂w_b = k a_b (Σ_μ r_μ φ' x_μ + N^(-γ) a_b Σ_μ φ φ' x_μ) + T w_b/s²
-            ∂U/∂a_b = k     (Σ_μ r_μ φ      + N^(-γ) a_b Σ_μ φ²     ) + T a_b/σ_a²
+            ∂U/∂w_b = k a_b Σ_μ (r_μ + s_b φ) φ' x_μ + T w_b/s²
+            ∂U/∂a_b = k     Σ_μ (r_μ + s_b φ) φ      + T a_b/σ_a²
 
-        where the second sums belong to Ω.
+        where the coupling s_b = N^(-γ) a_b comes from Ω and is zero for the network.
         """
         parameters, gradient = self._recall(theta, 0), self._recall(out, 1)
-        a = parameters.a
+        a, coupling = parameters.a, self._coupling
+        if coupling is not None:
+            torch.mul(a, self.student.scale, out=coupling)
         self.field.correlate(
             parameters,
             drive=gradient.w,
             drive_readout=gradient.a,
-            power=self._power,
-            power_readout=self._power_readout,
+            coupling=coupling,
             bias=gradient.c if gradient.c.shape[1] else None,
         )
-        if self._power is not None and self._power_readout is not None:
-            scaled = a * self.student.scale
-            gradient.w.addcmul_(scaled.unsqueeze(2), self._power)
-            gradient.a.addcmul_(scaled, self._power_readout)
         k = 2 * self.student.scale / len(self.field)
         gradient.w.mul_((a * k).unsqueeze(2))
         gradient.a.mul_(k)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.errors import ArgumentError, check_integer
+from feature_learning.native import ReluKernel
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset
 
@@ -62,6 +63,8 @@ class Field:
         Leading axes of the parameters; ``particles`` is the width for a network.
     scale : float
         f = scale · Σ_b a_b φ_b + c; N^(-γ) for a network, N^(1-γ)/M for a mean field.
+    coupled : bool
+        :meth:`correlate` will be given a coupling: the mean field's self-energy.
     block_elements : int or None
         Upper bound for (chains · particles · samples) of a tile, one sample of one chain at least:
         the size of one activation buffer in numbers. Memory is at most two such buffers whatever
@@ -81,6 +84,7 @@ class Field:
         chains: int,
         particles: int,
         scale: float,
+        coupled: bool = False,
         block_elements: int | None = None,
     ) -> None:
         check_integer("chains", chains, at_least=1)
@@ -104,7 +108,7 @@ class Field:
         # Rows of a power-of-two length fall into the same cache sets: shift them by one line.
         stride = particles + 16 if particles % 64 == 0 else particles
         z = new(batch, length, stride)
-        scratch = new(batch, length, stride) if student.phi.needs_scratch else z
+        scratch = new(batch, length, stride) if coupled or student.phi.needs_scratch else z
         f, rx = new(batch, length, 1), new(batch, student.fan_in, length)
         buffers = z[..., :particles], scratch[..., :particles], f, rx
         spans = [slice(at, min(at + length, samples)) for at in range(0, samples, length)]
@@ -116,6 +120,11 @@ class Field:
             for block in blocks
         ]
         self._recalled: tuple[Parameters, list[_Share]] | None = None
+        self.kernel = (
+            ReluKernel(inputs, data.labels, chains=chains, particles=particles)
+            if ReluKernel.takes(student.activation, inputs)
+            else None
+        )
 
     def __len__(self) -> int:
         return self.labels.shape[0]
@@ -163,6 +172,10 @@ class Field:
         """The field f on every sample, (chains, samples)."""
         if out is None:
             out = parameters.w.new_empty(self.chains, len(self))
+        if self.kernel is not None and _laid_out(parameters.w, parameters.a, out):
+            w, a, c = parameters
+            self.kernel.run(w.transpose(1, 2), a, c, scale=self.scale, f=out)
+            return out
         for tile, share in self._walk(parameters):
             self._output(share, tile, None)
             out[tile.chains, tile.span] = tile.f.squeeze(2)
@@ -194,58 +207,125 @@ class Field:
         *,
         drive: Tensor,
         drive_readout: Tensor,
-        power: Tensor | None = None,
-        power_readout: Tensor | None = None,
-        residual: Tensor | None = None,
+        coupling: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> None:
-        r"""Sums over the samples that every gradient of this package is made of.
+        r"""Sums over the samples that the gradient of an energy of particles is made of.
 
-        With r_μ the residual f(x_μ) - y_μ (or ``residual`` if given, shape (chains, samples))::
+        With r_μ = f(x_μ) - y_μ the residual and s the coupling (zero if not given)::
+
+            drive[c,b,:]        = Σ_μ (r_μ + s_b φ(z_bμ)) φ'(z_bμ) x_μ   (chains, particles, fan_in)
+            drive_readout[c,b]  = Σ_μ (r_μ + s_b φ(z_bμ)) φ(z_bμ)        (chains, particles)
+            bias[c]             = Σ_μ r_μ                                (chains, 1), if asked for
+
+        For a homogeneous activation ``drive_readout`` is w · drive. ``drive`` is filled fastest
+        when its memory is laid out as that of ``Student.views``.
+        """
+        w, a, c = parameters
+        if self.kernel is not None and _laid_out(w, a, drive, coupling):
+            self.kernel.run(
+                w.transpose(1, 2),
+                a,
+                c,
+                scale=self.scale,
+                coupling=coupling,
+                drive=drive.transpose(1, 2),
+                bias=bias,
+            )
+        else:
+            self._correlate(parameters, drive, drive_readout, coupling, bias)
+        if self.student.phi.homogeneous:
+            torch.linalg.vecdot(w, drive, out=drive_readout)
+
+    def _correlate(
+        self,
+        parameters: Parameters,
+        drive: Tensor,
+        drive_readout: Tensor,
+        coupling: Tensor | None,
+        bias: Tensor | None,
+    ) -> None:
+        """:meth:`correlate` in torch, for every activation, precision and device."""
+        phi = self.student.phi
+        for tile, share in self._walk(parameters):
+            first, chains = tile.span.start == 0, tile.chains
+            self._output(share, tile, tile.labels)
+            if bias is not None:
+                _accumulate(bias[chains], tile.f.sum(dim=1), first)
+            s = None if coupling is None else coupling[chains].unsqueeze(1)
+            # Everything that needs φ comes before φ turns into the gate φ'.
+            if not phi.homogeneous:
+                _add_product(drive_readout[chains].unsqueeze(1), tile.f_row, tile.z, first)
+                if s is not None:
+                    norm = torch.linalg.vector_norm(tile.z, dim=1)
+                    drive_readout[chains].addcmul_(s.squeeze(1), norm.square_())
+            target = drive[chains].transpose(1, 2)
+            if s is None:
+                torch.mul(tile.f_row, tile.inputs_t, out=tile.rx)
+                _add_product(target, tile.rx, phi.slope_(tile.z, tile.scratch), first)
+                continue
+            if phi.homogeneous:  # φ φ' = φ: the gate is made in a copy
+                gate = phi.slope_(tile.scratch.copy_(tile.z), tile.scratch).mul_(tile.f)
+                gate.addcmul_(tile.z, s)
+            else:
+                gate = phi.slope_(tile.z, tile.scratch).mul_(tile.z.mul_(s).add_(tile.f))
+            _add_product(target, tile.inputs_batch.transpose(1, 2), gate, first)
+
+    def correlate_frozen(
+        self,
+        w: Tensor,
+        *,
+        residual: Tensor,
+        drive: Tensor,
+        drive_readout: Tensor,
+        power: Tensor,
+        power_readout: Tensor,
+    ) -> None:
+        r"""Sums over the samples in a field that does not follow the particles.
+
+        With ``residual`` r, (chains, samples), given::
 
             drive[c,b,:]        = Σ_μ r_μ φ'(z_bμ) x_μ          (chains, particles, fan_in)
             drive_readout[c,b]  = Σ_μ r_μ φ(z_bμ)               (chains, particles)
-            power[c,b,:]        = Σ_μ φ(z_bμ) φ'(z_bμ) x_μ      only if asked for
-            power_readout[c,b]  = Σ_μ φ(z_bμ)²                  only if asked for
-            bias[c]             = Σ_μ r_μ                       only if asked for
+            power[c,b,:]        = Σ_μ φ(z_bμ) φ'(z_bμ) x_μ      like ``drive``
+            power_readout[c,b]  = Σ_μ φ(z_bμ)²                  like ``drive_readout``
 
-        For a homogeneous activation the two ``_readout`` sums are w · drive and w · power. Sums
-        shaped like w are fastest when their memory is laid out as that of ``Student.views``.
+        For a homogeneous activation the two ``_readout`` sums are w · drive and w · power.
         """
-        w, phi = parameters.w, self.student.phi
-        for tile, share in self._walk(parameters):
+        phi = self.student.phi
+        for tile, _ in self._walk(_weights_only(w)):
             first, chains = tile.span.start == 0, tile.chains
-            if residual is None:
-                self._output(share, tile, tile.labels)
-                row = tile.f_row
-            else:
-                row = residual[chains, tile.span].unsqueeze(1)
+            row = residual[chains, tile.span].unsqueeze(1)
             torch.mul(row, tile.inputs_t, out=tile.rx)
-            if bias is not None:
-                _accumulate(bias[chains], row.sum(dim=2), first)
-            # Everything that needs φ comes before φ turns into the gate φ'.
-            if not phi.homogeneous:
+            if phi.homogeneous:  # φ φ' = φ
+                self._add_power(power, tile, first)
+            else:
                 _add_product(drive_readout[chains].unsqueeze(1), row, tile.z, first)
-                if power_readout is not None:
-                    norm = torch.linalg.vector_norm(tile.z, dim=1)
-                    _accumulate(power_readout[chains], norm.square_(), first)
-            elif power is not None:  # φ φ' = φ
-                self._add_power(power, tile, first)
-            in_place = phi.slope_(tile.z, tile.scratch) is tile.z
-            if power is not None and not phi.homogeneous:
-                tile.z.mul_(tile.scratch)
-                self._add_power(power, tile, first)
-            gate = tile.z if in_place else tile.scratch
+                norm = torch.linalg.vector_norm(tile.z, dim=1)
+                _accumulate(power_readout[chains], norm.square_(), first)
+            gate = phi.slope_(tile.z, tile.scratch)
             _add_product(drive[chains].transpose(1, 2), tile.rx, gate, first)
+            if not phi.homogeneous:
+                tile.z.mul_(gate)
+                self._add_power(power, tile, first)
         if phi.homogeneous:
             torch.linalg.vecdot(w, drive, out=drive_readout)
-            if power is not None and power_readout is not None:
-                torch.linalg.vecdot(w, power, out=power_readout)
+            torch.linalg.vecdot(w, power, out=power_readout)
 
     def _add_power(self, power: Tensor, tile: _Tile, first: bool) -> None:
         """Add Σ_μ z_bμ x_μ of one tile."""
         inputs = tile.inputs_batch.transpose(1, 2)
         _add_product(power[tile.chains].transpose(1, 2), inputs, tile.z, first)
+
+
+def _laid_out(w: Tensor, *others: Tensor | None) -> bool:
+    """Whether the compiled kernel can read and write this memory as it lies."""
+    plain = all(
+        other is None
+        or (other.transpose(1, 2) if other.shape == w.shape else other).is_contiguous()
+        for other in others
+    )
+    return plain and w.transpose(1, 2).is_contiguous()
 
 
 def _even(total: int, largest: int) -> int:

@@ -150,25 +150,34 @@ def test_blocks_of_any_size_give_the_same_sums(samples, block_elements, name, bi
     torch.testing.assert_close(gram, phi @ phi.transpose(1, 2), rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(overlap, phi @ data.labels, rtol=1e-11, atol=1e-11)
     frozen = torch.randn(chains, samples, dtype=torch.float64, generator=torch.Generator())
-    for given_residual in (None, frozen):
-        residual = f - data.labels if given_residual is None else frozen
+    coupling = torch.randn(chains, 5, dtype=torch.float64, generator=torch.Generator())
+    for s in (None, coupling):
+        r = (f - data.labels).unsqueeze(1) + (0 if s is None else s.unsqueeze(2) * phi)
         sums = {
             "drive": torch.empty_like(w),
             "drive_readout": torch.empty_like(a),
-            "power": torch.empty_like(w),
-            "power_readout": torch.empty_like(a),
             "bias": torch.empty(chains, 1, dtype=torch.float64),
         }
-        blocks.correlate(parameters, residual=given_residual, **sums)
+        options = {"coupled": s is not None, "block_elements": block_elements}
+        field(student, data, chains, **options).correlate(parameters, coupling=s, **sums)
         expected = {
-            "drive": torch.einsum("cm,cbm,mj->cbj", residual, slope, inputs),
-            "drive_readout": torch.einsum("cm,cbm->cb", residual, phi),
-            "power": torch.einsum("cbm,cbm,mj->cbj", phi, slope, inputs),
-            "power_readout": phi.square().sum(dim=2),
-            "bias": residual.sum(dim=1, keepdim=True),
+            "drive": torch.einsum("cbm,cbm,mj->cbj", r, slope, inputs),
+            "drive_readout": torch.einsum("cbm,cbm->cb", r, phi),
+            "bias": (f - data.labels).sum(dim=1, keepdim=True),
         }
         for key, value in expected.items():
             torch.testing.assert_close(sums[key], value, rtol=1e-10, atol=1e-10, msg=key)
+    sums = {name: torch.empty_like(w) for name in ("drive", "power")}
+    sums |= {name: torch.empty_like(a) for name in ("drive_readout", "power_readout")}
+    blocks.correlate_frozen(w, residual=frozen, **sums)
+    expected = {
+        "drive": torch.einsum("cm,cbm,mj->cbj", frozen, slope, inputs),
+        "drive_readout": torch.einsum("cm,cbm->cb", frozen, phi),
+        "power": torch.einsum("cbm,cbm,mj->cbj", phi, slope, inputs),
+        "power_readout": phi.square().sum(dim=2),
+    }
+    for key, value in expected.items():
+        torch.testing.assert_close(sums[key], value, rtol=1e-10, atol=1e-10, msg=key)
 
 
 @given(

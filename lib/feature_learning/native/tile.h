@@ -1,0 +1,176 @@
+/* The kernel for one vector length, included once for each instruction set by relu.c, which defines
+ *
+ *   NAME(x)      suffix of the functions
+ *   TARGET       function attribute that selects the instruction set
+ *   LANES        floats in a vector
+ *   ROWS         rows of a register tile; 2 * ROWS + 3 vectors must fit the register file
+ *
+ * Memory of the tiles: neurons come in panels of WIDTH = 2 * LANES. A panel of the weights is
+ * (fan_in, WIDTH), of the activations (BLOCK, WIDTH), of the gradient (fan_in, WIDTH), each
+ * contiguous, so that every inner loop walks through memory in order.
+ */
+
+#define WIDTH (2 * LANES)
+#define VECTOR NAME(vector)
+#define INLINE static inline __attribute__((always_inline)) TARGET
+
+typedef float VECTOR __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef int NAME(mask) __attribute__((vector_size(4 * LANES), aligned(4)));
+
+INLINE VECTOR NAME(load)(const float *from) { return *(const VECTOR *)from; }
+INLINE void NAME(store)(float *to, VECTOR value) { *(VECTOR *)to = value; }
+
+/* max(value, 0); compilers turn the mask into a maximum or a masked move. */
+INLINE VECTOR NAME(relu)(VECTOR value) {
+    return (VECTOR)((NAME(mask))value & (value > 0));
+}
+
+/* z = relu(x w) for `rows` samples and one panel; adds z a to the partial sums of the field. */
+INLINE void NAME(forward)(const int rows, const float *x, long fan_in, const float *w,
+                          const float *a, float *z, float *partial) {
+    VECTOR low[ROWS], high[ROWS];
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) low[i] = high[i] = (VECTOR){0};
+    for (long k = 0; k < fan_in; k++) {
+        const VECTOR w_low = NAME(load)(w + k * WIDTH), w_high = NAME(load)(w + k * WIDTH + LANES);
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) {
+            const float input = x[i * fan_in + k];
+            low[i] += input * w_low;
+            high[i] += input * w_high;
+        }
+    }
+    const VECTOR a_low = NAME(load)(a), a_high = NAME(load)(a + LANES);
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) {
+        low[i] = NAME(relu)(low[i]);
+        high[i] = NAME(relu)(high[i]);
+        NAME(store)(z + i * WIDTH, low[i]);
+        NAME(store)(z + i * WIDTH + LANES, high[i]);
+        float *here = partial + i * LANES;
+        NAME(store)(here, NAME(load)(here) + low[i] * a_low + high[i] * a_high);
+    }
+}
+
+/* z becomes the coefficient (r + s z) [z > 0] of the input in the gradient. */
+INLINE void NAME(backward_coefficient)(float *z, const float *residual, const float *s, long rows) {
+    const VECTOR s_low = NAME(load)(s), s_high = NAME(load)(s + LANES);
+    for (long i = 0; i < rows; i++) {
+        const VECTOR low = NAME(load)(z + i * WIDTH), high = NAME(load)(z + i * WIDTH + LANES);
+        const VECTOR r = (VECTOR){0} + residual[i];
+        const VECTOR c_low = r + s_low * low, c_high = r + s_high * high;
+        NAME(store)(z + i * WIDTH, (VECTOR)((NAME(mask))c_low & (low > 0)));
+        NAME(store)(z + i * WIDTH + LANES, (VECTOR)((NAME(mask))c_high & (high > 0)));
+    }
+}
+
+/* Add sum_mu x_mu,j c_mu for `rows` inputs j from x on, over `samples` samples of one panel. */
+INLINE void NAME(backward)(const int rows, const float *x, long fan_in, const float *c,
+                           long samples, float *gradient) {
+    VECTOR low[ROWS], high[ROWS];
+#pragma GCC unroll 16
+    for (int j = 0; j < rows; j++) {
+        low[j] = NAME(load)(gradient + j * WIDTH);
+        high[j] = NAME(load)(gradient + j * WIDTH + LANES);
+    }
+    for (long i = 0; i < samples; i++) {
+        const VECTOR c_low = NAME(load)(c + i * WIDTH), c_high = NAME(load)(c + i * WIDTH + LANES);
+#pragma GCC unroll 16
+        for (int j = 0; j < rows; j++) {
+            const float input = x[i * fan_in + j];
+            low[j] += input * c_low;
+            high[j] += input * c_high;
+        }
+    }
+#pragma GCC unroll 16
+    for (int j = 0; j < rows; j++) {
+        NAME(store)(gradient + j * WIDTH, low[j]);
+        NAME(store)(gradient + j * WIDTH + LANES, high[j]);
+    }
+}
+
+/* Copy `rows` rows of `columns` numbers into panels, the last one filled up with zeros. */
+TARGET static void NAME(pack)(const float *from, long rows, long columns, float *to) {
+    for (long at = 0; at < columns; at += WIDTH, to += rows * WIDTH) {
+        const long here = columns - at < WIDTH ? columns - at : WIDTH;
+        for (long k = 0; k < rows; k++) {
+            memcpy(to + k * WIDTH, from + k * columns + at, here * sizeof(float));
+            memset(to + k * WIDTH + here, 0, (WIDTH - here) * sizeof(float));
+        }
+    }
+}
+
+TARGET static void NAME(unpack)(const float *from, long rows, long columns, float *to) {
+    for (long at = 0; at < columns; at += WIDTH, from += rows * WIDTH) {
+        const long here = columns - at < WIDTH ? columns - at : WIDTH;
+        for (long k = 0; k < rows; k++)
+            memcpy(to + k * columns + at, from + k * WIDTH, here * sizeof(float));
+    }
+}
+
+/* See relu.c for the arguments. */
+TARGET static void NAME(chain)(const float *x, const float *y, const float *w, const float *a,
+                               const float *s, float offset, float scale, long first, long last,
+                               long fan_in, long particles, float *work, float *f, float *drive,
+                               float *bias) {
+    const long panels = (particles + WIDTH - 1) / WIDTH, padded = panels * WIDTH;
+    float *w_panel = work, *a_panel = w_panel + padded * fan_in, *s_panel = a_panel + padded;
+    float *z = s_panel + padded, *partial = z + BLOCK * padded, *residual = partial + BLOCK * LANES;
+    float *gradient = residual + BLOCK;
+    NAME(pack)(w, fan_in, particles, w_panel);
+    NAME(pack)(a, 1, particles, a_panel);
+    if (drive) {
+        memset(gradient, 0, padded * fan_in * sizeof(float));
+        if (s) NAME(pack)(s, 1, particles, s_panel);
+        else memset(s_panel, 0, padded * sizeof(float));
+    }
+    double total = 0;
+    for (long at = first; at < last; at += BLOCK) {
+        const long samples = last - at < BLOCK ? last - at : BLOCK;
+        const float *here = x + at * fan_in;
+        memset(partial, 0, samples * LANES * sizeof(float));
+        for (long panel = 0; panel < panels; panel++) {
+            const float *w_here = w_panel + panel * fan_in * WIDTH, *a_here = a_panel + panel * WIDTH;
+            float *z_here = z + panel * BLOCK * WIDTH;
+            long i = 0;
+            for (; i + ROWS <= samples; i += ROWS)
+                NAME(forward)(ROWS, here + i * fan_in, fan_in, w_here, a_here, z_here + i * WIDTH,
+                              partial + i * LANES);
+            for (; i + 4 <= samples; i += 4)
+                NAME(forward)(4, here + i * fan_in, fan_in, w_here, a_here, z_here + i * WIDTH,
+                              partial + i * LANES);
+            for (; i < samples; i++)
+                NAME(forward)(1, here + i * fan_in, fan_in, w_here, a_here, z_here + i * WIDTH,
+                              partial + i * LANES);
+        }
+        for (long i = 0; i < samples; i++) {
+            float sum = 0;
+            for (int lane = 0; lane < LANES; lane++) sum += partial[i * LANES + lane];
+            residual[i] = scale * sum + offset;
+            if (f) f[at + i] = residual[i];
+            if (y) residual[i] -= y[at + i];
+            total += residual[i];
+        }
+        if (!drive) continue;
+        for (long panel = 0; panel < panels; panel++) {
+            float *c = z + panel * BLOCK * WIDTH, *g = gradient + panel * fan_in * WIDTH;
+            NAME(backward_coefficient)(c, residual, s_panel + panel * WIDTH, samples);
+            long j = 0;
+            for (; j + ROWS <= fan_in; j += ROWS)
+                NAME(backward)(ROWS, here + j, fan_in, c, samples, g + j * WIDTH);
+            /* What is left over goes in tiles of 6, 3 and 1: 35 is 2 * 12 + 6 + 3 + 2. */
+            for (; ROWS > 6 && j + 6 <= fan_in; j += 6)
+                NAME(backward)(6, here + j, fan_in, c, samples, g + j * WIDTH);
+            for (; j + 3 <= fan_in; j += 3)
+                NAME(backward)(3, here + j, fan_in, c, samples, g + j * WIDTH);
+            for (; j < fan_in; j++)
+                NAME(backward)(1, here + j, fan_in, c, samples, g + j * WIDTH);
+        }
+    }
+    if (drive) NAME(unpack)(gradient, fan_in, particles, drive);
+    if (bias) *bias = (float)total;
+}
+
+#undef WIDTH
+#undef VECTOR
+#undef INLINE
