@@ -275,6 +275,12 @@ def test_a_configuration_out_of_range_is_refused_by_name_before_any_work(
     [
         ({"particles": 5}, ["particles", "network"]),
         ({"particles": 5, "method": "nngp"}, ["particles", "nngp"]),
+        ({"friction": 0.1, "sampler": "sgld"}, ["friction", "sgld", "underdamped"]),
+        ({"friction": 0.1, "method": "nngp"}, ["friction", "nngp"]),
+        (
+            {"friction": 0.1, "protocol": "published", "langevin_time": None},
+            ["friction", "protocol published"],
+        ),
         ({"protocol": "published"}, ["protocol", "langevin_time"]),
         ({"protocol": "published", "langevin_time": None, "method": "mf"}, ["protocol", "mf"]),
     ],
