@@ -71,14 +71,15 @@ def memory_needed(config: _Sizes) -> int:
     particles = config.particles or config.width
     parameters = config.chains * particles * (config.dim + 2)
     # Data twice (plain and transposed), predictions per chain, parameters with about ten buffers of
-    # their size, and two activation buffers in each of two fields (training and test).
+    # their size; in each of two fields (training and test) two activation buffers, and residuals
+    # times inputs with the residuals themselves.
     data = points * (2 * config.dim + 4 * config.chains)
     rows = config.chains * particles
-    block = sum(
-        max(rows, min(config.block_elements, rows * samples))
-        for samples in (config.samples, config.test_samples)
-    )
-    total = size * (data + 10 * parameters + 2 * block)
+    block = 0
+    for samples in (config.samples, config.test_samples):
+        length = min(max(1, config.block_elements // rows), samples)
+        block += length * (2 * rows + config.chains * (config.dim + 2))
+    total = size * (data + 10 * parameters + block)
     if config.method != "network" and config.solver == "collapsed":
         # The linear system and its factor, over samples or over particles, and the features.
         side = min(config.samples, particles)
