@@ -1,7 +1,9 @@
 """The tools of the book, on books of a page or two."""
 
+import re
 import textwrap
 import urllib.request
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -356,6 +358,14 @@ def test_a_missing_field_is_named(write, field):
         load_claims(write(claims=[row]))
 
 
+def test_the_books_claims_write_their_formulas_as_mathematics():
+    for claim in load_claims(Project(Path(__file__).parents[2])):
+        prose = re.sub(r"\$[^$]*\$", "", claim.sentence)
+        assert not re.search(r"m_S|κ|∞|\bP\b", prose), claim.sentence
+        # A number of a figure says whose it is.
+        assert prose.count("Figure") == prose.count("the paper's Figure"), claim.sentence
+
+
 def test_two_claims_of_one_id_are_refused(write):
     with pytest.raises(BookError, match="field 'id' is 'answer'; it must be unique"):
         load_claims(write(claims=[CLAIM, CLAIM]))
@@ -371,10 +381,24 @@ def test_a_list_is_asked_for(write):
 def test_the_table_keeps_its_columns_whatever_the_sentence(write):
     project = write(claims=[{**CLAIM, "sentence": "It is\n$|x|$."}])
     table = render_table(compare(load_claims(project), {}, "quick"), "quick")
-    row = table.splitlines()[-1]
-    assert row.replace("\\|", "").count("|") == 7
-    assert "**FAIL (not glued)**" in row
+    rows = [line for line in table.splitlines() if line.startswith("| It is ")]
+    assert [row.replace("\\|", "").count("|") for row in rows] == [6, 3]
+    assert "**FAIL (not glued)**" in rows[0]
     assert "0 of 1 claims hold" in table
+
+
+def test_every_column_of_the_table_has_a_header_and_the_reasons_are_folded(write):
+    project = write(claims=[{**CLAIM, "tolerance_from": "the reason"}])
+    table = render_table(
+        compare(load_claims(project), {"book/page": {"answer": 42}}, "quick"), "quick"
+    )
+    shown, folded = table.split(":::{dropdown}")
+    heads = [line for line in shown.splitlines() if line.startswith("| claim")]
+    assert [cell.strip() for cell in heads[0].strip("|").split("|")] == [
+        *("claim", "expected", "measured", "holds", "in this book")
+    ]
+    assert "the reason" not in shown
+    assert "the reason" in folded
 
 
 # The whole way
