@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 
 from book_tools import build as build_module
 from book_tools import execution
-from book_tools.build import build, claim_outcomes, convert, is_current
+from book_tools.build import build, check_prose, claim_outcomes, convert, is_current
 from book_tools.check import check_book, page_problems
 from book_tools.claims import Verdict, compare, load_claims
 from book_tools.claims_table import render_table
@@ -460,6 +460,49 @@ def test_a_raising_notebook_ends_the_command_with_its_error(write, capsys):
     assert error.startswith("error: book/page.md:15: this cell raised ValueError\n")
     assert error.rstrip().endswith("ValueError: too cold")
     assert not project.html.exists()
+
+
+@pytest.mark.parametrize(
+    ("page", "text", "named"),
+    [
+        ("book/intro.md", "# Small\n\n{ref}`nowhere`\n", "nowhere"),
+        (
+            "lib/small.py",
+            'def broken():\n    """Half *emphasised."""\n',
+            "docstring of small.broken",
+        ),
+    ],
+)
+def test_what_is_written_is_checked_before_any_notebook_runs(write, capsys, page, text, named):
+    project = write(cell("from pathlib import Path; Path('ran').touch()"))
+    claims = "# Small\n\n```{include} _generated/claims.md\n```\n\n"
+    api = f"{claims}```{{eval-rst}}\n.. automodule:: small\n   :members:\n```\n"
+    (project.root / "book/intro.md").write_text(api, encoding="utf-8")
+    project.config.write_text(
+        'title: Small\nexecute: {execute_notebooks: "off"}\n'
+        "sphinx: {extra_extensions: [sphinx.ext.autodoc]}\n"
+    )
+    (project.root / page).write_text(text, encoding="utf-8")
+    assert main(["--root", str(project.root), "build"]) == 1
+    out, err = capsys.readouterr()
+    assert named in err
+    assert "book/page: running" not in out
+    assert not (project.stage("quick") / "book" / "ran").exists()
+    assert not list(project.build.glob(".*")), "scratch folders are left behind"
+
+
+def test_figures_that_a_notebook_has_yet_to_draw_can_be_referred_to(write, capsys):
+    project = write(FIGURE.replace("A line", "A line, see $x^2$"))
+    reference = "# Small\n\n{numref}`fig-line`\n\n```{include} _generated/claims.md\n```\n"
+    (project.root / "book/intro.md").write_text(reference, encoding="utf-8")
+    project.config.write_text(
+        'title: Small\nexecute: {execute_notebooks: "off"}\nsphinx: {config: {numfig: true}}\n'
+    )
+    check_prose(project, "quick")
+    assert not project.executed("quick").exists()
+    (project.root / "book/intro.md").write_text(reference.replace("line", "lime"), encoding="utf-8")
+    with pytest.raises(BookError, match="fig-lime"):
+        check_prose(project, "quick")
 
 
 def test_interrupting_the_command_says_so(write, monkeypatch, capsys):
