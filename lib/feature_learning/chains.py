@@ -82,7 +82,9 @@ class ChainRun:
     posterior_mean : dict of array (chains,)
         Test MSE, m_S and noise of the predictor averaged over the looks past burn-in.
     convergence : Convergence
-        Converged means: by the rule, not interrupted, and a kinetic temperature within 2 % of T.
+        Converged means: R-hat below 1.01 for m_S and the test MSE over at least four chains and
+        effective sample size at least 100 (the defaults of the rule), a kinetic temperature within
+        2 % of T, and not interrupted.
     state : SamplerState
         Where the chains are now: the batch runs on after a chain's final look.
     weights : Tensor (chains, particles, fan_in)

@@ -67,7 +67,8 @@ def run_point(
         ``row`` holds for every name of :data:`MEASURED` the mean over chains and ``NAME_sem``, its
         standard error over chains (None for one chain), and ``steps``, ``langevin_time``,
         ``seconds``, ``converged``, ``r_hat``, ``ess``, ``config``, ``version``. Every error is MSE.
-        ``predictor`` says what ``test_mse`` is of.
+        ``predictor`` says what ``test_mse`` is of; ``converged`` is that of
+        :class:`~feature_learning.chains.ChainRun`, and never set for a published-protocol snapshot.
 
     Raises
     ------
