@@ -68,7 +68,7 @@ def _row(outcome: Outcome) -> str:
     claim = outcome.claim
     expected = format_value(claim.expected)
     if is_number(claim.expected):
-        expected += f" ± {format_value(claim.tolerance)}"
+        expected += f"&nbsp;±&nbsp;{format_value(claim.tolerance)}"
     measured = "–" if outcome.measured is None else format_value(outcome.measured)
     verdict = outcome.verdict.value
     place = f"{{numref}}`{claim.label}`" if claim.label else f"{{doc}}`/{claim.page}`"

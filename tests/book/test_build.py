@@ -397,6 +397,7 @@ def test_every_column_of_the_table_has_a_header_and_the_reasons_are_folded(write
     assert [cell.strip() for cell in heads[0].strip("|").split("|")] == [
         *("claim", "expected", "measured", "holds", "in this book")
     ]
+    assert "| 42&nbsp;±&nbsp;0.5 | 42 | pass |" in shown
     assert "the reason" not in shown
     assert "the reason" in folded
 
