@@ -7,10 +7,6 @@ PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-ifneq ($(words $(filter quick paper,$(PROFILE))) $(words $(PROFILE)),1 1)
-$(error PROFILE is '$(PROFILE)'; it must be quick or paper)
-endif
-
 # The first Python that is new enough, unless the caller names one; asked for only when needed.
 FIND_PYTHON = for candidate in $(or $(PYTHON),python3.11 python3 python3.12 python3.13 python); do \
 	if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
@@ -43,8 +39,16 @@ $(VENV)/.installed: pyproject.toml constraints.txt setup.py $(wildcard lib/featu
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[book,test,dev]'
 	@touch $@
 
+# Before minutes of installing; the other targets do not look at it.
+.PHONY: profile
+profile:
+	@case '$(PROFILE)' in \
+		quick | paper) ;; \
+		*) echo "PROFILE is '$(PROFILE)'; it must be quick or paper" >&2; exit 2 ;; \
+	esac
+
 .PHONY: book
-book: env ## compute the figures and build the web book into _build/html
+book: profile env ## compute the figures and build the web book into _build/html
 	$(BIN)/python -m book_tools build --profile $(PROFILE)
 
 .PHONY: serve

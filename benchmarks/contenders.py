@@ -158,7 +158,8 @@ class Ours:
         return self._unpack(self.state.position)
 
     def run(self, steps: int) -> None:
-        self.sampler.advance(self.state, self.energy, steps, self.random, done=self.done)
+        with self.energy.field.stepping():
+            self.sampler.advance(self.state, self.energy, steps, self.random, done=self.done)
         self.done += steps
 
     def _unpack(self, flat: torch.Tensor) -> tuple[Array, Array]:

@@ -1,6 +1,7 @@
 """The places that speak of packages and versions agree with each other."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -79,3 +80,26 @@ def test_the_version_stands_in_the_library_alone():
 def test_the_citation_names_the_version_of_the_library():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == feature_learning.__version__
+
+
+def make(*arguments):
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_wrong_profile_stops_the_book_before_anything_is_made_and_nothing_else():
+    for wrong in ("nonsense", "quick paper", ""):
+        stopped = make(f"PROFILE={wrong}", "book")
+        assert stopped.returncode == 2
+        assert f"PROFILE is '{wrong}'; it must be quick or paper" in stopped.stderr
+        assert stopped.stdout == ""
+        listed = make(f"PROFILE={wrong}", "help")
+        assert (listed.returncode, listed.stderr) == (0, "")
+        assert "make book" in listed.stdout
+    for right in ("quick", "paper"):
+        assert make(f"PROFILE={right}", "profile").returncode == 0

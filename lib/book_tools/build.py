@@ -21,10 +21,10 @@ from book_tools.check import check_book
 from book_tools.claims import Outcome, compare, load_claims
 from book_tools.claims_table import render_table, summary
 from book_tools.errors import BookError, without_colours
-from book_tools.execution import execute, fingerprint
+from book_tools.execution import execute, fingerprint, is_executed
 from book_tools.glued import glued_values
 from book_tools.links import follow_execution
-from book_tools.notebooks import read_notebook
+from book_tools.notebooks import declared_figures, read_notebook
 from book_tools.project import Project, checked_profile
 
 RECORD = "book.json"
@@ -32,6 +32,9 @@ RECORD = "book.json"
 
 CLAIMS_PAGE = Path("book") / "_generated" / "claims.md"
 """The claims table, relative to the stage; the introduction includes it."""
+
+_PROMISED = "`````{{figure}} promised.svg\n:name: {figure.name}\n\n{figure.caption}\n`````\n"
+_EMPTY_PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>\n'
 
 _SPHINX = "from jupyter_book.cli.main import main; main()"
 
@@ -49,7 +52,7 @@ def build(project: Project, profile: str) -> list[Outcome]:
     """
     checked_profile(profile)
     # Before minutes of computing: everything that can be wrong in what is written.
-    load_claims(project)
+    check_prose(project, profile)
     stage = project.stage(profile)
     stage_sources(project, stage)
     for page in project.notebooks():
@@ -60,9 +63,7 @@ def build(project: Project, profile: str) -> list[Outcome]:
         (stage / f"{page}.md").unlink()
     _link_pages(project, stage)
     outcomes = claim_outcomes(project, profile)
-    table = stage / CLAIMS_PAGE
-    table.parent.mkdir(parents=True, exist_ok=True)
-    table.write_text(render_table(outcomes, profile), encoding="utf-8")
+    _write_claims(stage, outcomes, profile)
 
     with tempfile.TemporaryDirectory(prefix=".sphinx-", dir=project.build) as scratch:
         html = _run_sphinx(project, stage, Path(scratch))
@@ -71,6 +72,36 @@ def build(project: Project, profile: str) -> list[Outcome]:
         _put_in_place(html, project.html, Path(scratch) / "old")
     print(f"{summary(outcomes, profile)}\nThe book is in {project.html.relative_to(project.root)}")
     return outcomes
+
+
+def check_prose(project: Project, profile: str) -> None:
+    """Check what is written, if a notebook has yet to run: pages, docstrings, claims.
+
+    Sphinx builds the book with unexecuted notebooks, in each of which an empty picture stands for
+    every figure that it promises, so that references to figures and their captions are checked too.
+
+    Raises
+    ------
+    BookError
+        If the claims are malformed or Sphinx warns.
+    """
+    claims, notebooks = load_claims(project), project.notebooks()
+    if all(is_executed(project, page, {"profile": profile}) for page in notebooks):
+        return
+    print("checking the pages before the notebooks run", flush=True)
+    project.build.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".prose-", dir=project.build) as scratch:
+        stage = Path(scratch) / "stage"
+        for path in convert(project, stage):
+            notebook = nbformat.read(path, as_version=4)
+            for figure in declared_figures(notebook, path.name):
+                text = _PROMISED.format(figure=figure)
+                notebook.cells.append(nbformat.v4.new_markdown_cell(text, id=figure.name))
+            nbformat.write(notebook, path)
+            (path.parent / "promised.svg").write_text(_EMPTY_PICTURE, encoding="utf-8")
+        _link_pages(project, stage)
+        _write_claims(stage, compare(claims, {}, profile), profile)
+        _run_sphinx(project, stage, Path(scratch))
 
 
 def stage_sources(project: Project, stage: Path) -> None:
@@ -140,6 +171,12 @@ def is_current(project: Project, profile: str) -> bool:
 def _record(project: Project, profile: str) -> dict[str, object]:
     pages = {page: fingerprint(project, page, {"profile": profile}) for page in project.pages()}
     return {"profile": profile, "pages": pages, "claims": project.claims.read_text("utf-8")}
+
+
+def _write_claims(stage: Path, outcomes: Sequence[Outcome], profile: str) -> None:
+    table = stage / CLAIMS_PAGE
+    table.parent.mkdir(parents=True, exist_ok=True)
+    table.write_text(render_table(outcomes, profile), encoding="utf-8")
 
 
 def _link_pages(project: Project, stage: Path) -> None:

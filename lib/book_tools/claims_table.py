@@ -8,9 +8,11 @@ from book_tools.claims import Outcome, Verdict, is_number
 from book_tools.glued import Value
 
 _HEAD = (
-    "| claim | expected | measured | | tolerance from | where |\n"
-    "|:------|---------:|---------:|:-:|:---------------|:------|"
+    "| claim | expected | measured | holds | in this book |\n"
+    "|:------|---------:|---------:|:-----:|:-------------|"
 )
+# Sentences, too wide for one more column: a table of their own, folded.
+_REASONS = "| the tolerance of | comes from |\n|:-----------------|:-----------|"
 
 
 def render_table(outcomes: Sequence[Outcome], profile: str) -> str:
@@ -25,7 +27,11 @@ def render_table(outcomes: Sequence[Outcome], profile: str) -> str:
     """
     lines = [summary(outcomes, profile), ""]
     if outcomes:
+        reasons = (
+            _joined(outcome.claim.sentence, outcome.claim.tolerance_from) for outcome in outcomes
+        )
         lines += [_HEAD, *(_row(outcome) for outcome in outcomes), ""]
+        lines += [":::{dropdown} Where the tolerances come from", _REASONS, *reasons, ":::", ""]
     return "\n".join(lines)
 
 
@@ -62,18 +68,15 @@ def _row(outcome: Outcome) -> str:
     claim = outcome.claim
     expected = format_value(claim.expected)
     if is_number(claim.expected):
-        expected += f" ± {format_value(claim.tolerance)}"
+        expected += f"&nbsp;±&nbsp;{format_value(claim.tolerance)}"
     measured = "–" if outcome.measured is None else format_value(outcome.measured)
     verdict = outcome.verdict.value
     place = f"{{numref}}`{claim.label}`" if claim.label else f"{{doc}}`/{claim.page}`"
-    cells = [
-        claim.sentence,
-        expected,
-        measured,
-        f"**{verdict}**" if outcome.failed else verdict,
-        claim.tolerance_from,
-        place,
-    ]
+    shown = f"**{verdict}**" if outcome.failed else verdict
+    return _joined(claim.sentence, expected, measured, shown, place)
+
+
+def _joined(*cells: str) -> str:
     return "| " + " | ".join(_cell(text) for text in cells) + " |"
 
 

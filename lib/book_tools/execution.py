@@ -58,6 +58,12 @@ def fingerprint(project: Project, page: str, parameters: Mapping[str, Any]) -> s
     return digest.hexdigest()
 
 
+def is_executed(project: Project, page: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether there is an executed notebook of a page that is up to date."""
+    wanted = fingerprint(project, page, parameters)
+    return _fingerprint_of(_target(project, page, parameters)) == wanted
+
+
 def execute(project: Project, page: str, parameters: Mapping[str, Any], *, folder: Path) -> Path:
     """Give the executed notebook of a page, running it if there is none that is up to date.
 
@@ -87,9 +93,8 @@ def execute(project: Project, page: str, parameters: Mapping[str, Any], *, folde
                 f"its parameters cell has {', '.join(sorted(defaults)) or 'none'}"
             )
 
-    target = project.executed(parameters["profile"]) / f"{page}.ipynb"
-    wanted = fingerprint(project, page, parameters)
-    if _fingerprint_of(target) == wanted:
+    target, wanted = _target(project, page, parameters), fingerprint(project, page, parameters)
+    if is_executed(project, page, parameters):
         print(f"{page}: unchanged, kept", flush=True)
         return target
 
@@ -120,6 +125,10 @@ def _inputs(project: Project) -> Iterator[Path]:
             generated = generated or path.suffix in (".so", ".pyd")
             if path.is_file() and not generated:
                 yield path
+
+
+def _target(project: Project, page: str, parameters: Mapping[str, Any]) -> Path:
+    return project.executed(parameters["profile"]) / f"{page}.ipynb"
 
 
 def _fingerprint_of(executed: Path) -> str | None:

@@ -93,14 +93,7 @@ def cells_tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:
 
 
 def default_parameters(notebook: NotebookNode, name: str) -> dict[str, Any]:
-    """The parameters of a notebook and the values it gives them itself.
-
-    Parameters
-    ----------
-    notebook
-        The notebook.
-    name
-        What to call it in a message.
+    """The parameters of a notebook, ``name`` in messages, and the values it gives them itself.
 
     Raises
     ------
@@ -135,14 +128,7 @@ def default_parameters(notebook: NotebookNode, name: str) -> dict[str, Any]:
 
 
 def declared_figures(notebook: NotebookNode, name: str) -> Iterator[Figure]:
-    """The figures a notebook declares in its cells, in order.
-
-    Parameters
-    ----------
-    notebook
-        The notebook.
-    name
-        What to call it in a message.
+    """The figures a notebook, ``name`` in messages, declares in its cells, in order.
 
     Raises
     ------

@@ -82,9 +82,13 @@ class ChainRun:
     posterior_mean : dict of array (chains,)
         Test MSE, m_S and noise of the predictor averaged over the looks past burn-in.
     convergence : Convergence
-        Converged means: by the rule, not interrupted, and a kinetic temperature within 2 % of T.
+        Converged means: R-hat below 1.01 for m_S and the test MSE over at least four chains and
+        effective sample size at least 100 (the defaults of the rule), a kinetic temperature within
+        2 % of T, and not interrupted.
     state : SamplerState
-        Where the chains are now.
+        Where the chains are now: the batch runs on after a chain's final look.
+    weights : Tensor (chains, particles, fan_in)
+        Hidden weights of each chain at its final look.
     kinetic_temperature : float
         Temperature of the velocities in units of T, averaged over the looks past burn-in; NaN for
         overdamped samplers.
@@ -101,6 +105,7 @@ class ChainRun:
     posterior_mean: dict[str, FloatArray]
     convergence: Convergence
     state: SamplerState
+    weights: Tensor
     kinetic_temperature: float
     curvature: float
     interrupted: bool
@@ -219,7 +224,8 @@ def run(
             mover = mover.settling() if segment.settle else mover
             while at.within < segment.steps and not interrupt:
                 steps = min(_CHUNK, segment.steps - at.within)
-                mover.advance(state, energy, steps, random, done=at.done)
+                with energy.field.stepping():
+                    mover.advance(state, energy, steps, random, done=at.done)
                 at.within, at.done = at.within + steps, at.done + steps
                 bar.update(steps)
             if at.within < segment.steps:
@@ -235,12 +241,13 @@ def run(
             )
             if stop is not None:
                 done = stop.finished(at.arrays(), np.array(at.counted))
-                at.final_look[(at.final_look < 0) & done] = at.segment - 1
+                if (new := (at.final_look < 0) & done).any():
+                    at.finish(new, energy.readout(state.position).w)
             if at.segment % checkpoint_every == 0:
                 save()
         save()
         interrupted = at.segment < looks and bool((at.final_look < 0).any())
-    return _result(at, state, observer, rule, interrupted)
+    return _result(at, state, energy, observer, rule, interrupted)
 
 
 def _record(
@@ -283,7 +290,12 @@ def _watch(
 
 
 def _result(
-    at: Progress, state: SamplerState, observer: Observer, rule: ConvergenceRule, interrupted: bool
+    at: Progress,
+    state: SamplerState,
+    energy: Energy,
+    observer: Observer,
+    rule: ConvergenceRule,
+    interrupted: bool,
 ) -> ChainRun:
     series = at.arrays()
     counted = np.array(at.counted, dtype=bool)
@@ -300,6 +312,7 @@ def _result(
         posterior_mean=observer.posterior_mean(),
         convergence=replace(judged, converged=certified),
         state=state,
+        weights=at.weights(energy.readout(state.position).w),
         kinetic_temperature=temperature,
         curvature=at.curvature,
         interrupted=interrupted,

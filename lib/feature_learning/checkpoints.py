@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from feature_learning.errors import CheckpointError
 
 #: Raised when the content of a checkpoint changes meaning.
-FORMAT = 1
+FORMAT = 2
 #: What reading a damaged file, or one that is no archive at all, can raise.
 _DAMAGE = (
     OSError,

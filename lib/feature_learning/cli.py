@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from feature_learning.activations import ACTIVATIONS
+from feature_learning.applicability import flag, refuse_without_effect, scopes_listed
 from feature_learning.config import METHODS, TEACHERS, PointConfig
 from feature_learning.errors import FeatureLearningError, check_integer
 from feature_learning.experiments import MEASURED, Point, run_point
@@ -19,7 +20,10 @@ from feature_learning.inference import SAMPLERS, STARTS
 from feature_learning.mean_field import SOLVERS
 from feature_learning.version import __version__
 
-_EPILOG = """\
+_EPILOG = f"""\
+An option is refused where it would have no effect. These have one only for
+{scopes_listed()}
+
 examples:
   the network posterior at equilibrium, P = 1000 (under a minute on two cores)
     feature-learning point --samples 1000 --kappa 0.005
@@ -34,7 +38,13 @@ measured so far; with --checkpoint FILE the same command resumes where it was.
 
 
 class _Parser(argparse.ArgumentParser):
-    """One readable line and exit code 2 for a bad option, without the usage block."""
+    """One readable line and exit code 2 for a bad option, without the usage block.
+
+    Options are never abbreviated: a new one would change what an old command means.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> Any:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
@@ -149,9 +159,24 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="memory bound: chains * neurons * samples in a tile (2^18 on a CPU)",
     )
     add("--looks", type=int, default=default.looks, help="measurements per run (%(default)s)")
-    add("--checkpoint", type=Path, metavar="FILE", help="save to, and resume from, FILE")
+    add(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="save to, and resume from, FILE; its folder is made if need be",
+    )
     add("--json", action="store_true", help="one JSON object on standard output, nothing else")
     add("--quiet", action="store_true", help="no progress on standard error")
+
+
+def _given(arguments: Sequence[str]) -> list[str]:
+    """Names of the options that the arguments of ``point`` set, be it to their default."""
+    parser, absent = _Parser(), object()
+    for add in (_add_problem, _add_method, _add_run):
+        add(parser)
+    parser.set_defaults(**dict.fromkeys(vars(parser.parse_args([])), absent))
+    parsed = vars(parser.parse_args(arguments))
+    return [name for name, value in parsed.items() if value is not absent]
 
 
 def _table(point: Point) -> str:
@@ -169,11 +194,17 @@ def _table(point: Point) -> str:
         "m_S": "m_S",
         "noise": "noise",
     }
+    exact = config["method"] == "nngp"
     for name in MEASURED:
+        if exact and name == "test_mse_posterior_mean":
+            continue  # the posterior mean is all there is, and stands in the line above
         value, error = (
             "-" if number is None else f"{number:.4g}" for number in (row[name], row[f"{name}_sem"])
         )
         lines.append(f"{names[name]:28}{value:>12}{error:>14}")
+    if exact:
+        lines.append(f"exact: nothing is sampled; {row['seconds']:.1f} s")
+        return "\n".join(lines)
     hat, size = ("-" if row[key] is None else f"{row[key]:.4g}" for key in ("r_hat", "ess"))
     verdict = "converged" if row["converged"] else "NOT converged"
     if row["interrupted"]:
@@ -187,12 +218,14 @@ def _table(point: Point) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = vars(build_parser().parse_args(arguments))
     options.pop("command")
     as_json, quiet = options.pop("json"), options.pop("quiet")
     checkpoint, threads = options.pop("checkpoint"), options.pop("threads")
     try:
         config = PointConfig(**options)
+        refuse_without_effect(config, _given(arguments[1:]), spell=flag)
         if threads is not None:
             torch.set_num_threads(check_integer("threads", threads, at_least=1, at_most=1024))
         point = run_point(config, progress=not quiet, checkpoint=checkpoint)

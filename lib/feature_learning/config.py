@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from feature_learning import kernel_limit, mean_field
+from feature_learning.applicability import refuse_without_effect
 from feature_learning.errors import ArgumentError, check_choice, check_integer, check_scale
 from feature_learning.inference import Sampling
 from feature_learning.student import Student
@@ -14,6 +15,9 @@ from feature_learning.teachers import Dataset, SingleIndex, SparseParity, Teache
 
 METHODS = ("network", "mf", "mf-ard", "nngp")
 TEACHERS = ("parity", "single-index")
+#: Options whose default of None tells whether they were set. (Neither step nor budget: the points
+#: of a grid share them, the kernel limit among them.)
+_TELLING = ("particles", "friction")
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,9 @@ class PointConfig:
     ``langevin_time``, ``step`` and ``friction`` of None mean the defaults of sampler and method
     (:attr:`make_sampling`); ``particles`` of None means the width. ``protocol="published"`` runs
     plain SGLD on the published clock and stopping rule and reports the last sample ("as run").
-    ``nngp_variant`` is ``matched`` or ``as-published``.
+    ``nngp_variant`` is ``matched`` or ``as-published``. Which option has an effect for which method
+    stands in :data:`feature_learning.applicability.SCOPES`; ``particles`` and ``friction`` are
+    refused where they have none.
     """
 
     teacher: str = "parity"
@@ -83,10 +89,10 @@ class PointConfig:
                 )
         if self.particles is not None:
             check_integer("particles", self.particles, at_least=1)
-            if self.method not in ("mf", "mf-ard"):
-                raise ArgumentError(f"particles is for mf and mf-ard, not for {self.method!r}")
         # The rest is checked by what it is handed to; do so now, before any work.
         _ = self.make_teacher, self.make_student, self.make_sampling
+        given = (name for name in _TELLING if getattr(self, name) is not None)
+        refuse_without_effect(self, given)
 
     @property
     def make_teacher(self) -> Teacher:

@@ -51,6 +51,7 @@ class Convergence:
     ess : dict
         Effective sample size, per observable.
     converged : bool
+        By this rule alone; a run asks for more, see :class:`~feature_learning.chains.ChainRun`.
         R-hat of every watched observable below the threshold, effective sample size at least its
         threshold, over at least ``min_chains`` chains and ``min_draws`` draws of each.
     """

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from feature_learning import kernel_limit, mean_field
 from feature_learning.chains import ChainRun, StopRule, StopWhenConverged
 from feature_learning.config import PointConfig
-from feature_learning.energies import Ard, Energy, network_posterior
+from feature_learning.energies import Ard, network_posterior
 from feature_learning.hardware import check_device, check_memory
 from feature_learning.inference import sample
 from feature_learning.published import PROTOCOLS
@@ -40,7 +40,8 @@ class Point:
     row : dict
         The numbers, see :func:`run_point`.
     weights : array (chains, particles, fan_in) or None
-        Hidden weights of the last sample (None for the NNGP).
+        Hidden weights of each chain at its final look, the sample that the published protocol
+        reports (None for the NNGP).
     """
 
     row: dict[str, Any]
@@ -66,7 +67,8 @@ def run_point(
         ``row`` holds for every name of :data:`MEASURED` the mean over chains and ``NAME_sem``, its
         standard error over chains (None for one chain), and ``steps``, ``langevin_time``,
         ``seconds``, ``converged``, ``r_hat``, ``ess``, ``config``, ``version``. Every error is MSE.
-        ``predictor`` says what ``test_mse`` is of.
+        ``predictor`` says what ``test_mse`` is of; ``converged`` is that of
+        :class:`~feature_learning.chains.ChainRun`, and never set for a published-protocol snapshot.
 
     Raises
     ------
@@ -129,7 +131,6 @@ def _chains(config: PointConfig, progress: bool, checkpoint: Path | None) -> Poi
         "block_elements": config.block_elements,
     }
     stop: StopRule | None = StopWhenConverged() if config.stop_when_converged else None
-    energy: Energy
     if config.method == "network":
         energy = network_posterior(
             student,
@@ -163,9 +164,8 @@ def _chains(config: PointConfig, progress: bool, checkpoint: Path | None) -> Poi
             stop=stop,
             **common,
         )
-        run, sampler, energy = solution.run, solution.sampler, solution.energy
-    weights = energy.readout(run.state.position).w.double().cpu().numpy()
-    return Point(_summary(config, run, sampler), weights)
+        run, sampler = solution.run, solution.sampler
+    return Point(_summary(config, run, sampler), run.weights.double().cpu().numpy())
 
 
 def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, Any]:

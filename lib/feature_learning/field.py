@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -125,6 +126,10 @@ class Field:
             if ReluKernel.takes(student.activation, inputs)
             else None
         )
+
+    def stepping(self) -> AbstractContextManager[None]:
+        """To be held while many gradients are computed one after the other."""
+        return nullcontext() if self.kernel is None else self.kernel.owns_the_threads()
 
     def __len__(self) -> int:
         return self.labels.shape[0]

@@ -72,7 +72,8 @@ def memory_needed(config: _Sizes) -> int:
     particles = config.particles or config.width
     parameters = config.chains * particles * (config.dim + 2)
     # Data twice (plain and transposed), predictions per chain, parameters with about ten buffers of
-    # their size, and two activation buffers in each of two fields (training and test).
+    # their size; in each of two fields (training and test) two activation buffers, and residuals
+    # times inputs with the residuals themselves.
     data = points * (2 * config.dim + 4 * config.chains)
     bound = config.block_elements or default_block_elements(config.device)
     block = rows = 0

@@ -56,8 +56,8 @@ class MeanFieldResult:
     iterations : int
         Langevin steps.
     converged : bool
-        By R-hat and effective sample size, see
-        :class:`~feature_learning.diagnostics.ConvergenceRule`.
+        As of :class:`~feature_learning.chains.ChainRun`: R-hat, effective sample size, kinetic
+        temperature, and not interrupted.
     run : ChainRun
     sampler : Sampler
     energy : ParticleEnergy or CollapsedEnergy
@@ -192,7 +192,8 @@ def solve(
     if insist and not run.convergence.converged:
         raise ConvergenceError(
             f"the mean field did not converge in {run.steps.max(initial=0)} steps: "
-            f"R-hat {run.convergence.r_hat}, effective sample size {run.convergence.ess}"
+            f"R-hat {_listed(run.convergence.r_hat)}, "
+            f"effective sample size {_listed(run.convergence.ess)}"
         )
     draws = run.draws("m_S")[:, run.counted]
     half = draws.shape[1] // 2
@@ -211,3 +212,8 @@ def solve(
         sampler=sampler,
         energy=energy,
     )
+
+
+def _listed(values: dict[str, float]) -> str:
+    """Numbers by observable, for a sentence."""
+    return " and ".join(f"{value:.4g} of {name}" for name, value in values.items()) or "unknown"

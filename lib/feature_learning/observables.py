@@ -43,11 +43,19 @@ def decompose(predictions: Tensor, labels: Tensor) -> dict[str, Tensor]:
     }
 
 
+def weight_variances(w: Tensor, dim: int) -> Tensor:
+    """v_j = mean_i w_ij², the mean squared weight of each input coordinate over neurons.
+
+    w (..., particles, ≥ dim), where a column beyond ``dim`` is a bias, to (..., dim).
+    """
+    return w[..., :dim].square().mean(dim=-2)
+
+
 def anisotropy(w: Tensor, dim: int, sparsity: int) -> Tensor:
-    """mean_{j∈S} v_j / mean_{j∉S} v_j of weights (chains, particles, ≥ dim), (chains,)."""
-    variances = w[..., :dim].square().mean(dim=1)
-    irrelevant = variances[:, sparsity:].mean(dim=1) if sparsity < dim else math.nan
-    return variances[:, :sparsity].mean(dim=1) / irrelevant
+    """mean_{j∈S} v_j / mean_{j∉S} v_j of weights (..., particles, ≥ dim), (...,)."""
+    variances = weight_variances(w, dim)
+    irrelevant = variances[..., sparsity:].mean(dim=-1) if sparsity < dim else math.nan
+    return variances[..., :sparsity].mean(dim=-1) / irrelevant
 
 
 class Observer:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from feature_learning.activations import activation
-from feature_learning.errors import ArgumentError, check_integer
+from feature_learning.errors import ArgumentError, check_integer, check_real
 
 #: A tensor or a NumPy array.
 ArrayLike = Tensor | NDArray[Any]
@@ -70,3 +70,54 @@ def rectified_gaussian_mean(c: Tensor, tau: Tensor) -> Tensor:
     z = c / safe
     density = torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
     return torch.where(tau > 0, c * torch.special.ndtr(z) + safe * density, c.relu())
+
+
+def neuron_overlaps(a: ArrayLike, overlap: ArrayLike, *, width: int, gamma: float = 0.5) -> Tensor:
+    """The share of each neuron in the overlap, m̃_i = N^(1-γ) a_i J_S(w_i), whose mean is m_S.
+
+    Parameters
+    ----------
+    a : array (..., particles)
+        Readouts.
+    overlap : array (..., particles)
+        J_S(w_i), of :func:`gaussian_overlap` or :func:`enumerated_overlap`.
+    width : int
+        N of the student; a mean field may have another number of particles.
+    gamma : float
+        γ of the student.
+
+    Returns
+    -------
+    Tensor (..., particles), float64
+    """
+    check_integer("width", width, at_least=1)
+    check_real("gamma", gamma, at_least=0, at_most=2)
+    a, overlap = (torch.as_tensor(each, dtype=torch.float64) for each in (a, overlap))
+    if a.shape != overlap.shape:
+        raise ArgumentError(
+            f"overlap must have the shape of a, {tuple(a.shape)}, not {tuple(overlap.shape)}"
+        )
+    shares: Tensor = width ** (1 - gamma) * a * overlap
+    return shares
+
+
+def neuron_covariance(w: ArrayLike, inputs: ArrayLike, *, name: str = "relu") -> Tensor:
+    """Σ(w) = E_x[φ(w·x)²] with E over the rows of ``inputs``: test points, or the whole cube.
+
+    w (..., dim) and inputs (samples, dim) to (...,), float64.
+    """
+    w, inputs = (torch.as_tensor(each, dtype=torch.float64) for each in (w, inputs))
+    if inputs.ndim != 2 or len(inputs) == 0 or inputs.shape[1] != w.shape[-1]:
+        raise ArgumentError(
+            f"inputs must have the shape (samples, {w.shape[-1]}), not {tuple(inputs.shape)}"
+        )
+    covariance: Tensor = activation(name).function(w @ inputs.t()).square().mean(dim=-1)
+    return covariance
+
+
+def relu_covariance(w: ArrayLike) -> Tensor:
+    """Σ(w) = ``|w|²/2`` of a ReLU neuron: exact for inputs of unit covariance with x ~ -x.
+
+    w (..., dim) to (...,), float64.
+    """
+    return torch.as_tensor(w, dtype=torch.float64).square().sum(dim=-1) / 2

@@ -15,8 +15,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
+
+from feature_learning.errors import ArgumentError, check_choice, check_integer
 
 FloatArray = NDArray[np.float64]
 
@@ -34,11 +37,14 @@ STYLES: dict[str, Style] = {
     "equilibrium": Style("network, equilibrium", "#0072B2", "o"),
     "as-run": Style("network, SGLD as run", "#D55E00", "s"),
     "mf-ard": Style("MF-ARD", "#009E73", "^"),
-    "mf": Style("MF", "#AA5B8F", "v"),
+    "mf": Style("MF", "#CC79A7", "v"),
     "nngp": Style("NNGP (infinite width)", "#444444", "D"),
-    "longer-run": Style("published Figure 1: longer SGLD run", "#000000", "o"),
+    "longer-run": Style("published Figure 1: longer SGLD run", "#000000", "P"),
     "nngp-as-published": Style("NNGP as published", "#888888", "D"),
 }
+
+#: Methods whose chains are judged by the convergence criterion.
+JUDGED = ("equilibrium", "mf", "mf-ard")
 
 #: Larger than the defaults, since a page is 800 pixels wide. The background is opaque for dark
 #: mode.
@@ -59,12 +65,22 @@ RC: Any = {
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of one method: x, y and standard error (NaN where unknown), and whether converged."""
+    """Points of one method: x, y and standard error (NaN where unknown), and whether converged.
+
+    All four are of shape (points,).
+    """
 
     x: FloatArray
     y: FloatArray
     sem: FloatArray
     converged: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.x)
+        for name in ("x", "y", "sem", "converged"):
+            found = np.shape(getattr(self, name))
+            if len(found) != 1 or found != shape:
+                raise ArgumentError(f"{name} must have one value a point, {shape}, not {found}")
 
 
 def use_style() -> None:
@@ -81,29 +97,42 @@ def learning_curves(
     log_y: bool = True,
     level: tuple[str, float] | None = None,
 ) -> None:
-    """Observable against number of samples, ours (filled) over published (hollow).
+    """Observable against number of samples, ours (filled) over published (hollow, same shape).
 
     A point whose chains did not converge carries a small cross: of the two states "measured" and
     "equilibrated" it has only the first. The snapshots of ``as-run`` and the deterministic NNGP are
     not judged and carry none. ``level`` is a method and the value it tends to: a dotted line.
+    Methods are set apart sideways by two per cent each, theirs with ours, so that none hides
+    another.
+
+    Raises
+    ------
+    ArgumentError
+        If a method is not one of :data:`STYLES`.
     """
+    for name in (*curves, *published, *([level[0]] if level else [])):
+        check_choice("method", name, STYLES)
+    methods = list(dict.fromkeys([*curves, *published]))
+    aside = {name: 1.02 ** (i - (len(methods) - 1) / 2) for i, name in enumerate(methods)}
     for name, curve in published.items():
         style = STYLES[name]
         ax.errorbar(
-            curve.x, curve.y, yerr=_bars(curve.sem), fmt=style.marker, mfc="white", mew=1.3,
-            ms=8, color=style.colour, lw=0.9, zorder=2,
+            aside[name] * curve.x, curve.y, yerr=_bars(curve.sem), fmt=style.marker, mfc="none",
+            mew=1.3, ms=9, color=style.colour, lw=0.9, zorder=2,
             label=None if name in curves else style.label,
         )  # fmt: skip
+    crossed = False
     for name, curve in curves.items():
         style = STYLES[name]
         ax.errorbar(
-            curve.x, curve.y, yerr=_bars(curve.sem), fmt=style.marker, ls="-", lw=1.4, ms=4.5,
-            color=style.colour, label=style.label, capsize=2, zorder=3,
+            aside[name] * curve.x, curve.y, yerr=_bars(curve.sem), fmt=style.marker, ls="-",
+            lw=1.4, ms=4.5, color=style.colour, label=style.label, capsize=2, zorder=4,
         )  # fmt: skip
-        if name in ("equilibrium", "mf", "mf-ard"):
+        if name in JUDGED and not curve.converged.all():
+            crossed = True
             ax.plot(
-                curve.x[~curve.converged], curve.y[~curve.converged], ls="", marker="x", ms=9,
-                mew=1.2, color=style.colour, zorder=4,
+                (aside[name] * curve.x)[~curve.converged], curve.y[~curve.converged], ls="",
+                marker="x", ms=11, mew=1.2, color=style.colour, zorder=3,
             )  # fmt: skip
     if level is not None:
         style = STYLES[level[0]]
@@ -119,12 +148,22 @@ def learning_curves(
         ax.set_yscale("log")
     ax.set_xlabel("number of samples $P$")
     ax.set_ylabel(ylabel)
-    handles, _ = ax.get_legend_handles_labels()
-    marks = [
-        Line2D([], [], ls="", marker="o", mfc="white", color="#444444", ms=8, label="published"),
-        Line2D([], [], ls="", marker="x", color="#444444", ms=8, label="chains not converged"),
-    ]
-    ax.legend(handles=[*handles, *marks], loc="best")
+    handles: list[Any] = ax.get_legend_handles_labels()[0]
+    labels = [handle.get_label() for handle in handles]
+    hollow = [STYLES[name].marker for name in published if name in curves]
+    if hollow:
+        # The shapes themselves: one circle would stand for any of them, or for none.
+        handles.append(tuple(_mark(shape, mfc="none") for shape in hollow))
+        labels.append("published, same method")
+    if crossed:
+        handles.append(_mark("x"))
+        labels.append("chains not converged")
+    ax.legend(handles, labels, loc="best", handler_map={tuple: HandlerTuple(None, pad=0.3)})
+
+
+def _mark(shape: str, **options: Any) -> Line2D:
+    """A grey marker for the legend."""
+    return Line2D([], [], ls="", marker=shape, color="#444444", ms=6.5, **options)
 
 
 def _bars(sem: FloatArray) -> FloatArray:
@@ -151,7 +190,23 @@ def weight_picture(
     neurons : int
         Neurons shown: half of them those of largest ``|overlap|``, half evenly spaced over the
         rest.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no panel, if an overlap is not one number a neuron, or for a sparsity beyond
+        dim.
     """
+    if not panels:
+        raise ArgumentError("panels must hold at least one panel, not none")
+    check_integer("neurons", neurons, at_least=1)
+    for title, w, overlap in panels:
+        if w.ndim != 2 or overlap.shape != w.shape[:1] or not w.size:
+            raise ArgumentError(
+                f"overlap of panel {title!r} must have one number a neuron of w {w.shape}, "
+                f"not the shape {overlap.shape}"
+            )
+        check_integer("sparsity", sparsity, at_least=1, at_most=w.shape[1])
     scale = max(float(np.abs(overlap).max()) for _, _, overlap in panels)
     norm, colours = Normalize(-scale, scale), mpl.colormaps["PuOr"]
     height = max(float(np.abs(w).max()) for _, w, _ in panels)
@@ -159,9 +214,10 @@ def weight_picture(
     for index, (title, w, overlap) in enumerate(panels):
         ax: Any = fig.add_subplot(1, len(panels), index + 1, projection="3d")
         order = np.argsort(-np.abs(overlap))
-        rest = order[neurons // 2 :]
-        spaced = rest[np.linspace(0, len(rest) - 1, neurons - neurons // 2).astype(int)]
-        shown = np.concatenate([order[: neurons // 2], spaced])
+        count = min(neurons, len(order))
+        rest = order[count // 2 :]
+        spaced = rest[np.linspace(0, len(rest) - 1, count - count // 2).astype(int)]
+        shown = np.concatenate([order[: count // 2], spaced])
         row, column = np.meshgrid(np.arange(len(shown)), np.arange(w.shape[1]), indexing="ij")
         ax.bar3d(
             column.ravel(), row.ravel(), 0, 0.8, 0.8, np.abs(w[shown]).ravel(),

@@ -33,6 +33,24 @@ class Progress:
     temperatures: list[float] = field(default_factory=list)
     series: dict[str, list[FloatArray]] = field(default_factory=dict)
     final_look: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    # Weights (chains, particles, fan_in) of the chains that are done; the batch moves on.
+    final_weights: Tensor | None = None
+
+    def finish(self, done: NDArray[np.bool_], weights: Tensor) -> None:
+        """Note the present look, and the weights at it, for the chains that are ``done`` now."""
+        if self.final_weights is None:
+            self.final_weights = torch.zeros_like(weights)
+        now = torch.from_numpy(done).to(weights.device)
+        self.final_weights[now] = weights[now]
+        self.final_look[done] = self.segment - 1
+
+    def weights(self, present: Tensor) -> Tensor:
+        """Weights of each chain at its final look; the ``present`` ones where it is not done."""
+        weights = present.clone()
+        if self.final_weights is not None:
+            done = torch.from_numpy(self.final_look >= 0).to(present.device)
+            weights[done] = self.final_weights[done]
+        return weights
 
     def arrays(self) -> dict[str, FloatArray]:
         """The series as arrays (chains, looks)."""
@@ -67,6 +85,7 @@ def snapshot(
         "steps": np.array(at.steps, np.int64),
         "temperatures": np.array(at.temperatures),
         "final_look": at.final_look,
+        **({} if at.final_weights is None else {"final_weights": at.final_weights.cpu().numpy()}),
     }
 
 
@@ -88,6 +107,8 @@ def restore(
     at.counted, at.times = stored["counted"].tolist(), stored["times"].tolist()
     at.steps, at.temperatures = stored["steps"].tolist(), stored["temperatures"].tolist()
     at.final_look = stored["final_look"].copy()
+    if "final_weights" in stored:
+        at.final_weights = torch.from_numpy(stored["final_weights"]).to(state.position.device)
     at.series = {
         name.removeprefix("series."): list(values.T.copy())
         for name, values in stored.items()

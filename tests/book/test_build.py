@@ -1,7 +1,9 @@
 """The tools of the book, on books of a page or two."""
 
+import re
 import textwrap
 import urllib.request
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -10,7 +12,7 @@ from bs4 import BeautifulSoup
 
 from book_tools import build as build_module
 from book_tools import execution
-from book_tools.build import build, claim_outcomes, convert, is_current
+from book_tools.build import build, check_prose, claim_outcomes, convert, is_current
 from book_tools.check import check_book, page_problems
 from book_tools.claims import Verdict, compare, load_claims
 from book_tools.claims_table import render_table
@@ -356,6 +358,14 @@ def test_a_missing_field_is_named(write, field):
         load_claims(write(claims=[row]))
 
 
+def test_the_books_claims_write_their_formulas_as_mathematics():
+    for claim in load_claims(Project(Path(__file__).parents[2])):
+        prose = re.sub(r"\$[^$]*\$", "", claim.sentence)
+        assert not re.search(r"m_S|κ|∞|\bP\b", prose), claim.sentence
+        # A number of a figure says whose it is.
+        assert prose.count("Figure") == prose.count("the paper's Figure"), claim.sentence
+
+
 def test_two_claims_of_one_id_are_refused(write):
     with pytest.raises(BookError, match="field 'id' is 'answer'; it must be unique"):
         load_claims(write(claims=[CLAIM, CLAIM]))
@@ -371,10 +381,25 @@ def test_a_list_is_asked_for(write):
 def test_the_table_keeps_its_columns_whatever_the_sentence(write):
     project = write(claims=[{**CLAIM, "sentence": "It is\n$|x|$."}])
     table = render_table(compare(load_claims(project), {}, "quick"), "quick")
-    row = table.splitlines()[-1]
-    assert row.replace("\\|", "").count("|") == 7
-    assert "**FAIL (not glued)**" in row
+    rows = [line for line in table.splitlines() if line.startswith("| It is ")]
+    assert [row.replace("\\|", "").count("|") for row in rows] == [6, 3]
+    assert "**FAIL (not glued)**" in rows[0]
     assert "0 of 1 claims hold" in table
+
+
+def test_every_column_of_the_table_has_a_header_and_the_reasons_are_folded(write):
+    project = write(claims=[{**CLAIM, "tolerance_from": "the reason"}])
+    table = render_table(
+        compare(load_claims(project), {"book/page": {"answer": 42}}, "quick"), "quick"
+    )
+    shown, folded = table.split(":::{dropdown}")
+    heads = [line for line in shown.splitlines() if line.startswith("| claim")]
+    assert [cell.strip() for cell in heads[0].strip("|").split("|")] == [
+        *("claim", "expected", "measured", "holds", "in this book")
+    ]
+    assert "| 42&nbsp;±&nbsp;0.5 | 42 | pass |" in shown
+    assert "the reason" not in shown
+    assert "the reason" in folded
 
 
 # The whole way
@@ -436,6 +461,49 @@ def test_a_raising_notebook_ends_the_command_with_its_error(write, capsys):
     assert error.startswith("error: book/page.md:15: this cell raised ValueError\n")
     assert error.rstrip().endswith("ValueError: too cold")
     assert not project.html.exists()
+
+
+@pytest.mark.parametrize(
+    ("page", "text", "named"),
+    [
+        ("book/intro.md", "# Small\n\n{ref}`nowhere`\n", "nowhere"),
+        (
+            "lib/small.py",
+            'def broken():\n    """Half *emphasised."""\n',
+            "docstring of small.broken",
+        ),
+    ],
+)
+def test_what_is_written_is_checked_before_any_notebook_runs(write, capsys, page, text, named):
+    project = write(cell("from pathlib import Path; Path('ran').touch()"))
+    claims = "# Small\n\n```{include} _generated/claims.md\n```\n\n"
+    api = f"{claims}```{{eval-rst}}\n.. automodule:: small\n   :members:\n```\n"
+    (project.root / "book/intro.md").write_text(api, encoding="utf-8")
+    project.config.write_text(
+        'title: Small\nexecute: {execute_notebooks: "off"}\n'
+        "sphinx: {extra_extensions: [sphinx.ext.autodoc]}\n"
+    )
+    (project.root / page).write_text(text, encoding="utf-8")
+    assert main(["--root", str(project.root), "build"]) == 1
+    out, err = capsys.readouterr()
+    assert named in err
+    assert "book/page: running" not in out
+    assert not (project.stage("quick") / "book" / "ran").exists()
+    assert not list(project.build.glob(".*")), "scratch folders are left behind"
+
+
+def test_figures_that_a_notebook_has_yet_to_draw_can_be_referred_to(write, capsys):
+    project = write(FIGURE.replace("A line", "A line, see $x^2$"))
+    reference = "# Small\n\n{numref}`fig-line`\n\n```{include} _generated/claims.md\n```\n"
+    (project.root / "book/intro.md").write_text(reference, encoding="utf-8")
+    project.config.write_text(
+        'title: Small\nexecute: {execute_notebooks: "off"}\nsphinx: {config: {numfig: true}}\n'
+    )
+    check_prose(project, "quick")
+    assert not project.executed("quick").exists()
+    (project.root / "book/intro.md").write_text(reference.replace("line", "lime"), encoding="utf-8")
+    with pytest.raises(BookError, match="fig-lime"):
+        check_prose(project, "quick")
 
 
 def test_interrupting_the_command_says_so(write, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Small problems that every test of the library shares, and one thread for all of them."""
+"""Small problems that every test of the library shares."""
 
 import os
 import signal
@@ -26,15 +26,6 @@ settings.load_profile("library")
 
 #: Ways to run a small problem: the energy and the sampler of each.
 KINDS = ("sgld", "underdamped", "mf-ard", "collapsed", "collapsed-ard")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """One thread: the problems are tiny, and sums in another order would be other numbers."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @dataclass

@@ -25,7 +25,7 @@ from feature_learning.errors import (
 from feature_learning.guards import Guards
 from feature_learning.inference import default_step
 from feature_learning.samplers import SGLD, Underdamped
-from feature_learning.schedules import at_times, uniform
+from feature_learning.schedules import Schedule, at_times, uniform
 
 
 def interrupt():
@@ -50,6 +50,7 @@ def assert_same(left, right):
     for name in ("counted", "times", "steps", "final_look"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
     assert torch.equal(left.state.position, right.state.position)
+    assert torch.equal(left.weights, right.weights)
     assert torch.equal(left.state.velocity, right.state.velocity)
     for name, values in right.posterior_mean.items():
         np.testing.assert_array_equal(left.posterior_mean[name], values, err_msg=name)
@@ -457,6 +458,28 @@ def test_a_stopping_rule_ends_each_chain_at_its_own_look(trial):
     np.testing.assert_array_equal(result.last("m_S"), expected)
 
 
+def test_the_weights_of_a_chain_are_those_at_its_own_final_look(trial, kind):
+    # The same run cut off after each look: what its chains weigh there.
+    at_look = [
+        short.energy.readout(
+            short.run(schedule=Schedule(short.schedule.segments[:n])).state.position
+        )
+        for n in range(1, 6)
+        for short in [trial(kind)]
+    ]
+    result = trial(kind).run(stop=StopAt(4, 1))
+    assert result.final_look.tolist() == [4, 1]
+    assert torch.equal(result.weights[0], at_look[4].w[0])
+    assert torch.equal(result.weights[1], at_look[1].w[1])
+    # The batch ran on with the chain that was done.
+    assert not torch.equal(at_look[4].w[1], at_look[1].w[1])
+    # Without a rule, and for a chain that never meets it, the final look is the last.
+    last = trial(kind).run()
+    present = trial(kind).energy.readout(last.state.position).w
+    assert torch.equal(last.weights, present)
+    assert torch.equal(trial(kind).run(stop=StopAt(0, 99)).weights[1], present[1])
+
+
 def test_a_rule_that_is_met_by_one_chain_only_runs_to_the_end(trial):
     result = trial("sgld").run(stop=StopAt(2, 99))
     assert result.final_look.tolist() == [2, 5]
@@ -470,6 +493,8 @@ def test_a_stopped_run_resumes_to_the_same_stop(trial, tmp_path):
     part.before_look = at_count(3)
     assert part.run(checkpoint=path, stop=StopAt(1, 4)).final_look.tolist() == [1, 2]
     assert_same(trial("sgld").run(checkpoint=path, stop=StopAt(1, 4)), whole)
+    # Stopped after the first chain was done: its weights come from the checkpoint.
+    assert whole.final_look.tolist() == [1, 4]
     finished = trial("sgld")
     assert_same(finished.run(checkpoint=path, stop=StopAt(1, 4)), whole)
     assert finished.measured == 0

@@ -5,19 +5,23 @@ import io
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from feature_learning import hardware
-from feature_learning.cli import main
+from feature_learning import cli, hardware
+from feature_learning.applicability import SCOPES, flag
+from feature_learning.cli import build_parser, main
+from feature_learning.config import METHODS, PointConfig
 from feature_learning.observables import Observer
 from feature_learning.samplers import Underdamped
 from feature_learning.version import __version__
@@ -34,6 +38,8 @@ SMALL = {
     "looks": 20,
     "chains": 2,
 }
+#: The published protocol has a clock and looks of its own.
+PUBLISHED = {"langevin_time": None, "looks": None, "protocol": "published"}
 KEYS = [
     *("test_mse", "test_mse_posterior_mean", "train_mse", "m_S", "noise"),
     *("test_mse_sem", "test_mse_posterior_mean_sem", "train_mse_sem", "m_S_sem", "noise_sem"),
@@ -43,7 +49,12 @@ KEYS = [
 
 def arguments(*flags, **options):
     """``point`` with the small problem's options, some replaced; None leaves one out."""
-    given_options = {**SMALL, **{name.replace("_", "-"): each for name, each in options.items()}}
+    small = SMALL
+    if options.get("method") == "nngp":  # which refuses what is only for chains
+        kept = ("dim", "sparsity", "samples", "kappa")
+        kept += ("test-samples",) if options.get("nngp_variant") != "as-published" else ()
+        small = {name: SMALL[name] for name in kept}
+    given_options = {**small, **{name.replace("_", "-"): each for name, each in options.items()}}
     pairs = [f"--{name}={each}" for name, each in given_options.items() if each is not None]
     return ["point", *pairs, *flags]
 
@@ -86,7 +97,7 @@ def assert_refused(result, *words):
         {"method": "nngp"},
         {"method": "nngp", "nngp_variant": "as-published"},
         {"teacher": "single-index", "degree": 2, "hidden_bias_variance": 0.5},
-        {"langevin_time": None, "protocol": "published", "step": 0.5, "chains": 1, "kappa": 0.01},
+        PUBLISHED | {"step": 0.5, "chains": 1, "kappa": 0.01},
     ],
     ids=str,
 )
@@ -97,10 +108,11 @@ def test_json_is_one_object_and_nothing_else_on_standard_output(options):
     row = json.loads(out, parse_constant=pytest.fail)
     assert row.keys() >= set(KEYS)
     assert row["version"] == __version__
-    for name in ("dim", "sparsity", "width", "samples", "kappa"):
+    for name in ("dim", "sparsity", "samples", "kappa"):
         assert row["config"][name] == options.get(name, SMALL[name])
     for name, value in options.items():
-        assert row["config"][name] == value
+        if value is not None:
+            assert row["config"][name] == value
     assert math.isfinite(row["test_mse"])
     if options.get("method") != "nngp":
         assert "step" in err  # the progress
@@ -139,7 +151,15 @@ def test_the_table_of_the_kernel_limit_does_not_speak_of_samples():
     code, out, _ = call(method="nngp")
     assert code == 0
     assert "one sample" not in out
-    assert "test MSE, posterior mean" in out
+    assert "R-hat" not in out
+    assert "exact: nothing is sampled" in out
+    lines = out.splitlines()
+    assert [line[:28].strip() for line in lines[2:-1]] == [
+        *("test MSE, posterior mean", "training MSE", "m_S", "noise")
+    ]
+    row = json.loads(call("--json", method="nngp")[1])
+    for line, name in zip(lines[2:-1], ("test_mse", "train_mse", "m_S", "noise"), strict=True):
+        assert float(line[28:].split()[0]) == pytest.approx(row[name], rel=1e-3)
 
 
 def test_help_explains(capsys):
@@ -214,7 +234,7 @@ def test_threads_are_set_and_change_no_number():
         ({"chains": 10**9}, ["out of memory"]),
         ({"dim": 10**15}, ["out of memory"]),
         ({"protocol": "published"}, ["protocol", "langevin_time"]),
-        ({"protocol": "published", "langevin_time": None, "method": "mf"}, ["protocol", "mf"]),
+        ({**PUBLISHED, "method": "mf"}, ["protocol", "mf"]),
         ({"device": "tpu"}, ["device", "tpu"]),
         ({"langevin_time": 1e300, "step": 1e-5}, ["langevin_time"]),
         ({"method": "nngp", "samples": 200, "kappa": 1e-200}, ["kappa"]),
@@ -225,6 +245,100 @@ def test_threads_are_set_and_change_no_number():
 )
 def test_bad_input_ends_with_one_line_that_names_it(options, words):
     assert_refused(call("--quiet", "--json", **options), *words)
+
+
+#: Option, a value, and choices with which it has no effect.
+WITHOUT_EFFECT = [
+    ("friction", 0.1, {"sampler": "sgld"}),
+    ("friction", 0.1, PUBLISHED),
+    ("sampler", "underdamped", PUBLISHED),
+    ("sampler", "sgld", {"method": "nngp"}),
+    ("burn-in", 0.5, PUBLISHED),
+    ("looks", 20, PUBLISHED),
+    ("looks", 20, {"method": "nngp"}),
+    ("degree", 4, {}),
+    ("alpha0", 4, {}),
+    ("alpha0", 4, {"method": "mf"}),
+    ("solver", "particles", {}),
+    ("particles", 5, {}),
+    ("nngp-variant", "matched", {}),
+    ("nngp-variant", "matched", {"method": "mf-ard"}),
+    ("test-samples", 50, {"method": "nngp", "nngp_variant": "as-published"}),
+    *(
+        (option, value, {"method": "nngp"})
+        for option, value in (
+            *(("step", 0.2), ("langevin-time", 40), ("friction", 0.1), ("burn-in", 0.5)),
+            *(("start", "prior"), ("chains", 2), ("width", 8), ("block-elements", 1000)),
+            *(("solver", "particles"), ("particles", 5), ("alpha0", 4)),
+            ("checkpoint", "point.npz"),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("option", "value", "choices"), WITHOUT_EFFECT, ids=str)
+def test_an_option_without_effect_is_refused_even_at_its_default(option, value, choices):
+    name = option.replace("-", "_")
+    result = call("--quiet", **{**choices, name: value})
+    assert_refused(result, f"{name} has no effect with", "it is for")
+
+
+def test_a_switch_without_effect_is_refused():
+    for choices in (PUBLISHED, {"method": "nngp"}):
+        result = call("--quiet", "--stop-when-converged", **choices)
+        assert_refused(result, "__stop_when_converged has no effect with")
+
+
+def test_every_option_is_refused_exactly_where_it_changes_nothing():
+    # Configurations that differ in one option only: where it has no effect the sampler, the
+    # student and the teacher made from them must be the same.
+    plain = {"sampler": "sgld", "langevin_time": 50.0, "burn_in": 0.1, "looks": 7, "degree": 2}
+    changed = plain | {"step": 0.1, "friction": 0.3, "start": "planted"}
+    for option, value in changed.items():
+        for choices in (
+            {},
+            {"sampler": "sgld"},
+            {"protocol": "published"},
+            {"teacher": "single-index"},
+        ):
+            base = PointConfig(**choices)
+            if option in choices or (option == "langevin_time" and base.protocol):
+                continue
+            try:
+                other = PointConfig(**{**choices, option: value})
+            except ValueError:
+                assert not SCOPES[option].holds(base)
+                continue
+            same = (
+                other.make_sampling == base.make_sampling
+                and other.make_teacher == base.make_teacher
+            )
+            if SCOPES[option].holds(base):
+                assert not same, (option, choices)
+            elif option != "burn_in" and option != "looks":  # the clock does without these two
+                assert same, (option, choices)
+
+
+def test_the_table_of_options_knows_only_options_and_is_in_the_help(capsys):
+    options = vars(build_parser().parse_args(["point"]))
+    assert options.keys() >= SCOPES.keys()
+    with pytest.raises(SystemExit):
+        main(["point", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    listed = words[words.index("An option is refused where") : words.index("examples:")]
+    for name, scope in SCOPES.items():
+        assert f"--{name.replace('_', '-')}" in listed
+        assert scope.words in listed
+        # No option is for nothing.
+        assert any(
+            scope.holds(PointConfig(teacher=teacher, method=method))
+            for teacher in ("parity", "single-index")
+            for method in METHODS
+        )
+
+
+def test_abbreviated_options_are_refused():
+    assert_refused(call("--kap=0.1"), "unrecognized", "__kap")
 
 
 def test_more_threads_than_a_machine_can_have_are_refused_before_they_are_made(monkeypatch):
@@ -336,8 +450,10 @@ def test_any_right_number_however_extreme_ends_without_a_traceback(
         exponent = min(exponent, 2)  # more would be a right answer, in a very long time
     if option == "step":
         exponent = max(exponent, -1)
-    options = {option: f"1e{exponent}", "method": method, "solver": solver}
-    if option != "langevin-time":
+    options = {option: f"1e{exponent}", "method": method}
+    if method == "mf-ard":
+        options["solver"] = solver
+    if option != "langevin-time" and method != "nngp":
         options["langevin-time"] = 10
     code, out, err = call("--quiet", "--json", **options)
     if code == 0:
@@ -430,6 +546,13 @@ def test_the_same_command_resumes_from_its_checkpoint(monkeypatch, tmp_path, met
     assert_refused(result, "checkpoint", path.name, "damaged")
 
 
+def test_the_folder_of_a_checkpoint_is_made(tmp_path):
+    path = tmp_path / "not" / "yet" / "point.npz"
+    code, _, err = call("--quiet", checkpoint=path)
+    assert (code, err) == (0, "")
+    assert path.is_file()
+
+
 def test_a_full_disk_ends_with_one_line_that_names_the_file(monkeypatch, tmp_path):
     def full(handle):
         raise OSError(28, "No space left on device")
@@ -491,3 +614,38 @@ def test_a_process_that_is_interrupted_prints_what_there_is(environment):
     assert row["interrupted"] is True
     assert 0 < row["steps"] < 5e6
     assert b"Traceback" not in seen + err
+
+
+# What the book says of it
+
+RERUN = (Path(__file__).parents[2] / "book" / "rerun.md").read_text(encoding="utf-8")
+
+
+def test_the_books_table_of_options_without_effect_is_the_librarys():
+    rows = [
+        line.strip("| ").split(" | ") for line in RERUN.splitlines() if line.startswith("| `--")
+    ]
+    table = {tuple(re.findall(r"`(--[a-z0-9-]+)`", options)): words for options, words in rows}
+    for scope in SCOPES.values():
+        options = tuple(flag(name) for name, each in SCOPES.items() if each is scope)
+        assert table[options] == scope.words
+
+
+COMMANDS = re.findall(r"^feature-learning (point(?:[^\n]*\\\n)*[^\n]*)", RERUN, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_books_commands_are_not_refused(monkeypatch, command):
+    run = []
+
+    class Reached(Exception):
+        pass
+
+    def stop(config, **options):
+        run.append(config)
+        raise Reached
+
+    monkeypatch.setattr(cli, "run_point", stop)
+    with pytest.raises(Reached):
+        main(command.replace("\\\n", " ").split())
+    assert run

@@ -3,12 +3,13 @@
 import gc
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from feature_learning import hardware, kernel_limit, pool
+from feature_learning import experiments, hardware, kernel_limit, pool
 from feature_learning.config import PointConfig
 from feature_learning.diagnostics import Convergence, ConvergenceRule
 from feature_learning.energies import network_posterior
@@ -19,9 +20,10 @@ from feature_learning.errors import (
     FeatureLearningError,
 )
 from feature_learning.experiments import MEASURED, run_point
+from feature_learning.field import Field
 from feature_learning.hardware import check_device, memory_available, memory_needed
 from feature_learning.inference import Sampling, sample, starting_position
-from feature_learning.observables import Observer
+from feature_learning.observables import Observer, anisotropy
 from feature_learning.pool import run_points
 from feature_learning.samplers import SamplerState
 from feature_learning.student import Student
@@ -160,6 +162,36 @@ def test_the_published_protocol_reports_the_last_sample_of_each_chain(tiny):
     json.dumps(row, allow_nan=False)
 
 
+def test_the_weights_of_the_published_protocol_are_of_the_sample_it_reports(monkeypatch):
+    runs = []
+
+    def recorded(*arguments, **keywords):
+        runs.append(sample(*arguments, **keywords))
+        return runs[-1]
+
+    monkeypatch.setattr(experiments, "sample", recorded)
+    # Chains that know the target at the start, and chains that do not, are done at different looks.
+    config = PointConfig(
+        protocol="published",
+        dim=8,
+        width=16,
+        samples=600,
+        kappa=0.01,
+        start="spread",
+        test_samples=200,
+    )
+    point = run_point(config)
+    ((run, _),) = runs
+    assert len(set(run.final_look.tolist())) > 1  # or the batch's end would be every chain's
+    np.testing.assert_array_equal(point.weights, run.weights.double().numpy())
+    # The anisotropy measured at a chain's final look is that of its weights.
+    found = anisotropy(torch.from_numpy(point.weights), 8, 4)
+    np.testing.assert_allclose(found, run.last("anisotropy"), rtol=1e-5)
+    present = anisotropy(config.make_student.views(run.state.position, 4, 16).w, 8, 4)
+    early = run.final_look < run.final_look.max()
+    assert (np.abs(present.numpy() - run.last("anisotropy"))[early] > 1e-3).all()
+
+
 def test_a_snapshot_is_never_called_equilibrium(tiny, monkeypatch):
     content = Convergence({"m_S": 1.0}, {"m_S": 1e4}, converged=True)
     monkeypatch.setattr(ConvergenceRule, "judge", lambda rule, series: content)
@@ -275,6 +307,12 @@ def test_a_configuration_out_of_range_is_refused_by_name_before_any_work(
     [
         ({"particles": 5}, ["particles", "network"]),
         ({"particles": 5, "method": "nngp"}, ["particles", "nngp"]),
+        ({"friction": 0.1, "sampler": "sgld"}, ["friction", "sgld", "underdamped"]),
+        ({"friction": 0.1, "method": "nngp"}, ["friction", "nngp"]),
+        (
+            {"friction": 0.1, "protocol": "published", "langevin_time": None},
+            ["friction", "protocol published"],
+        ),
         ({"protocol": "published"}, ["protocol", "langevin_time"]),
         ({"protocol": "published", "langevin_time": None, "method": "mf"}, ["protocol", "mf"]),
     ],
@@ -426,6 +464,24 @@ def test_the_memory_estimate_covers_the_buffers_of_a_run_and_not_ten_times_more(
     assert observer.energy is energy
     assert state.position.shape == position.shape
     assert used < memory_needed(config) < 10 * used
+
+
+def test_the_memory_estimate_covers_wide_inputs_and_few_neurons():
+    # Residual times input, (chains, block, dim), is then the largest buffer of a field.
+    sizes = {"dim": 300, "samples": 4000, "test_samples": 4000, "chains": 20}
+    config = PointConfig(**sizes, width=10)
+    before = storage_bytes()
+    train, test = config.datasets()
+    student = config.make_student
+    fields = [
+        Field(student, data, chains=20, particles=10, scale=1.0, block_elements=2**20)
+        for data in (train, test)
+    ]
+    used = storage_bytes() - before
+    assert len(fields) == 2
+    assert used < memory_needed(config) < 10 * used
+    # Smaller blocks need less.
+    assert memory_needed(replace(config, block_elements=2**10)) < 0.5 * memory_needed(config)
 
 
 @pytest.mark.parametrize("name", ["samples", "chains", "width", "dim", "test_samples"])

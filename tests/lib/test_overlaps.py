@@ -8,11 +8,14 @@ import torch
 
 from feature_learning.errors import ArgumentError
 from feature_learning.field import Field
-from feature_learning.observables import anisotropy, decompose
+from feature_learning.observables import anisotropy, decompose, weight_variances
 from feature_learning.overlaps import (
     enumerated_overlap,
     gaussian_overlap,
+    neuron_covariance,
+    neuron_overlaps,
     rectified_gaussian_mean,
+    relu_covariance,
     sign_cube,
 )
 from feature_learning.student import Parameters, Student
@@ -180,3 +183,68 @@ def test_anisotropy_compares_mean_squares_on_and_off_the_target():
 def test_bad_input_is_refused_by_name(make, name):
     with pytest.raises(ArgumentError, match=f"^{name} must be"):
         make()
+
+
+# Neurons
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0])
+def test_the_mean_of_the_neuron_overlaps_is_the_overlap_of_the_network(gamma):
+    # Enumerated, the inputs are the whole cube: E[f χ_S] of the field is exact.
+    student = Student(dim=7, width=5, gamma=gamma)
+    w, a = weights(2, 5, 7), weights(2, 5, seed=1)
+    cube = sign_cube(7)
+    chi = cube[:, :2].prod(dim=1)
+    f = student.scale * torch.einsum("cn,cnx->cx", a, torch.relu(w @ cube.t()))
+    m_S = decompose(f, chi)["m_S"]
+    shares = neuron_overlaps(a, enumerated_overlap(w, 2), width=5, gamma=gamma)
+    assert shares.shape == (2, 5)
+    torch.testing.assert_close(shares.mean(dim=1), m_S, rtol=1e-12, atol=1e-14)
+
+
+def test_a_neuron_overlap_by_hand():
+    shares = neuron_overlaps([2.0, -1.0, 0.0], [0.5, 0.25, 7.0], width=16)
+    assert shares.tolist() == [4.0, -1.0, 0.0]
+    assert neuron_overlaps([2.0], [0.5], width=16, gamma=1.0).tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        (([1.0], [1.0, 2.0]), {"width": 4}, r"^overlap must have the shape of a, \(1,\)"),
+        (([1.0], [1.0]), {"width": 0}, "^width must be"),
+        (([1.0], [1.0]), {"width": 4, "gamma": math.nan}, "^gamma must be"),
+    ],
+)
+def test_neuron_overlaps_that_make_no_sense_are_refused(arguments, options, words):
+    with pytest.raises(ArgumentError, match=words):
+        neuron_overlaps(*arguments, **options)
+
+
+def test_the_weight_variances_are_means_of_squares_over_neurons_without_the_bias():
+    w = torch.tensor([[[1.0, 2.0, 9.0], [3.0, -4.0, 9.0]]])
+    torch.testing.assert_close(weight_variances(w, 2), torch.tensor([[5.0, 10.0]]))
+    torch.testing.assert_close(weight_variances(w[0], 2), torch.tensor([5.0, 10.0]))
+    torch.testing.assert_close(anisotropy(w, 2, 1), torch.tensor([0.5]))
+
+
+@pytest.mark.parametrize("dim", [1, 3, 14])
+def test_the_covariance_of_a_relu_neuron_is_half_its_squared_norm_on_the_cube(dim):
+    w = weights(2, 6, dim)
+    torch.testing.assert_close(neuron_covariance(w, sign_cube(dim)), relu_covariance(w))
+    assert relu_covariance([[3.0, 4.0]]).tolist() == [12.5]
+
+
+def test_the_covariance_of_a_linear_neuron_is_its_squared_norm():
+    w = weights(4, 6)
+    found = neuron_covariance(w, sign_cube(6), name="linear")
+    torch.testing.assert_close(found, w.square().sum(dim=1))
+    # One input: the square of the activation there.
+    found = neuron_covariance([[1.0, -2.0], [2.0, 1.0]], [[1.0, 1.0]])
+    assert found.tolist() == [0.0, 9.0]
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (4, 2), (3,)])
+def test_the_covariance_needs_inputs_of_the_weights_dimension(shape):
+    with pytest.raises(ArgumentError, match=r"^inputs must have the shape \(samples, 3\)"):
+        neuron_covariance(weights(2, 3), torch.zeros(shape))

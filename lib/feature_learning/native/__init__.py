@@ -9,8 +9,9 @@ agree to rounding.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -86,6 +87,23 @@ class ReluKernel:
         self._chains, self._particles = chains, particles
         self._size = library.relu_work(inputs.shape[1], particles)
         self._buffers: tuple[Tensor, Tensor, Tensor] | None = None
+        self._threads: int | None = None
+
+    @contextmanager
+    def owns_the_threads(self) -> Iterator[None]:
+        """Leave the threads of torch to the kernel for a while.
+
+        What is left for torch between two calls is too short to share out, and its idle threads
+        spin on the cores that the kernel's threads need.
+        """
+        before = torch.get_num_threads()
+        self._threads = before
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+            self._threads = None
 
     @staticmethod
     def takes(activation: str, inputs: Tensor) -> bool:
@@ -140,7 +158,8 @@ class ReluKernel:
         """
         samples, fan_in = self._inputs.shape
         work = float(samples) * fan_in * self._particles
-        threads = torch.get_num_threads() if work * self._chains > _WORTH_A_THREAD else 1
+        threads = self._threads or torch.get_num_threads()
+        threads = threads if work * self._chains > _WORTH_A_THREAD else 1
         # Whole chains are shared out if that is even; otherwise the samples of each chain are.
         parts = 1 if self._chains % threads == 0 else threads
         length = -(-samples // (parts * _BLOCK)) * _BLOCK

@@ -1,4 +1,4 @@
-"""Small problems run fastest on one thread, and give the same numbers whatever the machine."""
+"""One thread for all tests: small problems run fastest on it, and sums keep their order."""
 
 from collections.abc import Iterator
 

@@ -1,0 +1,139 @@
+"""Which option has an effect where: one table for configurations, the command line and its help.
+
+An option that is given and would change nothing is refused: who sets the friction of SGLD believes
+something about the run that is not so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from feature_learning.errors import ArgumentError
+
+
+class _Choices(Protocol):
+    """What decides of a configuration: a :class:`~feature_learning.config.PointConfig` has it."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def teacher(self) -> str: ...
+    @property
+    def sampler(self) -> str: ...
+    @property
+    def protocol(self) -> str | None: ...
+    @property
+    def nngp_variant(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where an option has an effect.
+
+    Attributes
+    ----------
+    words : str
+        For people: "has an effect for ...".
+    holds : callable
+        Whether a configuration is of that kind.
+    decided_by : tuple of str
+        The choices that decide, quoted when an option is refused.
+    """
+
+    words: str
+    holds: Callable[[_Choices], bool]
+    decided_by: tuple[str, ...]
+
+
+def _method(words: str, *methods: str) -> Scope:
+    return Scope(words, lambda choices: choices.method in methods, ("method",))
+
+
+_SAMPLED = _method("methods network, mf and mf-ard", "network", "mf", "mf-ard")
+_MEAN_FIELD = _method("methods mf and mf-ard", "mf", "mf-ard")
+_OWN_CLOCK = Scope(
+    "methods network, mf and mf-ard without protocol published",
+    lambda choices: choices.method != "nngp" and choices.protocol is None,
+    ("method", "protocol"),
+)
+
+#: Option to scope. An option that is not named here has an effect always.
+SCOPES: dict[str, Scope] = {
+    "degree": Scope(
+        "teacher single-index", lambda choices: choices.teacher == "single-index", ("teacher",)
+    ),
+    "width": _SAMPLED,
+    "test_samples": Scope(
+        "all but nngp-variant as-published, which has 50,000 points of its own",
+        lambda choices: choices.method != "nngp" or choices.nngp_variant != "as-published",
+        ("method", "nngp_variant"),
+    ),
+    "sampler": _OWN_CLOCK,
+    "langevin_time": _OWN_CLOCK,
+    "protocol": _method("method network", "network"),
+    "step": _SAMPLED,
+    "friction": Scope(
+        "sampler underdamped of methods network, mf and mf-ard",
+        lambda choices: _OWN_CLOCK.holds(choices) and choices.sampler == "underdamped",
+        ("method", "sampler", "protocol"),
+    ),
+    "burn_in": _OWN_CLOCK,
+    "start": _SAMPLED,
+    "chains": _SAMPLED,
+    "stop_when_converged": _OWN_CLOCK,
+    "solver": _MEAN_FIELD,
+    "particles": _MEAN_FIELD,
+    "alpha0": _method("method mf-ard", "mf-ard"),
+    "nngp_variant": _method("method nngp", "nngp"),
+    "block_elements": _SAMPLED,
+    "looks": _OWN_CLOCK,
+    "checkpoint": _SAMPLED,
+}
+
+
+def flag(name: str) -> str:
+    """An option as it is spelt on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+def refuse_without_effect(
+    choices: _Choices, given: Iterable[str], *, spell: Callable[[str], str] = str
+) -> None:
+    """Refuse the first of the ``given`` options that has no effect under these ``choices``.
+
+    Parameters
+    ----------
+    choices : PointConfig
+        The configuration.
+    given : iterable of str
+        Names of options that were set on purpose.
+    spell : callable
+        How the sentence spells an option.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the option, what it is for and the choices that leave it without effect.
+    """
+    for name in given:
+        scope = SCOPES.get(name)
+        if scope is not None and not scope.holds(choices):
+            chosen = ", ".join(
+                f"{spell(choice)} {value}"
+                for choice in scope.decided_by
+                if (value := getattr(choices, choice)) is not None
+            )
+            raise ArgumentError(
+                f"{spell(name)} has no effect with {chosen}: it is for {scope.words}"
+            )
+
+
+def scopes_listed() -> str:
+    """The table for people: options with the same scope on one line, one scope after another."""
+    lines = []
+    for scope in dict.fromkeys(SCOPES.values()):
+        options = ", ".join(flag(name) for name, each in SCOPES.items() if each is scope)
+        lines.append(f"  {scope.words}\n    {options}")
+    return "\n".join(lines)

@@ -1,0 +1,142 @@
+"""The compiled kernel against torch: same numbers, whatever the sizes and the threads."""
+
+import platform
+import shutil
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_learning import native
+from feature_learning.energies import mean_field_energy, network_posterior
+from feature_learning.field import Field
+from feature_learning.student import Parameters, Student
+from feature_learning.teachers import Dataset
+
+needs_kernel = pytest.mark.skipif(
+    native.instructions() is None, reason="no C compiler at installation, or no kernel for this CPU"
+)
+
+
+def test_the_kernel_is_there_where_a_compiler_and_a_known_processor_are():
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    known = platform.machine() in ("x86_64", "AMD64", "aarch64", "arm64")
+    if compiler and known and platform.system() == "Linux":
+        assert native.instructions() in ("AVX-512", "AVX2", "NEON"), "run `make env` to build it"
+
+
+def a_problem(samples, chains, particles, dim, *, bias=False):
+    """Random data and parameters on a grid of tenths: no pre-activation is within rounding of 0.
+
+    At exactly 0 both ways agree too; just beside it a gate may open in one and not in the other.
+    """
+    random = torch.Generator().manual_seed(samples + 1000 * particles)
+    student = Student(dim, particles, output_bias_variance=1.0 if bias else None)
+
+    def tenths(*shape):
+        return torch.randint(-20, 21, shape, generator=random).float() / 16
+
+    data = Dataset(tenths(samples, dim), tenths(samples))
+    flat = tenths(student.size(chains, particles))
+    return student, data, student.views(flat, chains, particles)
+
+
+def sums(field, parameters, coupling, bias):
+    w, a, _ = parameters
+    drive, readout = torch.empty_like(w), torch.empty_like(a)
+    total = a.new_empty(a.shape[0], 1) if bias else None
+    field.correlate(parameters, drive=drive, drive_readout=readout, coupling=coupling, bias=total)
+    return [drive, readout, *([] if total is None else [total])]
+
+
+@needs_kernel
+@given(
+    samples=st.one_of(st.integers(1, 300), st.sampled_from([95, 96, 97, 192, 193])),
+    chains=st.integers(1, 3),
+    particles=st.one_of(st.integers(1, 70), st.sampled_from([512])),
+    dim=st.integers(1, 40),
+    coupled=st.booleans(),
+    bias=st.booleans(),
+    threads=st.sampled_from([1, 2, 3]),
+)
+def test_kernel_and_torch_give_the_same_field_and_gradient(
+    samples, chains, particles, dim, coupled, bias, threads
+):
+    student, data, parameters = a_problem(samples, chains, particles, dim, bias=bias)
+    field = Field(
+        student,
+        data,
+        chains=chains,
+        particles=particles,
+        scale=student.scale,
+        coupled=coupled,
+    )
+    coupling = parameters.a * 0.25 if coupled else None
+    assert field.kernel is not None
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with field.stepping():
+            assert torch.get_num_threads() == 1
+            compiled = [field.predict(parameters), *sums(field, parameters, coupling, bias)]
+        assert torch.get_num_threads() == threads
+        field.kernel = None
+        plain = [field.predict(parameters), *sums(field, parameters, coupling, bias)]
+    finally:
+        torch.set_num_threads(before)
+    for mine, theirs in zip(compiled, plain, strict=True):
+        size = max(1.0, float(theirs.abs().max()))
+        torch.testing.assert_close(mine / size, theirs / size, rtol=0, atol=3e-6)
+
+
+@needs_kernel
+def test_large_problems_are_shared_between_threads_and_the_sums_stay_the_same():
+    student, data, parameters = a_problem(2000, 3, 512, 35, bias=True)
+    field = Field(student, data, chains=3, particles=512, scale=student.scale)
+    results, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3, 1):
+            torch.set_num_threads(threads)
+            results.append(sums(field, parameters, None, True))
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        for mine, theirs in zip(results[0], other, strict=True):
+            size = float(theirs.abs().max())
+            torch.testing.assert_close(mine / size, theirs / size, rtol=0, atol=3e-6)
+    # With the same number of threads it is the same number, bit for bit: runs can be resumed.
+    for mine, theirs in zip(results[0], results[3], strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@needs_kernel
+@pytest.mark.parametrize("energy", [network_posterior, mean_field_energy])
+def test_the_energies_of_a_float32_relu_network_use_the_kernel(energy):
+    student, data, _ = a_problem(10, 2, 8, 5)
+    built = energy(student, data, kappa=0.1, chains=2)
+    assert built.field.kernel is not None
+    theta = student.sample_prior(2, 8, torch.Generator().manual_seed(0))
+    compiled, plain = torch.empty_like(theta), torch.empty_like(theta)
+    built.gradient(theta, compiled)
+    built.field.kernel = None
+    built.gradient(theta, plain)
+    torch.testing.assert_close(compiled, plain, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("tanh", torch.float32), ("relu", torch.float64)])
+def test_what_the_kernel_does_not_know_is_left_to_torch(name, dtype):
+    data = Dataset(torch.zeros(3, 2, dtype=dtype), torch.zeros(3, dtype=dtype))
+    student = Student(2, 4, activation=name)
+    assert Field(student, data, chains=1, particles=4, scale=1.0).kernel is None
+
+
+@needs_kernel
+def test_parameters_in_another_layout_are_left_to_torch():
+    student, data, (w, a, c) = a_problem(50, 2, 9, 6)
+    field = Field(student, data, chains=2, particles=9, scale=student.scale)
+    elsewhere = Parameters(w.contiguous(), a, c)
+    torch.testing.assert_close(field.predict(elsewhere), field.predict(Parameters(w, a, c)))
+    mine = sums(field, elsewhere, None, False)
+    for one, other in zip(mine, sums(field, Parameters(w, a, c), None, False), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
