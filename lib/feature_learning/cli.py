@@ -1,4 +1,7 @@
-"""The command line: ``feature-learning point`` computes one point of a figure."""
+"""The command line: ``feature-learning point`` computes one point of a figure.
+
+The commands for many points are in :mod:`feature_learning.cli_sweep`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 
 import torch
 
+from feature_learning import cli_sweep
 from feature_learning.activations import ACTIVATIONS
 from feature_learning.config import METHODS, TEACHERS, PointConfig
 from feature_learning.errors import FeatureLearningError, check_integer
@@ -36,6 +40,10 @@ measured so far; with --checkpoint FILE the same command resumes where it was.
 class _Parser(argparse.ArgumentParser):
     """One readable line and exit code 2 for a bad option, without the usage block."""
 
+    def __init__(self, **options: Any) -> None:
+        # An abbreviation that works today is another option tomorrow.
+        super().__init__(allow_abbrev=False, **options)
+
     def error(self, message: str) -> Any:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
@@ -59,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_problem(point)
     _add_method(point)
     _add_run(point)
+    cli_sweep.add_commands(commands)
     return parser
 
 
@@ -187,9 +196,11 @@ def _table(point: Point) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Entry point; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C; see ``--help``."""
     options = vars(build_parser().parse_args(arguments))
-    options.pop("command")
+    command = options.pop("command")
+    if command != "point":
+        return cli_sweep.run_command(command, options)
     as_json, quiet = options.pop("json"), options.pop("quiet")
     checkpoint, threads = options.pop("checkpoint"), options.pop("threads")
     try:
