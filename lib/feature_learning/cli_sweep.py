@@ -10,7 +10,7 @@ from typing import Any
 
 from feature_learning import atomic
 from feature_learning.costs import calibrate
-from feature_learning.errors import FeatureLearningError, check_real
+from feature_learning.errors import FeatureLearningError, WorkerError, check_real
 from feature_learning.grid import Grid, read_grid
 from feature_learning.hardware import memory_available
 from feature_learning.pool import Executor, LocalPool
@@ -136,8 +136,14 @@ def _sweep(options: dict[str, Any]) -> int:
             f"{len(planned.cells)} cells, {len(planned.todo)} to do, about "
             f"{duration(planned.cpu_seconds)} of CPU time"
         )
+        peak, free = planned.memory_peak(executor.slots), memory_available("cpu")
+        if options["scheduler"] is None and free is not None and peak > free:
+            say(f"the largest cells together may need {_gib(peak)}, {_gib(free)} are free")
         report = sweep(planned, store, executor, limit=options["limit"], weights=weights, say=say)
         kill = False
+    except WorkerError as error:
+        _say(f"error: {error}; what was finished is in {out}")
+        return 1
     finally:
         executor.close(kill=kill)
     for failure in report.failures:
@@ -192,8 +198,12 @@ def _estimate(
     lines += [
         f"CPU time: about {duration(planned.cpu_seconds)} (measured on this machine's CPU)",
         f"wall time: about {duration(planned.wall_seconds(workers))} with {workers} workers",
-        f"memory: about {planned.memory_peak(workers) / 2**30:.2f} GiB at the peak"
-        + ("" if free is None else f", {free / 2**30:.2f} GiB are free"),
+        f"memory: about {_gib(planned.memory_peak(workers))} at the peak"
+        + ("" if free is None else f", {_gib(free)} are free"),
         f"disk: about {planned.disk(weights=weights) / 2**20:.1f} MiB",
     ]
     return "\n".join(lines)
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 
-from feature_learning.errors import ArgumentError, check_integer
+from feature_learning.errors import ArgumentError, WorkerError, check_integer
 from feature_learning.pool import Finished, Task, compute
 
 
@@ -49,8 +49,17 @@ class DaskPool:
 
     @property
     def slots(self) -> int:
-        """Threads of all workers there are now; none while the batch system holds them back."""
-        return sum(self._client.nthreads().values())
+        """Threads of all workers there are now; none while the batch system holds them back.
+
+        Raises
+        ------
+        WorkerError
+            If the scheduler is gone.
+        """
+        try:
+            return sum(self._client.nthreads().values())
+        except (OSError, TimeoutError, RuntimeError) as error:
+            raise WorkerError(f"the scheduler is gone: {error}") from error
 
     def submit(self, task: Task) -> Future[Finished]:
         """Start a point on a worker that is free."""

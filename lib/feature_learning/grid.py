@@ -39,6 +39,7 @@ from typing import Any, get_args, get_type_hints
 
 from feature_learning.config import PointConfig
 from feature_learning.errors import FeatureLearningError, GridError
+from feature_learning.hardware import device_parts
 from feature_learning.store import cell_key
 
 _HINTS = get_type_hints(PointConfig)
@@ -101,7 +102,14 @@ class Grid:
         return replace(self, cells=tuple(chosen))
 
     def on(self, device: str) -> Grid:
-        """The same cells on another device."""
+        """The same cells on another device.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no device of that name.
+        """
+        device_parts(device)
         return replace(
             self,
             cells=_merged(
@@ -203,6 +211,7 @@ def _block(block: Mapping[str, Any], common: Mapping[str, Any], where: str) -> l
         cell = ", ".join(f"{name}={before[name]}" for name in varied) or "its only cell"
         try:
             config = PointConfig(**values)
+            device_parts(config.device)
         except FeatureLearningError as error:
             raise GridError(f"{where}, {cell}: {error}") from error
         twin = configs.setdefault(cell_key(config), cell)

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -280,13 +281,13 @@ def run_points(
         The first error of a point, after the points already running have ended.
     """
     points: dict[Any, Point] = {}
-    queue = sorted(configs, key=lambda key: configs[key].samples)
+    queue = deque(sorted(configs, key=lambda key: -configs[key].samples))
     first: Exception | None = None
 
     def take() -> Task | None:
         if first is not None or not queue:
             return None
-        key = queue.pop()
+        key = queue.popleft()
         return Task(key, configs[key], checkpoint_path(configs[key], folder))
 
     pool = LocalPool(workers, threads)

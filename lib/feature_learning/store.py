@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -188,8 +189,11 @@ class Store:
         if cell.arrays is None:
             return None
         content = self._arrays(self.folder / f"{cell.key}.json", cell.arrays)
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return np.asarray(archive["weights"], dtype=np.float64)
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                return np.asarray(archive["weights"], dtype=np.float64)
+        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+            raise StoreError(f"{cell.arrays['file']} holds no weights: {error}") from error
 
     def write(
         self,

@@ -227,7 +227,7 @@ class _Sweep:
         self.running: dict[str, tuple[Planned, float]] = {}
         self.clock = _Clock()
         self.deadline = None if limit is None else time.monotonic() + limit
-        self.full = False
+        self.full, self.awaited = False, ""
 
     @property
     def stopping(self) -> bool:
@@ -243,12 +243,20 @@ class _Sweep:
                 if self.stopping or not self.queue:
                     break
                 # All that is left is being computed by another sweep, or there is no worker yet.
+                self.explain()
                 time.sleep(_PATIENCE)
         finally:
             for lock in self.locks.values():
                 lock.release()
         self.report.interrupted = bool(self.interrupt)
         return self.report
+
+    def explain(self) -> None:
+        """Say once what the sweep is waiting for."""
+        reason = "another sweep to end its cells" if self.executor.slots else "workers"
+        if reason != self.awaited:
+            self.awaited = reason
+            self.say(f"waiting for {reason}")
 
     def take(self) -> Task | None:
         """The next cell that is neither stored nor being computed by another sweep."""

@@ -154,7 +154,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     for name, kind in schema().items():
         try:
             frame[name] = _convert(frame[name], kind, name == "block")
-        except (ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise StoreError(f"{path}: column {name} must be of type {kind}: {error}") from error
     return frame
 
