@@ -13,9 +13,11 @@ from feature_learning.costs import calibrate
 from feature_learning.errors import FeatureLearningError, WorkerError, check_real
 from feature_learning.grid import Grid, read_grid
 from feature_learning.hardware import memory_available
+from feature_learning.keys import cell_key
+from feature_learning.plan import Plan, duration, plan
 from feature_learning.pool import Executor, LocalPool
-from feature_learning.store import Store, cell_key
-from feature_learning.sweep import Plan, duration, plan, sweep
+from feature_learning.store import Store
+from feature_learning.sweep import sweep
 
 _SWEEP = """\
 FILE.toml lists the cells, with the reason of each number:
@@ -109,7 +111,9 @@ def _sweep(options: dict[str, Any]) -> int:
     weights, out = not options["no_weights"], options["out"]
     workers = options["workers"]
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        # Not every system can say which processors a process may use.
+        mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+        workers = len(mine) if mine else os.cpu_count() or 1
     if options["dry_run"]:
         # Looks, and touches nothing.
         store = Store(out, create=False) if out.exists() else None

@@ -40,7 +40,7 @@ from typing import Any, get_args, get_type_hints
 from feature_learning.config import PointConfig
 from feature_learning.errors import FeatureLearningError, GridError
 from feature_learning.hardware import device_parts
-from feature_learning.store import cell_key
+from feature_learning.keys import cell_key
 
 _HINTS = get_type_hints(PointConfig)
 _DEFAULTS = {field.name: field.default for field in fields(PointConfig)}

@@ -127,12 +127,6 @@ class _Worker:
     def free(self) -> bool:
         return self.future is None or self.future.done()
 
-    @property
-    def broken(self) -> bool:
-        future = self.future
-        ended = future is not None and future.done() and not future.cancelled()
-        return ended and isinstance(future and future.exception(), BrokenExecutor)
-
     def submit(self, task: Task, threads: int) -> Future[Finished]:
         self.future = self._pool.submit(compute, task.config, task.checkpoint, threads)
         return self.future
@@ -176,10 +170,12 @@ class LocalPool:
     def submit(self, task: Task) -> Future[Finished]:
         """Start a point on a free worker; one that has died is replaced."""
         index = next(index for index, worker in enumerate(self._workers) if worker.free)
-        if self._workers[index].broken:
+        try:
+            return self._workers[index].submit(task, self._threads)
+        except BrokenExecutor:
             self._workers[index].close()
             self._workers[index] = _Worker()
-        return self._workers[index].submit(task, self._threads)
+            return self._workers[index].submit(task, self._threads)
 
     def interrupt(self) -> None:
         """Ask the running points to save their checkpoints and come back."""

@@ -1,13 +1,7 @@
 """A folder of results: one file a cell, which proves on reading that it is what it claims to be.
 
 A cell is a configuration and what was computed from it. ``KEY.json`` holds the numbers,
-``KEY.npz`` (optional) the weights. The key is a digest of the whole configuration and of the
-version of its method (:data:`feature_learning.version.METHOD_VERSIONS`), not of the source code.
-
-Every field of the configuration is part of the key. The device is, because a GPU draws other
-random numbers; ``block_elements`` is, because sums in another order round differently, and
-chaotic chains turn that into other samples of the same law. An option too many in the key costs a
-computation; one too few would mix results.
+``KEY.npz`` (optional) the weights. The key is that of :func:`feature_learning.keys.cell_key`.
 
 Nothing is ever deleted or overwritten silently: a file that cannot be trusted is reported by name
 and stays where it is until its cell is computed again; then it is renamed ``NAME.rejected-N``.
@@ -20,10 +14,10 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -32,6 +26,7 @@ from feature_learning import atomic
 from feature_learning.config import PointConfig
 from feature_learning.errors import FeatureLearningError, StoreError
 from feature_learning.experiments import FloatArray, Point
+from feature_learning.keys import canonical, cell_key
 from feature_learning.version import METHOD_VERSIONS
 
 if TYPE_CHECKING:
@@ -39,45 +34,6 @@ if TYPE_CHECKING:
 
 #: Raised when the layout of a file changes meaning.
 SCHEMA = 1
-#: A field that PointConfig gets later goes here, with the value that means "as before": at this
-#: value it stays out of the key, so that the cells of before keep theirs.
-NEUTRAL: dict[str, Any] = {}
-
-
-@cache
-def _real_fields() -> frozenset[str]:
-    hints = get_type_hints(PointConfig)
-    return frozenset(name for name, hint in hints.items() if float in (hint, *get_args(hint)))
-
-
-def canonical(config: PointConfig) -> dict[str, Any]:
-    """The configuration as it enters the key: 1 and 1.0 are the same κ."""
-    plain: dict[str, Any] = {}
-    for name, value in asdict(config).items():
-        if name in NEUTRAL and value == NEUTRAL[name]:
-            continue
-        if value is None or isinstance(value, str | bool):
-            plain[name] = value
-        else:
-            plain[name] = float(value) if name in _real_fields() else int(value)
-    return plain
-
-
-def cell_key(config: PointConfig, version: int | None = None) -> str:
-    """Name of a cell: method and samples for people, a digest of everything for the machine.
-
-    Parameters
-    ----------
-    config : PointConfig
-    version : int, optional
-        Version of the method; this library's by default.
-    """
-    identity = {
-        "config": canonical(config),
-        "method_version": METHOD_VERSIONS[config.method] if version is None else version,
-    }
-    digest = hashlib.sha256(_dump(identity)).hexdigest()[:24]
-    return f"{config.method}-P{config.samples}-{digest}"
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:
@@ -258,6 +214,11 @@ class Store:
                 cells.append(self._load(path))
             except StoreError as error:
                 problems.append(str(error))
+        for path in self._records():
+            try:
+                _read(path)
+            except StoreError as error:
+                problems.append(str(error))
         return cells, problems
 
     def table(self) -> pd.DataFrame:
@@ -294,12 +255,15 @@ class Store:
     def labels(self) -> dict[str, list[str]]:
         """Key of a cell to the names of all blocks that ever listed it."""
         known: dict[str, list[str]] = {}
-        for path in sorted((self.folder / "sweeps").glob("*.json")):
-            document = _read(path)
-            for key, blocks in document["cells"].items():
-                names = known.setdefault(key, [])
-                names += [block for block in blocks if block not in names]
+        for path in self._records():
+            with suppress(StoreError):  # named by scan
+                for key, blocks in _read(path).get("cells", {}).items():
+                    names = known.setdefault(key, [])
+                    names += [block for block in blocks if block not in names]
         return known
+
+    def _records(self) -> list[Path]:
+        return sorted((self.folder / "sweeps").glob("*.json"))
 
     def _load(self, path: Path) -> Cell:
         document = _read(path)

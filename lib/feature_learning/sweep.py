@@ -7,7 +7,6 @@ ones leave their checkpoint, from which the next sweep goes on.
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -15,103 +14,16 @@ from dataclasses import asdict, dataclass, field
 from filelock import FileLock
 
 from feature_learning.config import PointConfig
-from feature_learning.costs import Speed, estimated_steps, stored_bytes
 from feature_learning.errors import FeatureLearningError, StoreError
-from feature_learning.grid import Grid, GridCell
-from feature_learning.hardware import memory_needed
+from feature_learning.grid import GridCell
 from feature_learning.interruption import Interruption, deferred_interrupt
+from feature_learning.keys import cell_key
+from feature_learning.plan import Plan, Planned, duration, makespan
 from feature_learning.pool import Executor, Finished, Task, checkpoint_path, outcomes
-from feature_learning.store import Store, cell_key
+from feature_learning.store import Store
 
 #: Seconds between two looks at cells that another sweep is computing.
 _PATIENCE = 0.5
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A cell before it is computed.
-
-    Attributes
-    ----------
-    cell : GridCell
-    done : bool
-        It is in the store.
-    problem : str or None
-        Why the file in the store cannot be trusted; the cell is then computed again.
-    seconds : float
-        CPU time, estimated.
-    steps : int
-        Likewise.
-    """
-
-    cell: GridCell
-    done: bool
-    problem: str | None
-    seconds: float
-    steps: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All cells of a sweep, and what is left to do, the longest first."""
-
-    cells: tuple[Planned, ...]
-
-    @property
-    def todo(self) -> list[Planned]:
-        """What is not in the store, the longest first: the last cells to end are then short."""
-        return sorted(
-            (each for each in self.cells if not each.done), key=lambda each: -each.seconds
-        )
-
-    @property
-    def cpu_seconds(self) -> float:
-        """CPU time of what is to do."""
-        return sum(each.seconds for each in self.todo)
-
-    def wall_seconds(self, workers: int) -> float:
-        """Time until all is done, by handing out the cells in order."""
-        return _makespan([each.seconds for each in self.todo], workers)
-
-    def memory_peak(self, workers: int) -> int:
-        """Bytes needed if the largest cells run at the same time."""
-        return sum(heapq.nlargest(workers, (memory_needed(each.cell.config) for each in self.todo)))
-
-    def disk(self, *, weights: bool) -> int:
-        """Bytes of the results that are to come."""
-        return sum(stored_bytes(each.cell.config, weights=weights) for each in self.todo)
-
-
-def _makespan(seconds: list[float], workers: int) -> float:
-    ends = [0.0] * max(1, workers)
-    for each in seconds:
-        heapq.heapreplace(ends, ends[0] + each)
-    return max(ends)
-
-
-def plan(grid: Grid, store: Store | None, speed: Speed) -> Plan:
-    """What of a grid is done, and what the rest will cost.
-
-    Parameters
-    ----------
-    grid : Grid
-    store : Store or None
-        None: nothing is done yet.
-    speed : Speed
-        Of this machine, from :func:`feature_learning.costs.calibrate`.
-    """
-    cells = []
-    for cell in grid.cells:
-        problem, done = None, False
-        try:
-            done = store is not None and store.read(cell.config) is not None
-        except StoreError as error:
-            problem = str(error)
-        seconds, steps = (
-            (0.0, 0) if done else (speed.seconds(cell.config), estimated_steps(cell.config))
-        )
-        cells.append(Planned(cell, done, problem, seconds, steps))
-    return Plan(tuple(cells))
 
 
 @dataclass(frozen=True)
@@ -184,7 +96,7 @@ def sweep(
     Parameters
     ----------
     plan : Plan
-        From :func:`plan`.
+        From :func:`feature_learning.plan.plan`.
     store : Store
     executor : Executor
         A :class:`~feature_learning.pool.LocalPool` or :class:`~feature_learning.cluster.DaskPool`;
@@ -333,7 +245,7 @@ class _Sweep:
         left += [self.clock.expect(each) for each in self.queue]
         return (
             f"{self.label(planned)}: {duration(outcome.point.row['seconds'])}; "
-            f"about {duration(_makespan(left, self.executor.slots))} left"
+            f"about {duration(makespan(left, self.executor.slots))} left"
         )
 
     def label(self, planned: Planned) -> str:
@@ -358,12 +270,3 @@ class _Clock:
     def expect(self, planned: Planned) -> float:
         ratio = self.taken / self.estimated if self.estimated else 1.0
         return ratio * planned.seconds
-
-
-def duration(seconds: float) -> str:
-    """A time for people."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

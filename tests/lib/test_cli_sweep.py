@@ -14,9 +14,10 @@ from feature_learning import cli_sweep
 from feature_learning.cli import main
 from feature_learning.config import PointConfig
 from feature_learning.experiments import run_point
+from feature_learning.keys import cell_key
 from feature_learning.pool import LocalPool
 from feature_learning.provenance import provenance
-from feature_learning.store import Store, cell_key
+from feature_learning.store import Store
 from feature_learning.table import read_csv
 
 
@@ -85,7 +86,8 @@ def test_a_sweep_computes_resumes_and_writes_its_table(describe, out, tmp_path, 
     assert again.read_bytes() == csv.read_bytes()
 
 
-def test_failed_cells_are_named_at_the_end_with_exit_code_1(describe, out):
+def test_failed_cells_are_named_at_the_end_with_exit_code_1(describe, out, here, monkeypatch):
+    monkeypatch.setattr(cli_sweep, "LocalPool", here)
     file = describe("seed = [0, 1]", *EXTRA)
     code, _, err = call("sweep", file, "--out", out, "--workers", 1, "--quiet", "--no-weights")
     assert code == 1
@@ -218,9 +220,8 @@ def test_the_file_of_the_help_is_a_file_of_a_sweep(tmp_path):
     assert "12 cells, 0 done, 12 to do" in printed
 
 
-@pytest.mark.parametrize("group", [False, True], ids=["the command", "the terminal's group"])
 def test_an_interrupted_command_keeps_everything_and_the_same_one_goes_on(
-    describe, out, environment, tiny, group
+    describe, out, environment, tiny
 ):
     file = describe(langevin_time=3000.0, looks=300)
     command = [sys.executable, "-m", "feature_learning.cli", "sweep", str(file)]
@@ -236,15 +237,13 @@ def test_an_interrupted_command_keeps_everything_and_the_same_one_goes_on(
         assert process.poll() is None
         assert time.monotonic() < end
         time.sleep(0.01)
-    (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
     err = process.communicate()[1]
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert err.endswith("0 found, 0 computed, 0 failed, 1 left\n")
     assert list(out.glob("*.json")) == []
     (kept,) = out.glob("checkpoints/*")
-    if group:
-        return  # the rest is the same
     assert call("sweep", file, "--out", out, "--workers", 1, "--quiet") == (0, "", "")
     config = PointConfig(**{**tiny, "langevin_time": 3000.0, "looks": 300})
     stored, alone = Store(out).read(config).row, run_point(config).row

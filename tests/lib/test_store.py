@@ -18,12 +18,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_learning import atomic, store, table
+from feature_learning import atomic, keys, store, table
 from feature_learning.config import PointConfig
 from feature_learning.errors import StoreError
 from feature_learning.experiments import Point, run_point
+from feature_learning.keys import cell_key
 from feature_learning.provenance import provenance
-from feature_learning.store import Store, cell_key
+from feature_learning.store import Store
 from feature_learning.table import read_csv, write_csv
 from feature_learning.version import METHOD_VERSIONS, __version__
 
@@ -144,7 +145,7 @@ def test_another_version_of_a_method_has_other_keys_and_leaves_those_of_the_othe
 
 def test_a_field_that_comes_later_leaves_the_old_keys_at_its_neutral_value(monkeypatch, config):
     full = cell_key(config)
-    monkeypatch.setitem(store.NEUTRAL, "alpha0", 4.0)
+    monkeypatch.setitem(keys.NEUTRAL, "alpha0", 4.0)
     without = cell_key(config)
     assert without != full
     assert cell_key(replace(config, alpha0=5.0)) not in (full, without)
@@ -369,6 +370,14 @@ def test_the_table_has_a_row_a_cell_with_what_was_computed(filled):
     assert single["block"] == ""
     assert frame[frame["method"] == "mf"].iloc[0]["block"] == "main"
     assert "main; extra" in set(frame["block"])
+
+
+def test_a_damaged_list_of_labels_is_named_and_leaves_the_numbers(filled):
+    (first, *_) = (filled.folder / "sweeps").iterdir()
+    first.write_text("{}")
+    cells, problems = filled.scan()
+    assert len(cells) == len(filled.table()) == 4
+    assert first.name in problems[0]
 
 
 def test_a_csv_file_gives_the_table_back_to_the_last_digit(filled, tmp_path):

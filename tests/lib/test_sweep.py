@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import BrokenExecutor, Future
 
 import numpy as np
 import pytest
@@ -17,37 +16,16 @@ from feature_learning import atomic, costs, pool
 from feature_learning.cluster import DaskPool
 from feature_learning.config import PointConfig
 from feature_learning.costs import Speed, calibrate, estimated_steps, stored_bytes
-from feature_learning.errors import ArgumentError, EquipartitionError, StoreError, WorkerError
+from feature_learning.errors import ArgumentError, StoreError, WorkerError
 from feature_learning.experiments import run_point
 from feature_learning.grid import Grid, GridCell
-from feature_learning.pool import LocalPool, Task, checkpoint_path, compute, run_points
+from feature_learning.plan import duration, plan
+from feature_learning.pool import LocalPool, Task, checkpoint_path, outcomes
 from feature_learning.provenance import provenance
 from feature_learning.store import Store
-from feature_learning.sweep import duration, plan, sweep
+from feature_learning.sweep import sweep
 
 SPEED = Speed(step=1e-4, element=1e-9, operation=1e-9)
-
-
-class Here:
-    """Computes in this process, when asked for a point; remembers the order."""
-
-    def __init__(self, slots=1):
-        self.slots, self.order, self.interrupted = slots, [], 0
-
-    def submit(self, task):
-        self.order.append(task.config)
-        future = Future()
-        try:
-            future.set_result(compute(task.config, task.checkpoint, 1))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def interrupt(self):
-        self.interrupted += 1
-
-    def close(self, *, kill=False):
-        pass
 
 
 def grid_of(*configs):
@@ -96,8 +74,8 @@ def assert_as_alone(results, config):
 # What is computed
 
 
-def test_a_sweep_computes_every_cell_once_and_the_next_one_none(results, configs):
-    first, second = Here(), Here()
+def test_a_sweep_computes_every_cell_once_and_the_next_one_none(results, configs, here):
+    first, second = here(), here()
     report = start(grid_of(*configs), results, first)
     assert (report.total, report.computed, report.exit_code) == (3, 3, 0)
     assert len(first.order) == 3
@@ -109,19 +87,21 @@ def test_a_sweep_computes_every_cell_once_and_the_next_one_none(results, configs
     assert list(results.checkpoints.iterdir()) == []
 
 
-def test_the_longest_cells_go_first(results, tiny):
+def test_the_longest_cells_go_first(results, tiny, here):
     sizes = [20, 60, 40]
     configs = [PointConfig(**{**tiny, "samples": size}) for size in sizes]
     kernel = PointConfig(**{**tiny, "method": "nngp"})
-    here = Here()
+    here = here()
     start(grid_of(kernel, *configs), results, here)
     assert [config.samples for config in here.order] == [60, 40, 20, 20]
     assert here.order[-1] == kernel
 
 
-def test_a_failing_cell_is_reported_with_its_configuration_and_stops_nothing(results, configs):
+def test_a_failing_cell_is_reported_with_its_configuration_and_stops_nothing(
+    results, configs, here
+):
     bad = PointConfig(**{**vars(configs[0]), "step": 1e3, "langevin_time": 1e6})
-    report = start(grid_of(configs[0], bad, configs[1]), results, Here())
+    report = start(grid_of(configs[0], bad, configs[1]), results, here())
     assert (report.computed, len(report.failures), report.left, report.exit_code) == (2, 1, 0, 1)
     text = str(report.failures[0])
     assert "block main" in text
@@ -130,7 +110,7 @@ def test_a_failing_cell_is_reported_with_its_configuration_and_stops_nothing(res
     assert results.read(bad) is None
 
 
-def test_any_exception_of_a_point_is_its_failure_alone(results, configs, monkeypatch):
+def test_any_exception_of_a_point_is_its_failure_alone(results, configs, monkeypatch, here):
     plain = pool.run_point
 
     def run(config, **options):
@@ -139,23 +119,23 @@ def test_any_exception_of_a_point_is_its_failure_alone(results, configs, monkeyp
         return plain(config, **options)
 
     monkeypatch.setattr(pool, "run_point", run)
-    report = start(grid_of(*configs), results, Here())
+    report = start(grid_of(*configs), results, here())
     assert (report.computed, report.exit_code) == (2, 1)
     assert str(report.failures[0]).endswith("MemoryError")
 
 
-def test_after_the_limit_no_new_cell_is_started(results, configs):
-    here = Here()
+def test_after_the_limit_no_new_cell_is_started(results, configs, here):
+    here = here()
     report = start(grid_of(*configs), results, here, limit=1e-9)
     assert (here.order, report.left, report.exit_code) == ([], 3, 1)
 
 
-def test_a_damaged_result_is_computed_again_and_kept_aside(results, configs):
-    start(grid_of(*configs), results, Here())
+def test_a_damaged_result_is_computed_again_and_kept_aside(results, configs, here):
+    start(grid_of(*configs), results, here())
     path = results.path(configs[0])
     path.write_text("damaged")
     said = []
-    report = start(grid_of(*configs), results, Here(), say=said.append)
+    report = start(grid_of(*configs), results, here(), say=said.append)
     assert (report.found, report.computed) == (2, 1)
     assert any(path.name in text for text in said)
     assert path.with_name(f"{path.name}.rejected-1").read_text() == "damaged"
@@ -163,7 +143,7 @@ def test_a_damaged_result_is_computed_again_and_kept_aside(results, configs):
 
 
 def test_on_a_full_disk_a_sweep_ends_with_the_path_and_keeps_what_it_had(
-    results, configs, monkeypatch
+    results, configs, monkeypatch, here
 ):
     plain, full = atomic.replacing, []
 
@@ -172,7 +152,7 @@ def test_on_a_full_disk_a_sweep_ends_with_the_path_and_keeps_what_it_had(
             raise OSError(errno.ENOSPC, "No space left on device")
         return plain(path)
 
-    class Filling(Here):
+    class Filling(here):
         def submit(self, task):
             if self.order:
                 full.append(task)
@@ -188,14 +168,14 @@ def test_on_a_full_disk_a_sweep_ends_with_the_path_and_keeps_what_it_had(
     assert len(results.scan()[0]) == 1
     # What was computed and could not be written is not computed again.
     (kept,) = results.checkpoints.iterdir()
-    report = start(grid_of(*configs), results, Here())
+    report = start(grid_of(*configs), results, here())
     assert (report.found, report.computed) == (1, 2)
     assert not kept.exists()
 
 
-def test_progress_counts_cells_and_says_what_is_left(results, configs):
+def test_progress_counts_cells_and_says_what_is_left(results, configs, here):
     said = []
-    start(grid_of(*configs), results, Here(), say=said.append)
+    start(grid_of(*configs), results, here(), say=said.append)
     assert len(said) == 3
     assert said[0].startswith("[1/3] network P=20 κ=0.1 seed=0: ")
     assert said[-1].endswith("about 0.0 s left")
@@ -245,10 +225,10 @@ def test_two_sweeps_on_one_store_share_the_work(results, configs, environment, t
 
 
 def test_a_cell_that_another_sweep_computes_is_left_to_it_and_picked_up_at_the_end(
-    results, configs
+    results, configs, here
 ):
     lock = results.lock(configs[0])
-    here = Here()
+    here = here()
 
     def other():
         # The other sweep finishes its cell once this one has done all the rest.
@@ -318,7 +298,7 @@ def test_a_cell_that_kills_its_worker_twice_is_reported_and_the_others_are_compu
     assert checkpoint_path(long, results.checkpoints).exists()
 
 
-def test_an_interrupted_sweep_keeps_the_state_of_what_runs_and_goes_on_later(results, long):
+def test_an_interrupted_sweep_keeps_the_state_of_what_runs_and_goes_on_later(results, long, here):
     workers = LocalPool(1)
 
     def press():
@@ -335,26 +315,31 @@ def test_an_interrupted_sweep_keeps_the_state_of_what_runs_and_goes_on_later(res
     assert (report.interrupted, report.left, report.exit_code) == (True, 1, 130)
     assert results.scan() == ([], [])
     assert checkpoint_path(long, results.checkpoints).exists()
-    report = start(grid_of(long), results, Here())
+    report = start(grid_of(long), results, here())
     assert report.exit_code == 0
     assert_as_alone(results, long)
 
 
-def test_workers_that_are_killed_leave_what_they_had_saved(results, long):
+def test_a_worker_that_died_idle_is_replaced_and_a_killed_one_leaves_what_it_had_saved(
+    results, configs, long
+):
     workers = LocalPool(1)
-    future = workers.submit(Task("long", long, checkpoint_path(long, results.checkpoints)))
-    wait_for(lambda: any(results.checkpoints.glob("[!.]*.npz")))
+    assert workers.submit(Task("short", configs[0])).result().point.row["steps"] == 200
+    (worker,) = multiprocessing.active_children()
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join()
+    handed, saved = [Task("long", long, checkpoint_path(long, results.checkpoints))], []
+
+    def tick():
+        if any(results.checkpoints.glob("[!.]*.npz")) and not saved:
+            saved.append(True)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(outcomes(workers, lambda: handed.pop() if handed else None, tick=tick))
     workers.close(kill=True)
-    assert isinstance(future.exception(), BrokenExecutor)
+    assert multiprocessing.active_children() == []
     assert checkpoint_path(long, results.checkpoints).exists()
-
-
-def test_a_pool_raises_what_a_worker_raised_after_the_others_have_ended(tiny, tmp_path):
-    configs = {"good": PointConfig(**tiny), "bad": PointConfig(**{**tiny, "step": 1e3})}
-    with pytest.raises(EquipartitionError, match="too large"):
-        run_points(configs, workers=2, folder=tmp_path)
-    # The good point was finished, and is there the next time.
-    assert checkpoint_path(configs["good"], tmp_path).exists()
 
 
 # A cluster
@@ -404,6 +389,27 @@ def test_a_killed_worker_of_a_cluster_loses_nothing_but_time(cluster, results, l
     assert_as_alone(results, long)
 
 
+def test_an_interrupted_sweep_gives_up_what_runs_on_a_cluster(cluster, results, long):
+    from distributed import Client
+
+    workers = DaskPool(cluster.scheduler_address)
+    with Client(cluster.scheduler_address, set_as_default=False) as client:
+
+        def press():
+            wait_for(lambda: any(client.processing().values()))
+            os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=press)
+        thread.start()
+        try:
+            report = start(grid_of(long), results, workers)
+        finally:
+            workers.close()
+            thread.join()
+    assert (report.interrupted, report.left, report.exit_code) == (True, 1, 130)
+    assert results.scan() == ([], [])
+
+
 def test_a_scheduler_that_does_not_answer_is_refused():
     for address in ("tcp://127.0.0.1:1", "tcp://nowhere"):
         with pytest.raises(ArgumentError, match="does not answer"):
@@ -413,10 +419,10 @@ def test_a_scheduler_that_does_not_answer_is_refused():
 # What it will cost
 
 
-def test_a_plan_says_what_is_done_and_what_is_to_do(results, configs, tiny):
+def test_a_plan_says_what_is_done_and_what_is_to_do(results, configs, tiny, here):
     large = PointConfig(**{**tiny, "samples": 4000, "width": 100})
     grid = grid_of(*configs, large)
-    start(grid_of(configs[0]), results, Here())
+    start(grid_of(configs[0]), results, here())
     results.path(configs[1]).write_text("damaged")
     planned = plan(grid, results, SPEED)
     assert [each.done for each in planned.cells] == [True, False, False, False]
