@@ -28,6 +28,8 @@ from feature_learning.samplers import Underdamped
 
 #: Samples at which a default step size is estimated: the curvature hardly depends on more.
 _PROBE_SAMPLES = 300
+#: What the arc cosine and the root of a kernel entry cost, in multiplications.
+_KERNEL_ENTRY = 500
 #: Refreshes of the collapsed field: one in so many steps.
 _REFRESH_EVERY = 5
 
@@ -55,7 +57,7 @@ class Speed:
         rows, test = config.samples, config.test_samples
         if config.method == "nngp":
             test = 50_000 if config.nngp_variant == "as-published" else test
-            kernel = rows * (rows + test) * (config.dim + 20)  # some twenty operations an entry
+            kernel = rows * (rows + test) * (config.dim + _KERNEL_ENTRY)
             return self.operation * (rows**3 / 6 + kernel)
         neurons = config.particles or config.width
         precision = 2 if config.dtype == "float64" else 1
