@@ -48,7 +48,7 @@ def test_conda_environment_has_the_packages_and_ranges_of_pyproject():
     assert "-e ." in pip_lines
     assert str(environment.pop("python")) == PROJECT["requires-python"]
     assert str(environment.pop("pip")) == ""
-    assert environment == declared("book", "test", "dev")
+    assert environment == declared("book", "cluster", "test", "dev")
 
 
 def test_constraints_pin_every_declared_package_inside_its_range():

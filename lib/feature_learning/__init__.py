@@ -16,14 +16,19 @@ from feature_learning.errors import (
     DivergenceError,
     EquipartitionError,
     FeatureLearningError,
+    GridError,
+    StoreError,
+    WorkerError,
 )
 from feature_learning.experiments import Point, run_point
 from feature_learning.field import Field
+from feature_learning.grid import read_grid
 from feature_learning.inference import Sampling, sample
 from feature_learning.observables import Observer
 from feature_learning.pool import run_points
 from feature_learning.published import PARITY, SINGLE_INDEX, published
 from feature_learning.samplers import SGLD, Underdamped
+from feature_learning.store import Store
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw
 from feature_learning.version import __version__
@@ -46,6 +51,7 @@ __all__ = [
     "EquipartitionError",
     "FeatureLearningError",
     "Field",
+    "GridError",
     "Observer",
     "Parameters",
     "ParticleEnergy",
@@ -55,13 +61,17 @@ __all__ = [
     "SingleIndex",
     "SparseParity",
     "StopWhenConverged",
+    "Store",
+    "StoreError",
     "Student",
     "Underdamped",
+    "WorkerError",
     "__version__",
     "draw",
     "mean_field_energy",
     "network_posterior",
     "published",
+    "read_grid",
     "run",
     "run_point",
     "run_points",

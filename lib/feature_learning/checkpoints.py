@@ -7,8 +7,6 @@ from another one's state.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_learning.atomic import replacing
 from feature_learning.errors import CheckpointError
 
 #: Raised when the content of a checkpoint changes meaning.
@@ -51,19 +50,8 @@ def save(path: Path, arrays: dict[str, NDArray[Any]], fingerprint: dict[str, Any
         np.uint8,
     )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".part"
-        )
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, allow_pickle=False, header=header, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with replacing(path) as file:
+            np.savez(file, allow_pickle=False, header=header, **arrays)
     except OSError as error:
         raise CheckpointError(
             f"checkpoint {path} cannot be written: {error.strerror or error}"

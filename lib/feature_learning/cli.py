@@ -1,4 +1,7 @@
-"""The command line: ``feature-learning point`` computes one point of a figure."""
+"""The command line: ``feature-learning point`` computes one point of a figure.
+
+The commands for many points are in :mod:`feature_learning.cli_sweep`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 
 import torch
 
+from feature_learning import cli_sweep
 from feature_learning.activations import ACTIVATIONS
 from feature_learning.applicability import flag, refuse_without_effect, scopes_listed
 from feature_learning.config import METHODS, TEACHERS, PointConfig
@@ -69,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_problem(point)
     _add_method(point)
     _add_run(point)
+    cli_sweep.add_commands(commands)
     return parser
 
 
@@ -217,10 +222,12 @@ def _table(point: Point) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Entry point; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C; see ``--help``."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = vars(build_parser().parse_args(arguments))
-    options.pop("command")
+    command = options.pop("command")
+    if command != "point":
+        return cli_sweep.run_command(command, options)
     as_json, quiet = options.pop("json"), options.pop("quiet")
     checkpoint, threads = options.pop("checkpoint"), options.pop("threads")
     try:

@@ -35,6 +35,18 @@ class CheckpointError(FeatureLearningError, RuntimeError):
     """A checkpoint is damaged or belongs to another run."""
 
 
+class GridError(ArgumentError):
+    """A file that describes a sweep says something that cannot be computed."""
+
+
+class StoreError(FeatureLearningError, RuntimeError):
+    """A file of a store cannot be written, or cannot be trusted."""
+
+
+class WorkerError(FeatureLearningError, RuntimeError):
+    """The process that computed a point died, as by ``kill -9`` or when memory ran out."""
+
+
 class ConvergenceError(FeatureLearningError, RuntimeError):
     """A solver was asked to insist on convergence and did not converge."""
 

@@ -39,6 +39,21 @@ class _Sizes(Protocol):
     def block_elements(self) -> int | None: ...
 
 
+def device_parts(device: str) -> tuple[str, int]:
+    """Kind and index that a name says, whether or not this machine has such a device.
+
+    Raises
+    ------
+    ArgumentError
+        If the name is not cpu, cuda or cuda:N.
+    """
+    kind, colon, index = device.partition(":")
+    good = index.isdecimal() and kind == "cuda" if colon else kind in ("cpu", "cuda")
+    if not good:
+        raise ArgumentError(f"device must be cpu, cuda or cuda:N, not {device!r}")
+    return kind, int(index or 0)
+
+
 def check_device(device: str) -> torch.device:
     """The device, if this machine has it.
 
@@ -49,12 +64,10 @@ def check_device(device: str) -> torch.device:
     DeviceError
         If CUDA is asked for and absent.
     """
-    kind, _, index = device.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
-        raise ArgumentError(f"device must be cpu, cuda or cuda:N, not {device!r}")
+    kind, index = device_parts(device)
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if int(index or 0) >= count:
+        if index >= count:
             raise DeviceError(
                 f"device {device!r} is not available: this machine has {count} CUDA devices; "
                 "use device cpu"

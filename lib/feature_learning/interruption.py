@@ -8,6 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_stopped = threading.Event()
+
+
+def request_stop() -> None:
+    """Make every loop of this process, present and future, end as after Ctrl-C.
+
+    For a worker process whose parent tells it so: there is no way back.
+    """
+    _stopped.set()
+
 
 class Interruption:
     """Becomes true once an interrupt has been asked for."""
@@ -16,7 +26,7 @@ class Interruption:
         self.requested = False
 
     def __bool__(self) -> bool:
-        return self.requested
+        return self.requested or _stopped.is_set()
 
 
 @contextmanager

@@ -6,6 +6,11 @@ from pathlib import Path
 
 __version__ = "0.1.0"
 
+#: Raise a method's number when its numbers change: stored results of the old number are then no
+#: longer taken for those of this library. An edit that changes no number leaves it alone, so that
+#: it does not throw away hours of computing.
+METHOD_VERSIONS = {"network": 1, "mf": 1, "mf-ard": 1, "nngp": 1}
+
 
 @cache
 def source_fingerprint() -> str:

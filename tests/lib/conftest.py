@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from feature_learning.chains import ChainRun, run
 from feature_learning.collapsed import CollapsedEnergy
 from feature_learning.energies import Ard, mean_field_energy, network_posterior
 from feature_learning.observables import Observer
+from feature_learning.pool import compute
 from feature_learning.randomness import generator
 from feature_learning.samplers import SGLD, Underdamped
 from feature_learning.schedules import uniform
@@ -140,6 +142,34 @@ def tiny():
         "looks": 20,
         "chains": 2,
     }
+
+
+class Here:
+    """Computes points in this process, at once; remembers their order."""
+
+    def __init__(self, slots=1):
+        self.slots, self.order, self.interrupted = slots, [], 0
+
+    def submit(self, task):
+        self.order.append(task.config)
+        future = Future()
+        try:
+            future.set_result(compute(task.config, task.checkpoint, 1))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def interrupt(self):
+        self.interrupted += 1
+
+    def close(self, *, kill=False):
+        pass
+
+
+@pytest.fixture
+def here():
+    """An executor without processes; see :class:`Here`."""
+    return Here
 
 
 @pytest.fixture

@@ -473,10 +473,7 @@ def test_the_memory_estimate_covers_wide_inputs_and_few_neurons():
     before = storage_bytes()
     train, test = config.datasets()
     student = config.make_student
-    fields = [
-        Field(student, data, chains=20, particles=10, scale=1.0, block_elements=2**20)
-        for data in (train, test)
-    ]
+    fields = [Field(student, data, chains=20, particles=10, scale=1.0) for data in (train, test)]
     used = storage_bytes() - before
     assert len(fields) == 2
     assert used < memory_needed(config) < 10 * used

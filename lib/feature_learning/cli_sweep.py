@@ -1,0 +1,213 @@
+"""The commands ``feature-learning sweep`` and ``feature-learning table``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from feature_learning import atomic
+from feature_learning.costs import calibrate
+from feature_learning.errors import FeatureLearningError, WorkerError, check_real
+from feature_learning.grid import Grid, read_grid
+from feature_learning.hardware import memory_available
+from feature_learning.keys import cell_key
+from feature_learning.plan import Plan, duration, plan
+from feature_learning.pool import Executor, LocalPool
+from feature_learning.store import Store
+from feature_learning.sweep import sweep
+
+_SWEEP = """\
+FILE.toml lists the cells, with the reason of each number:
+
+  [defaults]
+  kappa = 0.005
+
+  [[block]]
+  name = "main"
+  reason = "The learning curve."
+  method = ["network", "mf-ard"]
+  samples = [100, 1000]             # lists are crossed
+  seed = [0, 1, 2]
+
+  [[block.override]]
+  when = { method = "network", samples = ">=1000" }
+  reason = "Near the transition the chains need longer."
+  langevin_time = 6000
+
+Keys are the options of "feature-learning point", with underscores. The same command resumes: what
+is in DIR is not computed again. Several sweeps may share DIR.
+
+exit codes: 0 all cells are in DIR; 1 some failed or are left; 2 bad input; 130 Ctrl-C
+"""
+_TABLE = """\
+One row a cell. Files that cannot be trusted are named on standard error and left out.
+
+exit codes: 0 all files were read; 1 some were left out; 2 bad input
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``sweep`` and ``table`` to the subparsers of ``feature-learning``."""
+    parser = commands.add_parser(
+        "sweep",
+        help="compute many points, resumable, on this machine or a cluster",
+        description="Compute the cells of FILE.toml that are not in DIR yet.",
+        epilog=_SWEEP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE.toml", help="what to compute")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=int, metavar="N", help="processes of one thread each (all cores)"
+    )
+    where.add_argument("--scheduler", metavar="ADDRESS", help="of a running Dask scheduler")
+    add("--device", help="cpu, cuda or cuda:N, in place of what FILE.toml says")
+    add("--block", nargs="+", metavar="NAME", help="only these blocks")
+    add("--limit", type=float, metavar="SECONDS", help="start no new cell after this time")
+    add("--no-weights", action="store_true", help="store the numbers alone")
+    add("--dry-run", action="store_true", help="say what there is to do and what it will cost")
+    add("--table", type=Path, metavar="CSV", help="write the table of all results at the end")
+    add("--quiet", action="store_true", help="nothing on standard error but errors")
+    table = commands.add_parser(
+        "table",
+        help="write the results of sweeps as one CSV file",
+        description="Write all results of a folder as one tidy CSV file.",
+        epilog=_TABLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    table.add_argument("folder", type=Path, metavar="DIR", help="folder of the results")
+    table.add_argument("--csv", type=Path, required=True, metavar="FILE", help="the table")
+
+
+def run_command(command: str, options: dict[str, Any]) -> int:
+    """Run ``sweep`` or ``table``; returns the exit code."""
+    try:
+        return _sweep(options) if command == "sweep" else _table(options["folder"], options["csv"])
+    except FeatureLearningError as error:
+        _say(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
+
+
+def _say(text: str) -> None:
+    print(f"feature-learning: {' '.join(text.split())}", file=sys.stderr, flush=True)
+
+
+def _sweep(options: dict[str, Any]) -> int:
+    if options["limit"] is not None:
+        check_real("limit", options["limit"], above=0)
+    grid = read_grid(options["file"])
+    if options["block"] is not None:
+        grid = grid.select(options["block"])
+    if options["device"] is not None:
+        grid = grid.on(options["device"])
+    weights, out = not options["no_weights"], options["out"]
+    workers = options["workers"]
+    if workers is None:
+        # Not every system can say which processors a process may use.
+        mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+        workers = len(mine) if mine else os.cpu_count() or 1
+    if options["dry_run"]:
+        # Looks, and touches nothing.
+        store = Store(out, create=False) if out.exists() else None
+        planned = plan(grid, store, calibrate())
+        print(_estimate(grid, planned, store, workers, weights=weights))
+        return 0
+    # The workers first: a wrong number of them, or no scheduler, is heard of before any work.
+    executor: Executor
+    if options["scheduler"] is not None:
+        from feature_learning.cluster import DaskPool
+
+        executor = DaskPool(options["scheduler"])
+    else:
+        executor = LocalPool(workers)
+    kill = True
+    say = (lambda text: None) if options["quiet"] else _say
+    try:
+        store = Store(out)
+        store.record(
+            grid.name, grid.text, {cell_key(cell.config): cell.blocks for cell in grid.cells}
+        )
+        planned = plan(grid, store, calibrate())
+        say(
+            f"{len(planned.cells)} cells, {len(planned.todo)} to do, about "
+            f"{duration(planned.cpu_seconds)} of CPU time"
+        )
+        peak, free = planned.memory_peak(executor.slots), memory_available("cpu")
+        if options["scheduler"] is None and free is not None and peak > free:
+            say(f"the largest cells together may need {_gib(peak)}, {_gib(free)} are free")
+        report = sweep(planned, store, executor, limit=options["limit"], weights=weights, say=say)
+        kill = False
+    except WorkerError as error:
+        _say(f"error: {error}; what was finished is in {out}")
+        return 1
+    finally:
+        executor.close(kill=kill)
+    for failure in report.failures:
+        _say(f"failed: {failure}")
+    say(
+        f"{report.found} found, {report.computed} computed, {len(report.failures)} failed, "
+        f"{report.left} left"
+    )
+    if options["table"] is not None:
+        _table(out, options["table"])
+    return report.exit_code
+
+
+def _table(folder: Path, csv: Path) -> int:
+    from feature_learning.table import tabulate, write_csv  # pandas is slow to import
+
+    store = Store(folder, create=False)
+    cells, problems = store.scan()
+    write_csv(tabulate(cells, store.labels()), csv)
+    for problem in problems:
+        _say(f"left out: {problem}")
+    return 1 if problems else 0
+
+
+def _estimate(
+    grid: Grid, planned: Plan, store: Store | None, workers: int, *, weights: bool
+) -> str:
+    """The dry run, for people."""
+    todo = planned.todo
+    lines = [
+        f"{len(planned.cells)} cells, {len(planned.cells) - len(todo)} done, {len(todo)} to do"
+    ]
+    for name in grid.blocks:
+        mine = [each for each in planned.cells if name in each.cell.blocks]
+        left = [each for each in mine if not each.done]
+        lines.append(
+            f"  {name}: {len(mine)} cells, {len(left)} to do, "
+            f"{duration(sum(each.seconds for each in left))} of CPU time"
+        )
+    for each in todo:
+        config = each.cell.config
+        lines.append(
+            f"  to do: {config.method} P={config.samples} kappa={config.kappa:g} "
+            f"seed={config.seed}: {each.steps} steps, {duration(each.seconds)}"
+        )
+    lines += [f"  computed again: {each.problem}" for each in todo if each.problem is not None]
+    if store is not None:
+        remains = [*atomic.leftovers(store.folder), *atomic.leftovers(store.checkpoints)]
+        if remains:
+            lines.append(f"  {len(remains)} temporary files of killed runs, which are ignored")
+    free = memory_available("cpu")
+    lines += [
+        f"CPU time: about {duration(planned.cpu_seconds)} (measured on this machine's CPU)",
+        f"wall time: about {duration(planned.wall_seconds(workers))} with {workers} workers",
+        f"memory: about {_gib(planned.memory_peak(workers))} at the peak"
+        + ("" if free is None else f", {_gib(free)} are free"),
+        f"disk: about {planned.disk(weights=weights) / 2**20:.1f} MiB",
+    ]
+    return "\n".join(lines)
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"

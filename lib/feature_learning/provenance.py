@@ -1,0 +1,87 @@
+"""Where and when a number was computed: what a stored result says besides the number."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from feature_learning.version import __version__, source_fingerprint
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """Date, library, revision and machine, as of now and of this process.
+
+    Parameters
+    ----------
+    device : str
+        The device of the configuration; a CUDA device is named.
+    """
+    return {
+        "date_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "library_version": __version__,
+        "source": source_fingerprint(),
+        "revision": revision(),
+        "machine": {**_machine(), "threads": torch.get_num_threads(), "device": _name(device)},
+    }
+
+
+@cache
+def revision() -> str | None:
+    """The git revision of the library, with ``+changes`` if files differ from it.
+
+    None where the library is not part of a git checkout.
+    """
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    # An environment can lie inside a checkout of something else, which is not its revision.
+    if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    head, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", ".")
+    return head if not head or not changes else f"{head}+changes"
+
+
+@cache
+def _machine() -> dict[str, Any]:
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _cpu() -> str:
+    """Model of the processor, as far as the system says."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _name(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device

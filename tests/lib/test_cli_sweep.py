@@ -1,0 +1,273 @@
+"""The commands sweep and table: what they print, their exit codes, and Ctrl-C."""
+
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from feature_learning import cli_sweep
+from feature_learning.cli import main
+from feature_learning.config import PointConfig
+from feature_learning.experiments import run_point
+from feature_learning.keys import cell_key
+from feature_learning.pool import LocalPool
+from feature_learning.provenance import provenance
+from feature_learning.store import Store
+from feature_learning.table import read_csv
+
+
+def call(*arguments):
+    """Exit code, standard output and standard error of a call in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main([str(each) for each in arguments])
+        except SystemExit as ended:
+            code = ended.code
+    return code, out.getvalue(), err.getvalue()
+
+
+def assert_refused(result, *words):
+    code, out, err = result
+    assert (code, out) == (2, ""), result
+    assert err.startswith("feature-learning")
+    assert err.count("\n") == 1, err
+    for word in words:
+        assert word in err, (word, err)
+
+
+@pytest.fixture
+def describe(tmp_path, tiny):
+    """Writes the file of a sweep: the small problem, and the given lines for its one block."""
+
+    def write(*lines, **defaults):
+        values = {**tiny, **defaults}
+        text = ["[defaults]", *(f"{name} = {value!r}" for name, value in values.items())]
+        text += ["[[block]]", 'name = "main"', 'reason = "A test."', *lines]
+        path = tmp_path / "sweep.toml"
+        path.write_text("\n".join(text))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "results"
+
+
+EXTRA = ["[[block]]", 'name = "extra"', 'reason = "r"', "step = 1000.0"]
+
+
+def test_a_sweep_computes_resumes_and_writes_its_table(describe, out, tmp_path, tiny):
+    file = describe("seed = [0, 1]")
+    csv = tmp_path / "table.csv"
+    code, printed, err = call("sweep", file, "--out", out, "--workers", 1, "--table", csv)
+    assert (code, printed) == (0, ""), err
+    assert "2 cells, 2 to do" in err
+    assert "[2/2] network P=20 κ=0.1 seed=" in err
+    assert err.endswith("0 found, 2 computed, 0 failed, 0 left\n")
+    frame = read_csv(csv)
+    assert list(frame["seed"]) == [0, 1]
+    assert list(frame["block"]) == ["main", "main"]
+    assert frame["m_S"][1] == run_point(PointConfig(**{**tiny, "seed": 1})).row["m_S"]
+    # No worker is started where there is nothing to do.
+    code, _, err = call("sweep", file, "--out", out)
+    assert code == 0
+    assert err.endswith("2 found, 0 computed, 0 failed, 0 left\n")
+    assert call("sweep", file, "--out", out, "--quiet") == (0, "", "")
+    again = tmp_path / "again.csv"
+    assert call("table", out, "--csv", again) == (0, "", "")
+    assert again.read_bytes() == csv.read_bytes()
+
+
+def test_failed_cells_are_named_at_the_end_with_exit_code_1(describe, out, here, monkeypatch):
+    monkeypatch.setattr(cli_sweep, "LocalPool", here)
+    file = describe("seed = [0, 1]", *EXTRA)
+    code, _, err = call("sweep", file, "--out", out, "--workers", 1, "--quiet", "--no-weights")
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "failed: block extra: " in err
+    assert "step=1000.0" in err
+    assert "use at most" in err
+    assert len(list(out.glob("*.json"))) == 2
+    assert list(out.glob("*.npz")) == []
+
+
+def test_only_the_blocks_asked_for_are_computed(describe, out):
+    file = describe("seed = [0, 1]", *EXTRA)
+    code, printed, _ = call("sweep", file, "--out", out, "--block", "extra", "--dry-run")
+    assert code == 0
+    assert "1 cells, 0 done, 1 to do" in printed
+    assert_refused(call("sweep", file, "--out", out, "--block", "none"), "'none'", "main, extra")
+
+
+def test_a_dry_run_says_what_there_is_to_do_and_touches_nothing(describe, out, tiny):
+    file = describe("seed = [0, 1, 2]")
+    code, printed, err = call("sweep", file, "--out", out, "--dry-run", "--workers", 3)
+    assert (code, err) == (0, "")
+    assert not out.exists()
+    for line in (
+        "3 cells, 0 done, 3 to do",
+        "  main: 3 cells, 3 to do",
+        "  to do: network P=20 kappa=0.1 seed=0: 200 steps",
+        "CPU time: about",
+        "with 3 workers",
+        "memory: about",
+        "disk: about",
+    ):
+        assert line in printed
+    config = PointConfig(**tiny)
+    store = Store(out)
+    store.write(config, run_point(config), provenance("cpu"))
+    (damaged := store.path(PointConfig(**{**tiny, "seed": 1}))).write_text("no")
+    (out / ".x.json.abc.part").write_text("")
+    before = sorted(out.iterdir())
+    code, printed, _ = call("sweep", file, "--out", out, "--dry-run")
+    assert code == 0
+    assert "3 cells, 1 done, 2 to do" in printed
+    assert f"computed again: {damaged} is damaged" in printed
+    assert "1 temporary files of killed runs" in printed
+    assert sorted(out.iterdir()) == before
+
+
+def test_the_table_leaves_out_what_cannot_be_trusted_with_exit_code_1(out, tiny, tmp_path):
+    config, store = PointConfig(**tiny), Store(out)
+    store.write(config, run_point(config), provenance("cpu"))
+    (out / "foreign.json").write_text("{}")
+    code, printed, err = call("table", out, "--csv", tmp_path / "table.csv")
+    assert (code, printed) == (1, "")
+    assert "foreign.json is not a file of a store" in err
+    assert len(read_csv(tmp_path / "table.csv")) == 1
+
+
+def test_cells_that_are_left_after_the_limit_give_exit_code_1(describe, out):
+    code, _, err = call("sweep", describe(), "--out", out, "--limit", 1e-9, "--workers", 1)
+    assert code == 1
+    assert err.endswith("0 found, 0 computed, 0 failed, 1 left\n")
+
+
+def test_another_device_is_for_all_cells(describe, out, tiny):
+    options = ("--device", "cuda:1", "--workers", 1, "--limit", 1e-9)
+    assert call("sweep", describe(), "--out", out, *options)[0] == 1
+    (asked,) = Store(out).labels()
+    assert asked == cell_key(PointConfig(**{**tiny, "device": "cuda:1"}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--workers", "0"], ["workers", "0"]),
+        (["--workers", "many"], ["workers", "many"]),
+        (["--limit", "-1"], ["limit", "-1"]),
+        (["--limit", "nan"], ["limit", "nan"]),
+        (["--workers", "1", "--scheduler", "x"], ["scheduler"]),
+        (["--dry"], ["--dry"]),
+        (["--device", "tpu", "--dry-run"], ["device", "tpu"]),
+    ],
+    ids=str,
+)
+def test_a_wrong_option_ends_with_one_line_that_names_it(describe, out, arguments, words):
+    assert_refused(call("sweep", describe(), "--out", out, *arguments), *words)
+    assert not out.exists()
+
+
+def test_wrong_files_end_with_one_line_that_names_them(describe, out, tmp_path):
+    good = describe()
+    assert_refused(call("sweep", tmp_path / "no.toml", "--out", out), "no.toml")
+    assert_refused(call("sweep", good, "--out", good), "sweep.toml", "cannot be used")
+    assert_refused(call("sweep", describe("samples = 0"), "--out", out), "main", "samples")
+    assert_refused(call("sweep", describe("kapa = 1"), "--out", out), "main", "kapa")
+    assert_refused(call("sweep", good), "--out")
+    assert_refused(call("table", tmp_path / "none", "--csv", "x.csv"), "none")
+    out.mkdir()
+    assert_refused(call("table", out, "--csv", "/dev/null/x.csv"), "/dev/null/x.csv")
+
+
+def test_a_scheduler_that_is_not_there_is_refused(describe, out, monkeypatch):
+    from feature_learning import cluster
+
+    plain = cluster.DaskPool
+    monkeypatch.setattr(cluster, "DaskPool", lambda address: plain(address, timeout=0.2))
+    arguments = ("--scheduler", "tcp://127.0.0.1:1")
+    assert_refused(call("sweep", describe(), "--out", out, *arguments), "127.0.0.1:1")
+
+
+def test_options_are_not_abbreviated():
+    for arguments in (["point", "--meth", "nngp"], ["table", "x", "--cs", "y"], ["--vers"]):
+        assert call(*arguments)[0] == 2
+
+
+@pytest.mark.parametrize("command", ["sweep", "table"])
+def test_help_explains(command):
+    code, printed, err = call(command, "--help")
+    assert (code, err) == (0, "")
+    assert "exit codes:" in printed
+    assert command in call("--help")[1]
+
+
+def test_the_file_of_the_help_is_a_file_of_a_sweep(tmp_path):
+    example = cli_sweep._SWEEP.partition("number:")[2].partition("Keys are")[0]
+    file = tmp_path / "help.toml"
+    file.write_text(example)
+    code, printed, _ = call("sweep", file, "--out", tmp_path / "out", "--dry-run", "--quiet")
+    assert code == 0
+    assert "12 cells, 0 done, 12 to do" in printed
+
+
+def test_an_interrupted_command_keeps_everything_and_the_same_one_goes_on(
+    describe, out, environment, tiny
+):
+    file = describe(langevin_time=3000.0, looks=300)
+    command = [sys.executable, "-m", "feature_learning.cli", "sweep", str(file)]
+    process = subprocess.Popen(
+        [*command, "--out", str(out), "--workers", "1"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 120
+    while not list(out.glob("checkpoints/[!.]*.npz")):
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
+    err = process.communicate()[1]
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert err.endswith("0 found, 0 computed, 0 failed, 1 left\n")
+    assert list(out.glob("*.json")) == []
+    (kept,) = out.glob("checkpoints/*")
+    assert call("sweep", file, "--out", out, "--workers", 1, "--quiet") == (0, "", "")
+    config = PointConfig(**{**tiny, "langevin_time": 3000.0, "looks": 300})
+    stored, alone = Store(out).read(config).row, run_point(config).row
+    assert {**stored, "seconds": 0} == {**alone, "seconds": 0}
+    assert not kept.exists()
+
+
+def test_an_interrupt_before_the_first_cell_ends_without_a_traceback(describe, out, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_sweep, "calibrate", interrupted)
+    code, _, err = call("sweep", describe(), "--out", out, "--workers", 1)
+    assert (code, err) == (130, "feature-learning: interrupted\n")
+
+
+def test_the_workers_are_as_many_as_the_processors_this_process_may_use(describe, out, monkeypatch):
+    asked = []
+
+    def make(workers):
+        asked.append(workers)
+        return LocalPool(workers)
+
+    monkeypatch.setattr(cli_sweep, "LocalPool", make)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5})
+    call("sweep", describe(), "--out", out, "--limit", 1e-9)
+    assert asked == [3]
