@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
@@ -14,27 +13,7 @@ from feature_learning.errors import ArgumentError, check_integer
 from feature_learning.native import ReluKernel
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset
-
-
-def default_block_elements(device: torch.device | str) -> int:
-    """Size of a tile of activations: in the second-level cache of a CPU, large on a GPU."""
-    return 2**18 if torch.device(device).type == "cpu" else 2**28
-
-
-class _Tile(NamedTuple):
-    """Some chains on some samples, with every view the loop needs made once: views cost time."""
-
-    chains: slice
-    span: slice
-    inputs: Tensor  # (block, fan_in)
-    inputs_batch: Tensor  # the same for every chain of the tile, (tile, block, fan_in)
-    inputs_t: Tensor  # (fan_in, block)
-    labels: Tensor  # (block,), broadcast to (tile, block, 1)
-    z: Tensor  # (tile, block, particles): pre-activations, then φ, then (ReLU) φ'
-    scratch: Tensor  # the same shape; the same memory where the activation needs none
-    f: Tensor  # (tile, block, 1): the field, then the residual
-    f_row: Tensor  # the same as (tile, 1, block)
-    rx: Tensor  # (tile, fan_in, block): residual times input
+from feature_learning.tiles import Tile, cut, default_block_elements
 
 
 class _Share(NamedTuple):
@@ -69,7 +48,8 @@ class Field:
     block_elements : int or None
         Upper bound for (chains · particles · samples) of a tile, one sample of one chain at least:
         the size of one activation buffer in numbers. Memory is at most two such buffers whatever
-        the number of samples. None means :func:`default_block_elements`.
+        the number of samples. None means
+        :func:`~feature_learning.tiles.default_block_elements`.
 
     Raises
     ------
@@ -102,24 +82,14 @@ class Field:
         inputs = data.inputs
         if student.hidden_bias_variance is not None:
             inputs = torch.cat([inputs, inputs.new_ones(samples, 1)], dim=1)
-        length = _even(samples, max(1, block_elements // particles))
-        # Small problems take several chains at once: fewer, larger calls.
-        batch = _even(chains, max(1, block_elements // (particles * length)))
-        new = inputs.new_empty
-        # Rows of a power-of-two length fall into the same cache sets: shift them by one line.
-        stride = particles + 16 if particles % 64 == 0 else particles
-        z = new(batch, length, stride)
-        scratch = new(batch, length, stride) if coupled or student.phi.needs_scratch else z
-        f, rx = new(batch, length, 1), new(batch, student.fan_in, length)
-        buffers = z[..., :particles], scratch[..., :particles], f, rx
-        spans = [slice(at, min(at + length, samples)) for at in range(0, samples, length)]
-        # Inputs of a block, plain and transposed, are shared by all chains.
-        blocks = [(span, inputs[span], inputs[span].t().contiguous()) for span in spans]
-        self.tiles = [
-            _tile(slice(at, min(at + batch, chains)), block, data.labels, buffers)
-            for at in range(0, chains, batch)
-            for block in blocks
-        ]
+        self.tiles = cut(
+            inputs,
+            data.labels,
+            chains=chains,
+            particles=particles,
+            elements=block_elements,
+            second_buffer=coupled or student.phi.needs_scratch,
+        )
         self._recalled: tuple[Parameters, list[_Share]] | None = None
         self.kernel = (
             ReluKernel(inputs, data.labels, chains=chains, particles=particles)
@@ -149,7 +119,7 @@ class Field:
         self._recalled = parameters, shares
         return shares
 
-    def _activate(self, share: _Share, tile: _Tile) -> None:
+    def _activate(self, share: _Share, tile: Tile) -> None:
         """Fill ``tile.z`` with φ (and its scratch with what the slope will need)."""
         if tile.z.shape[0] == 1:  # the plain product has less overhead than the batched one
             torch.mm(tile.inputs, share.w[0], out=tile.z[0])
@@ -157,7 +127,7 @@ class Field:
             torch.bmm(tile.inputs_batch, share.w, out=tile.z)
         self.student.phi.value_(tile.z, tile.scratch)
 
-    def _output(self, share: _Share, tile: _Tile, minus: Tensor | None) -> None:
+    def _output(self, share: _Share, tile: Tile, minus: Tensor | None) -> None:
         """Fill ``tile.f`` with scale Σ_b a_b φ_b + c, minus the labels if given."""
         if minus is None:
             torch.bmm(tile.z, share.a, out=tile.f)
@@ -167,7 +137,7 @@ class Field:
         if share.c.shape[2]:
             tile.f.add_(share.c)
 
-    def _walk(self, parameters: Parameters) -> Iterator[tuple[_Tile, _Share]]:
+    def _walk(self, parameters: Parameters) -> Iterator[tuple[Tile, _Share]]:
         """Tiles with their share, activations computed."""
         for tile, share in zip(self.tiles, self._shares(parameters), strict=True):
             self._activate(share, tile)
@@ -317,7 +287,7 @@ class Field:
             torch.linalg.vecdot(w, drive, out=drive_readout)
             torch.linalg.vecdot(w, power, out=power_readout)
 
-    def _add_power(self, power: Tensor, tile: _Tile, first: bool) -> None:
+    def _add_power(self, power: Tensor, tile: Tile, first: bool) -> None:
         """Add Σ_μ z_bμ x_μ of one tile."""
         inputs = tile.inputs_batch.transpose(1, 2)
         _add_product(power[tile.chains].transpose(1, 2), inputs, tile.z, first)
@@ -331,37 +301,6 @@ def _laid_out(w: Tensor, *others: Tensor | None) -> bool:
         for other in others
     )
     return plain and w.transpose(1, 2).is_contiguous()
-
-
-def _even(total: int, largest: int) -> int:
-    """Length of the pieces when ``total`` is cut into as few equal ones as ``largest`` allows."""
-    return math.ceil(total / math.ceil(total / min(total, largest)))
-
-
-def _tile(
-    chains: slice,
-    samples: tuple[slice, Tensor, Tensor],
-    labels: Tensor,
-    buffers: tuple[Tensor, Tensor, Tensor, Tensor],
-) -> _Tile:
-    """One tile on the part of the shared buffers that it needs."""
-    span, inputs, inputs_t = samples
-    tile, block = chains.stop - chains.start, span.stop - span.start
-    z, scratch, f, rx = buffers
-    f = f[:tile, :block]
-    return _Tile(
-        chains,
-        span,
-        inputs,
-        inputs.expand(tile, -1, -1),
-        inputs_t,
-        labels[span].unsqueeze(1).expand(tile, block, 1),
-        z[:tile, :block],
-        scratch[:tile, :block],
-        f,
-        f.transpose(1, 2),
-        rx[:tile, :, :block],
-    )
 
 
 def _weights_only(w: Tensor) -> Parameters:

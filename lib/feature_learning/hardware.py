@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from feature_learning.errors import ArgumentError, DeviceError
-from feature_learning.field import default_block_elements
+from feature_learning.tiles import default_block_elements
 
 
 class _Sizes(Protocol):
