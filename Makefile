@@ -21,9 +21,9 @@ FIND_PYTHON = for candidate in $(or $(PYTHON),python3.11 python3 python3.12 pyth
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PROFILE=quick|paper   what 'make book' computes (default: quick)"
-	@echo "  PYTHON=...            the Python to use, 3.11 or newer"
-	@echo "  PIP_ARGS=...          more arguments for pip"
+	@echo "  PROFILE=stored|quick|paper   what 'make book' shows or computes (default: quick)"
+	@echo "  PYTHON=...                   the Python to use, 3.11 or newer"
+	@echo "  PIP_ARGS=...                 more arguments for pip"
 
 .PHONY: env
 env: $(VENV)/.installed ## create .venv with everything pinned (a second call is immediate)
@@ -43,8 +43,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt setup.py $(wildcard lib/featu
 .PHONY: profile
 profile:
 	@case '$(PROFILE)' in \
-		quick | paper) ;; \
-		*) echo "PROFILE is '$(PROFILE)'; it must be quick or paper" >&2; exit 2 ;; \
+		stored | quick | paper) ;; \
+		*) echo "PROFILE is '$(PROFILE)'; it must be stored, quick or paper" >&2; exit 2 ;; \
 	esac
 
 .PHONY: book

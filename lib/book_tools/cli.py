@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
             "--profile",
             choices=PROFILES,
             default=PROFILES[0],
-            help="fewer points and seeds, or everything (default: %(default)s)",
+            help="fewer points and seeds, what is stored, or everything (default: %(default)s)",
         )
     converting = commands.add_parser(
         "convert", help="write the notebooks as unexecuted .ipynb, for pytest --nbval"

@@ -203,7 +203,7 @@ def obtain(
     ArgumentError
         For another profile, or if no cell is left.
     StoreError
-        If the stored table cannot be read, or a cell could not be computed.
+        If the stored table is not there or cannot be read, or a cell could not be computed.
     """
     check_choice("profile", profile, PROFILES)
     asked = chosen(read_grid(grid), blocks, only)
@@ -211,6 +211,11 @@ def obtain(
         asked = chosen(asked, None, quick)
     names = {name for cell in asked.cells for name in cell.blocks}
     if profile == "stored":
+        if not table.exists():
+            raise StoreError(
+                f"profile stored shows the results in {table}, and there is no such file; "
+                "compute it with `make reproduce`, or take profile quick"
+            )
         frame = read_csv(table)
         keep = frame["block"].str.split("; ").map(lambda found: bool(names & set(found)))
         for name, values in (only or {}).items():
