@@ -22,6 +22,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PROFILE=stored|quick|paper   what 'make book' shows or computes (default: quick)"
+	@echo "  FIGURE=... WORKERS=... LIMIT=SECONDS   for 'make reproduce'"
 	@echo "  PYTHON=...                   the Python to use, 3.11 or newer"
 	@echo "  PIP_ARGS=...                 more arguments for pip"
 
@@ -50,6 +51,10 @@ profile:
 .PHONY: book
 book: profile env ## compute the figures and build the web book into _build/html
 	$(BIN)/python -m book_tools build --profile $(PROFILE)
+
+.PHONY: reproduce
+reproduce: env ## compute the stored results again, all or those of FIGURE=4; resumable
+	$(BIN)/python -m book_tools reproduce $(if $(FIGURE),--figure '$(FIGURE)') $(if $(WORKERS),--workers '$(WORKERS)') $(if $(LIMIT),--limit '$(LIMIT)')
 
 .PHONY: serve
 serve: env ## show the built book on localhost

@@ -5,13 +5,19 @@ The steps, one module each, in the order in which ``python -m book_tools build``
 * :mod:`book_tools.project` - where things stand: sources, table of contents, build folders;
 * :mod:`book_tools.notebooks` - a notebook as it is written: header, parameters, figures;
 * :mod:`book_tools.execution` - run a notebook, and again only if what it rests on changed;
-* :mod:`book_tools.figures` - which stored results a figure of the paper needs;
 * :mod:`book_tools.links` - links to a notebook follow it to its executed form;
 * :mod:`book_tools.claims` - compare the numbers the notebooks glued with ``claims.yml``;
 * :mod:`book_tools.claims_table` - the comparison as a page of the book;
 * :mod:`book_tools.build` - stage the sources, execute, run Sphinx, put the result in place;
 * :mod:`book_tools.check` - is everything there that the sources promise?;
 * :mod:`book_tools.serve` - show the result on localhost.
+
+The stored results, which the book shows in profile *stored*:
+
+* :mod:`book_tools.figures` - which of them a figure of the paper needs;
+* :mod:`book_tools.reproduce` - compute them again;
+* :mod:`book_tools.stored` - merge them into their tables, and check these;
+* :mod:`book_tools.recheck` - compute a few of them again and compare.
 
 The library itself (:mod:`feature_learning`) knows nothing of this package.
 """

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from book_tools.errors import BookError
+from book_tools.errors import BookError, InputError
 from book_tools.project import Project
 
 FIGURES = "figures.toml"
@@ -86,14 +86,14 @@ class Listing:
 
         Raises
         ------
-        BookError
+        InputError
             If there is none.
         """
         for figure in self.figures:
             if figure.id == name:
                 return figure
         known = ", ".join(figure.id for figure in self.figures) or "none"
-        raise BookError(f"figure is {name!r}; the figures of {FIGURES} are {known}")
+        raise InputError(f"figure is {name!r}; the figures of {FIGURES} are {known}")
 
     def grids(self, name: str | None = None) -> list[str]:
         """The files of the sweeps that a figure needs, or that any does."""

@@ -27,6 +27,7 @@ from feature_learning.pool import LocalPool
 from feature_learning.store import Store
 from feature_learning.sweep import sweep
 from feature_learning.table import read_csv, tabulate
+from feature_learning.weights import read_weights
 
 FloatArray = NDArray[np.float64]
 PROFILES = ("stored", "quick", "paper")
@@ -43,7 +44,8 @@ class Results:
     missing : int
         Cells of the grid that are not in the table.
     weights : dict of array
-        Key of a cell to hidden weights (chains, particles, fan_in); empty in profile stored.
+        Key of a cell to hidden weights (chains, particles, fan_in); in profile stored only of the
+        few cells whose weights are stored.
     """
 
     frame: pd.DataFrame
@@ -196,7 +198,8 @@ def obtain(
     Returns
     -------
     Results
-        In profile stored a grid may have holes: see :attr:`Results.missing`.
+        In profile stored its :meth:`~Results.provenance` is printed, and a grid may have
+        holes: see :attr:`Results.missing`.
 
     Raises
     ------
@@ -221,7 +224,16 @@ def obtain(
         for name, values in (only or {}).items():
             keep &= frame[name].isin(list(values))
         frame = frame[keep.astype(bool)].reset_index(drop=True)
-        return Results(frame, missing=len(asked.cells) - len(frame))
+        archive = table.with_suffix(".npz")
+        kept = read_weights(archive) if archive.exists() else {}
+        stored = Results(
+            frame,
+            missing=len(asked.cells) - len(frame),
+            weights={key: kept[key] for key in frame["key"] if key in kept},
+        )
+        # A page that shows stored numbers says where they come from, whatever else it says.
+        print(stored.provenance())
+        return stored
     with tempfile.TemporaryDirectory() as scratch:
         store, pool = Store(folder or Path(scratch)), LocalPool(workers)
         try:

@@ -10,6 +10,7 @@ from selenium.webdriver.chrome.service import Service
 
 from book_tools.build import is_current
 from book_tools.project import Project
+from book_tools.reproduce import reproduce
 from book_tools.serve import serving
 
 ROOT = Path(__file__).parents[2]
@@ -149,9 +150,7 @@ reason = "For the picture."
 """
 
 
-@pytest.fixture
-def small(tmp_path):
-    """A book of one page, with a sweep of 12 tiny cells and two figures; nothing is computed."""
+def write_small(folder):
     files = {
         "_config.yml": 'title: Small\nauthor: A\nexecute: {execute_notebooks: "off"}\n',
         "_toc.yml": "format: jb-book\nroot: book/intro\nchapters:\n  - file: book/page\n",
@@ -164,6 +163,27 @@ def small(tmp_path):
         "book/data/sweeps/figures.toml": FIGURES,
     }
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    return Project(tmp_path)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return Project(folder)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A book of one page, with a sweep of 12 tiny cells and two figures; nothing is computed."""
+    return write_small(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def computed(tmp_path_factory):
+    """The same book with everything computed; not to be changed."""
+    project = write_small(tmp_path_factory.mktemp("computed"))
+    assert reproduce(project, workers=2) == 0
+    return project
+
+
+@pytest.fixture
+def stored(small, computed):
+    """The small book with all of its results, but without the folder they were computed in."""
+    shutil.copytree(computed.results, small.results)
+    return small
