@@ -61,7 +61,8 @@ serve: env ## show the built book on localhost
 	$(BIN)/python -m book_tools serve
 
 .PHONY: test
-test: env lint typecheck unit ## everything CI checks: code, notebooks, claims, the built pages
+test: env lint typecheck unit ## everything CI checks: code, stored cells, notebooks, claims, the pages
+	$(BIN)/python -m book_tools recheck --cells 3
 	$(BIN)/python -m book_tools build --profile quick
 	$(BIN)/python -m book_tools convert --out _build/nbval
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env _build/nbval

@@ -32,6 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from book_tools.reproduce import reproduce
 
             return reproduce(project, options.figure, workers=options.workers, limit=options.limit)
+        elif options.command == "recheck":
+            from book_tools.recheck import recheck
+
+            return recheck(
+                project,
+                options.cells,
+                seed=options.seed,
+                longest=options.longest,
+                workers=options.workers,
+            )
         elif options.command == "convert":
             for path in convert(project, options.out.resolve()):
                 print(path.relative_to(options.out.resolve()))
@@ -111,6 +121,22 @@ def _parser() -> argparse.ArgumentParser:
     add("--figure", metavar="F", help="as in book/data/sweeps/figures.toml (default: all)")
     add("--workers", type=int, metavar="N", help="processes of one thread each (all cores)")
     add("--limit", type=float, metavar="SECONDS", help="start no new cell after this time")
+    rechecking = commands.add_parser(
+        "recheck",
+        help="compute a few stored cells again and compare them within their Monte-Carlo error",
+        epilog="exit codes: 0 they agree, or nothing is stored yet; 1 they do not; 2 bad input",
+    )
+    add = rechecking.add_argument
+    add("--cells", type=int, default=3, metavar="N", help="how many (default: %(default)s)")
+    add("--seed", metavar="TEXT", help="decides which (default: the revision of the checkout)")
+    add(
+        "--longest",
+        type=float,
+        default=40.0,
+        metavar="SECONDS",
+        help="only cells whose stored run took less (default: %(default)g)",
+    )
+    add("--workers", type=int, metavar="N", help="processes of one thread each (all cores)")
     converting = commands.add_parser(
         "convert", help="write the notebooks as unexecuted .ipynb, for pytest --nbval"
     )

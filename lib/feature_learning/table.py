@@ -116,6 +116,11 @@ def _row(cell: Cell, blocks: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def column_of(field: str) -> str:
+    """The column that holds a field of the configuration."""
+    return _RENAMED.get(field, field)
+
+
 def configuration(row: Mapping[str, Any]) -> PointConfig:
     """The configuration of a row of a table, whose key may then be compared with the row's.
 
@@ -126,7 +131,7 @@ def configuration(row: Mapping[str, Any]) -> PointConfig:
     """
     values: dict[str, Any] = {}
     for name in get_type_hints(PointConfig):
-        value = row[_RENAMED.get(name, name)]
+        value = row[column_of(name)]
         # Plain Python numbers, as the command line and the files of sweeps give them.
         plain = value.item() if isinstance(value, np.generic) else value
         values[name] = None if pd.isna(plain) else plain
