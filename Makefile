@@ -21,9 +21,10 @@ FIND_PYTHON = for candidate in $(or $(PYTHON),python3.11 python3 python3.12 pyth
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PROFILE=quick|paper   what 'make book' computes (default: quick)"
-	@echo "  PYTHON=...            the Python to use, 3.11 or newer"
-	@echo "  PIP_ARGS=...          more arguments for pip"
+	@echo "  PROFILE=stored|quick|paper   what 'make book' shows or computes (default: quick)"
+	@echo "  FIGURE=... WORKERS=... LIMIT=SECONDS   for 'make reproduce'"
+	@echo "  PYTHON=...                   the Python to use, 3.11 or newer"
+	@echo "  PIP_ARGS=...                 more arguments for pip"
 
 .PHONY: env
 env: $(VENV)/.installed ## create .venv with everything pinned (a second call is immediate)
@@ -43,20 +44,25 @@ $(VENV)/.installed: pyproject.toml constraints.txt setup.py $(wildcard lib/featu
 .PHONY: profile
 profile:
 	@case '$(PROFILE)' in \
-		quick | paper) ;; \
-		*) echo "PROFILE is '$(PROFILE)'; it must be quick or paper" >&2; exit 2 ;; \
+		stored | quick | paper) ;; \
+		*) echo "PROFILE is '$(PROFILE)'; it must be stored, quick or paper" >&2; exit 2 ;; \
 	esac
 
 .PHONY: book
 book: profile env ## compute the figures and build the web book into _build/html
 	$(BIN)/python -m book_tools build --profile $(PROFILE)
 
+.PHONY: reproduce
+reproduce: env ## compute the stored results again, all or those of FIGURE=4; resumable
+	$(BIN)/python -m book_tools reproduce $(if $(FIGURE),--figure '$(FIGURE)') $(if $(WORKERS),--workers '$(WORKERS)') $(if $(LIMIT),--limit '$(LIMIT)')
+
 .PHONY: serve
 serve: env ## show the built book on localhost
 	$(BIN)/python -m book_tools serve
 
 .PHONY: test
-test: env lint typecheck unit ## everything CI checks: code, notebooks, claims, the built pages
+test: env lint typecheck unit ## everything CI checks: code, stored cells, notebooks, claims, the pages
+	$(BIN)/python -m book_tools recheck --cells 3
 	$(BIN)/python -m book_tools build --profile quick
 	$(BIN)/python -m book_tools convert --out _build/nbval
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env _build/nbval

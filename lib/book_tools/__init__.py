@@ -12,5 +12,13 @@ The steps, one module each, in the order in which ``python -m book_tools build``
 * :mod:`book_tools.check` - is everything there that the sources promise?;
 * :mod:`book_tools.serve` - show the result on localhost.
 
+The stored results, which the book shows in profile *stored*:
+
+* :mod:`book_tools.figures` - which of them a figure of the paper needs;
+* :mod:`book_tools.reproduce` - compute them again;
+* :mod:`book_tools.stored` - merge them into their tables, and check these;
+* :mod:`book_tools.recheck` - compute a few of them again and compare;
+* :mod:`book_tools.spread` - how far these may be off.
+
 The library itself (:mod:`feature_learning`) knows nothing of this package.
 """

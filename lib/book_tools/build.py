@@ -22,6 +22,7 @@ from book_tools.claims import Outcome, compare, load_claims
 from book_tools.claims_table import render_table, summary
 from book_tools.errors import BookError, without_colours
 from book_tools.execution import execute, fingerprint, is_executed
+from book_tools.figures import load_figures, missing_tables
 from book_tools.glued import glued_values
 from book_tools.links import follow_execution
 from book_tools.notebooks import declared_figures, read_notebook
@@ -51,6 +52,8 @@ def build(project: Project, profile: str) -> list[Outcome]:
         If a notebook raises, Sphinx warns, or the check finds something missing.
     """
     checked_profile(profile)
+    if profile == "stored":
+        check_stored(project)
     # Before minutes of computing: everything that can be wrong in what is written.
     check_prose(project, profile)
     stage = project.stage(profile)
@@ -72,6 +75,21 @@ def build(project: Project, profile: str) -> list[Outcome]:
         _put_in_place(html, project.html, Path(scratch) / "old")
     print(f"{summary(outcomes, profile)}\nThe book is in {project.html.relative_to(project.root)}")
     return outcomes
+
+
+def check_stored(project: Project) -> None:
+    """Check that the stored results are there that the pages show in profile *stored*.
+
+    Raises
+    ------
+    BookError
+        Naming the page, the table that it needs and the command that computes it.
+    """
+    for figure, table in missing_tables(project, load_figures(project)):
+        raise BookError(
+            f"{figure.page} shows stored results, and {table.relative_to(project.root)} is not "
+            f"there; `make reproduce FIGURE={figure.id}` computes it"
+        )
 
 
 def check_prose(project: Project, profile: str) -> None:

@@ -27,6 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             build(project, options.profile)
         elif options.command == "check":
             _check(project, options.profile)
+        elif options.command == "reproduce":
+            # The library takes a second to import, which the other commands can do without.
+            from book_tools.reproduce import reproduce
+
+            return reproduce(project, options.figure, workers=options.workers, limit=options.limit)
+        elif options.command == "recheck":
+            from book_tools.recheck import recheck
+
+            return recheck(
+                project,
+                options.cells,
+                seed=options.seed,
+                longest=options.longest,
+                workers=options.workers,
+            )
         elif options.command == "convert":
             for path in convert(project, options.out.resolve()):
                 print(path.relative_to(options.out.resolve()))
@@ -34,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             serve_forever(_built(project), options.port)
     except (BookError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code if isinstance(error, BookError) else 1
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept", file=sys.stderr)
         return _INTERRUPTED
@@ -42,6 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(project: Project, profile: str) -> None:
+    from book_tools.stored import check_results
+
+    problems, notes = check_results(project)
+    for note in notes:
+        print(note)
+    if problems:
+        lines = "\n".join(f"    {problem}" for problem in problems)
+        raise BookError(f"the stored results have {len(problems)} faults:\n{lines}")
     html = _built(project)
     if not is_current(project, profile):
         raise BookError(
@@ -78,15 +101,42 @@ def _parser() -> argparse.ArgumentParser:
     )
     checking = commands.add_parser(
         "check",
-        help="check that the book is complete, of the present sources, and bears its claims out",
+        help="check that the stored results are sound, and that the book is complete, of the "
+        "present sources, and bears its claims out",
     )
     for command in (building, checking):
         command.add_argument(
             "--profile",
             choices=PROFILES,
             default=PROFILES[0],
-            help="fewer points and seeds, or everything (default: %(default)s)",
+            help="fewer points and seeds, what is stored, or everything (default: %(default)s)",
         )
+    reproducing = commands.add_parser(
+        "reproduce",
+        help="compute the stored results of a figure again, resumable",
+        epilog="exit codes: 0 all is computed; 1 some cells failed or are left; 2 bad input; "
+        "130 Ctrl-C",
+    )
+    add = reproducing.add_argument
+    add("--figure", metavar="F", help="as in book/data/sweeps/figures.toml (default: all)")
+    add("--workers", type=int, metavar="N", help="processes of one thread each (all cores)")
+    add("--limit", type=float, metavar="SECONDS", help="start no new cell after this time")
+    rechecking = commands.add_parser(
+        "recheck",
+        help="compute a few stored cells again and compare them within their Monte-Carlo error",
+        epilog="exit codes: 0 they agree, or nothing is stored yet; 1 they do not; 2 bad input",
+    )
+    add = rechecking.add_argument
+    add("--cells", type=int, default=3, metavar="N", help="how many (default: %(default)s)")
+    add("--seed", metavar="TEXT", help="decides which (default: the revision of the checkout)")
+    add(
+        "--longest",
+        type=float,
+        default=40.0,
+        metavar="SECONDS",
+        help="only cells whose stored run took less (default: %(default)g)",
+    )
+    add("--workers", type=int, metavar="N", help="processes of one thread each (all cores)")
     converting = commands.add_parser(
         "convert", help="write the notebooks as unexecuted .ipynb, for pytest --nbval"
     )

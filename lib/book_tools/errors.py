@@ -14,6 +14,14 @@ class BookError(Exception):
     what would have been allowed.
     """
 
+    exit_code = 1
+
+
+class InputError(BookError):
+    """A command was asked for something that there is not, such as a figure that is not listed."""
+
+    exit_code = 2
+
 
 def without_colours(text: str) -> str:
     """The text that another program wrote for a terminal, without its colours."""

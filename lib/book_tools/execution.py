@@ -53,7 +53,7 @@ def fingerprint(project: Project, page: str, parameters: Mapping[str, Any]) -> s
 
     add("python", f"{sys.version_info.major}.{sys.version_info.minor}".encode())
     add("parameters", repr(sorted(parameters.items())).encode())
-    for path in [project.source(page), project.constraints, *_inputs(project)]:
+    for path in [project.source(page), project.constraints, *inputs(project)]:
         add(path.relative_to(project.root).as_posix(), path.read_bytes())
     return digest.hexdigest()
 
@@ -117,7 +117,7 @@ def execute(project: Project, page: str, parameters: Mapping[str, Any], *, folde
     return target
 
 
-def _inputs(project: Project) -> Iterator[Path]:
+def inputs(project: Project) -> Iterator[Path]:
     """The files every notebook may depend on, in a fixed order."""
     for folder in (project.library, project.root / "book" / "data"):
         for path in sorted(folder.rglob("*")):

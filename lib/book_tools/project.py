@@ -5,6 +5,7 @@ Sources are never written to. Everything made from them stands under ``_build``:
     _build/executed/<profile>/   executed notebooks, kept between builds
     _build/stage/<profile>/      the sources of one build: pages, executed notebooks, claims table
     _build/html/                 the finished book
+    _build/store/<sweep>/        results that are computed again, a file each
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
 from book_tools.errors import BookError
 from book_tools.notebooks import is_notebook
 
-PROFILES = ("quick", "paper")
-"""What a notebook can be asked to compute: fewer points and seeds, or everything."""
+PROFILES = ("quick", "stored", "paper")
+"""What a notebook can be asked for: to compute fewer points and seeds, to show what is stored, or
+to compute everything. They are those of :mod:`feature_learning.results`."""
 
 
 def checked_profile(profile: str) -> str:
@@ -82,6 +84,24 @@ class Project:
     def html(self) -> Path:
         """The finished book."""
         return self.build / "html"
+
+    @property
+    def sweeps(self) -> Path:
+        """The files that say which results are stored, and which figure needs them."""
+        return self.root / "book" / "data" / "sweeps"
+
+    @property
+    def results(self) -> Path:
+        """The stored results; there may be none yet."""
+        return self.root / "book" / "data" / "results"
+
+    def table(self, grid: str) -> Path:
+        """The stored results of a sweep, given the name of its file."""
+        return self.results / Path(grid).with_suffix(".csv").name
+
+    def store(self, grid: str) -> Path:
+        """The folder in which the results of a sweep are computed again."""
+        return self.build / "store" / Path(grid).stem
 
     def executed(self, profile: str) -> Path:
         """The folder of executed notebooks of a profile."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ is in DIR is not computed again. Several sweeps may share DIR.
 
 exit codes: 0 all cells are in DIR; 1 some failed or are left; 2 bad input; 130 Ctrl-C
 """
+#: Cells that a dry run lists.
+_SHOWN = 10
 _TABLE = """\
 One row a cell. Files that cannot be trusted are named on standard error and left out.
 
@@ -71,6 +74,7 @@ def add_commands(commands: Any) -> None:
     add("--limit", type=float, metavar="SECONDS", help="start no new cell after this time")
     add("--no-weights", action="store_true", help="store the numbers alone")
     add("--dry-run", action="store_true", help="say what there is to do and what it will cost")
+    add("--verbose", action="store_true", help="list every cell in the dry run")
     add("--table", type=Path, metavar="CSV", help="write the table of all results at the end")
     add("--quiet", action="store_true", help="nothing on standard error but errors")
     table = commands.add_parser(
@@ -109,16 +113,13 @@ def _sweep(options: dict[str, Any]) -> int:
     if options["device"] is not None:
         grid = grid.on(options["device"])
     weights, out = not options["no_weights"], options["out"]
-    workers = options["workers"]
-    if workers is None:
-        # Not every system can say which processors a process may use.
-        mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-        workers = len(mine) if mine else os.cpu_count() or 1
+    workers = default_workers() if options["workers"] is None else options["workers"]
     if options["dry_run"]:
         # Looks, and touches nothing.
         store = Store(out, create=False) if out.exists() else None
         planned = plan(grid, store, calibrate())
-        print(_estimate(grid, planned, store, workers, weights=weights))
+        shown = None if options["verbose"] else _SHOWN
+        print(_estimate(grid, planned, store, workers, weights=weights, shown=shown))
         return 0
     # The workers first: a wrong number of them, or no scheduler, is heard of before any work.
     executor: Executor
@@ -128,8 +129,71 @@ def _sweep(options: dict[str, Any]) -> int:
         executor = DaskPool(options["scheduler"])
     else:
         executor = LocalPool(workers)
-    kill = True
     say = (lambda text: None) if options["quiet"] else _say
+    code = run_grid(
+        grid,
+        out,
+        executor,
+        limit=options["limit"],
+        weights=weights,
+        here=options["scheduler"] is None,
+        say=say,
+        complain=_say,
+    )
+    if options["table"] is not None:
+        _table(out, options["table"])
+    return code
+
+
+def default_workers() -> int:
+    """One process for each processor that this one may use."""
+    # Not every system can say which those are.
+    mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    return len(mine) if mine else os.cpu_count() or 1
+
+
+def run_grid(
+    grid: Grid,
+    out: Path,
+    executor: Executor,
+    *,
+    limit: float | None = None,
+    weights: bool = True,
+    here: bool = True,
+    say: Callable[[str], None],
+    complain: Callable[[str], None],
+) -> int:
+    """Compute what of a grid is not in a folder, as the command ``sweep`` does.
+
+    Parameters
+    ----------
+    grid : Grid
+    out : Path
+        Folder of the results.
+    executor : Executor
+        Is closed at the end.
+    limit : float, optional
+        Seconds after which no new cell is started.
+    weights : bool
+        Store the hidden weights too.
+    here : bool
+        The executor computes on this machine, whose memory is then looked at.
+    say, complain : callable
+        Are given lines of progress, and of errors.
+
+    Returns
+    -------
+    int
+        The exit code: 0 all cells are in the folder, 1 some failed or are left, 130 Ctrl-C.
+
+    Raises
+    ------
+    FeatureLearningError
+        For bad input.
+    KeyboardInterrupt
+        On Ctrl-C before the first cell, and on a second one.
+    """
+    kill = True
     try:
         store = Store(out)
         store.record(
@@ -141,23 +205,21 @@ def _sweep(options: dict[str, Any]) -> int:
             f"{duration(planned.cpu_seconds)} of CPU time"
         )
         peak, free = planned.memory_peak(executor.slots), memory_available("cpu")
-        if options["scheduler"] is None and free is not None and peak > free:
+        if here and free is not None and peak > free:
             say(f"the largest cells together may need {_gib(peak)}, {_gib(free)} are free")
-        report = sweep(planned, store, executor, limit=options["limit"], weights=weights, say=say)
+        report = sweep(planned, store, executor, limit=limit, weights=weights, say=say)
         kill = False
     except WorkerError as error:
-        _say(f"error: {error}; what was finished is in {out}")
+        complain(f"error: {error}; what was finished is in {out}")
         return 1
     finally:
         executor.close(kill=kill)
     for failure in report.failures:
-        _say(f"failed: {failure}")
+        complain(f"failed: {failure}")
     say(
         f"{report.found} found, {report.computed} computed, {len(report.failures)} failed, "
         f"{report.left} left"
     )
-    if options["table"] is not None:
-        _table(out, options["table"])
     return report.exit_code
 
 
@@ -173,9 +235,15 @@ def _table(folder: Path, csv: Path) -> int:
 
 
 def _estimate(
-    grid: Grid, planned: Plan, store: Store | None, workers: int, *, weights: bool
+    grid: Grid,
+    planned: Plan,
+    store: Store | None,
+    workers: int,
+    *,
+    weights: bool,
+    shown: int | None,
 ) -> str:
-    """The dry run, for people."""
+    """The dry run, for people; with the ``shown`` most expensive cells, or all."""
     todo = planned.todo
     lines = [
         f"{len(planned.cells)} cells, {len(planned.cells) - len(todo)} done, {len(todo)} to do"
@@ -187,12 +255,14 @@ def _estimate(
             f"  {name}: {len(mine)} cells, {len(left)} to do, "
             f"{duration(sum(each.seconds for each in left))} of CPU time"
         )
-    for each in todo:
+    for each in todo[:shown]:
         config = each.cell.config
         lines.append(
             f"  to do: {config.method} P={config.samples} kappa={config.kappa:g} "
             f"seed={config.seed}: {each.steps} steps, {duration(each.seconds)}"
         )
+    if shown is not None and len(todo) > shown:
+        lines.append(f"  and {len(todo) - shown} cheaper cells (--verbose lists them)")
     lines += [f"  computed again: {each.problem}" for each in todo if each.problem is not None]
     if store is not None:
         remains = [*atomic.leftovers(store.folder), *atomic.leftovers(store.checkpoints)]

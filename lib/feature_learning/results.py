@@ -27,6 +27,7 @@ from feature_learning.pool import LocalPool
 from feature_learning.store import Store
 from feature_learning.sweep import sweep
 from feature_learning.table import read_csv, tabulate
+from feature_learning.weights import read_weights
 
 FloatArray = NDArray[np.float64]
 PROFILES = ("stored", "quick", "paper")
@@ -43,7 +44,8 @@ class Results:
     missing : int
         Cells of the grid that are not in the table.
     weights : dict of array
-        Key of a cell to hidden weights (chains, particles, fan_in); empty in profile stored.
+        Key of a cell to hidden weights (chains, particles, fan_in); in profile stored only of the
+        few cells whose weights are stored.
     """
 
     frame: pd.DataFrame
@@ -196,14 +198,15 @@ def obtain(
     Returns
     -------
     Results
-        In profile stored a grid may have holes: see :attr:`Results.missing`.
+        In profile stored its :meth:`~Results.provenance` is printed, and a grid may have
+        holes: see :attr:`Results.missing`.
 
     Raises
     ------
     ArgumentError
         For another profile, or if no cell is left.
     StoreError
-        If the stored table cannot be read, or a cell could not be computed.
+        If the stored table is not there or cannot be read, or a cell could not be computed.
     """
     check_choice("profile", profile, PROFILES)
     asked = chosen(read_grid(grid), blocks, only)
@@ -211,12 +214,26 @@ def obtain(
         asked = chosen(asked, None, quick)
     names = {name for cell in asked.cells for name in cell.blocks}
     if profile == "stored":
+        if not table.exists():
+            raise StoreError(
+                f"profile stored shows the results in {table}, and there is no such file; "
+                "compute it with `make reproduce`, or take profile quick"
+            )
         frame = read_csv(table)
         keep = frame["block"].str.split("; ").map(lambda found: bool(names & set(found)))
         for name, values in (only or {}).items():
             keep &= frame[name].isin(list(values))
         frame = frame[keep.astype(bool)].reset_index(drop=True)
-        return Results(frame, missing=len(asked.cells) - len(frame))
+        archive = table.with_suffix(".npz")
+        kept = read_weights(archive) if archive.exists() else {}
+        stored = Results(
+            frame,
+            missing=len(asked.cells) - len(frame),
+            weights={key: kept[key] for key in frame["key"] if key in kept},
+        )
+        # A page that shows stored numbers says where they come from, whatever else it says.
+        print(stored.provenance())
+        return stored
     with tempfile.TemporaryDirectory() as scratch:
         store, pool = Store(folder or Path(scratch)), LocalPool(workers)
         try:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import numpy as np
 import pandas as pd
 
 from feature_learning import atomic
@@ -113,6 +114,28 @@ def _row(cell: Cell, blocks: Sequence[str]) -> dict[str, Any]:
         "threads": machine["threads"],
         "torch_version": machine["torch"],
     }
+
+
+def column_of(field: str) -> str:
+    """The column that holds a field of the configuration."""
+    return _RENAMED.get(field, field)
+
+
+def configuration(row: Mapping[str, Any]) -> PointConfig:
+    """The configuration of a row of a table, whose key may then be compared with the row's.
+
+    Raises
+    ------
+    ArgumentError
+        If there can be no such configuration.
+    """
+    values: dict[str, Any] = {}
+    for name in get_type_hints(PointConfig):
+        value = row[column_of(name)]
+        # Plain Python numbers, as the command line and the files of sweeps give them.
+        plain = value.item() if isinstance(value, np.generic) else value
+        values[name] = None if pd.isna(plain) else plain
+    return PointConfig(**values)
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:

@@ -516,7 +516,7 @@ def test_interrupting_the_command_says_so(write, monkeypatch, capsys):
 
 
 def test_an_unknown_profile_is_refused(write, capsys):
-    with pytest.raises(BookError, match="profile is 'toy'; it must be one of quick, paper"):
+    with pytest.raises(BookError, match="profile is 'toy'; it must be one of quick, stored, paper"):
         build(write(), "toy")
     with pytest.raises(SystemExit, match="2"):
         main(["build", "--profile", "toy"])

@@ -61,6 +61,7 @@ def out(tmp_path):
     return tmp_path / "results"
 
 
+LONG = ["[[block]]", 'name = "long"', 'reason = "r"', "langevin_time = 80000.0"]
 EXTRA = ["[[block]]", 'name = "extra"', 'reason = "r"', "step = 1000.0"]
 
 
@@ -134,6 +135,22 @@ def test_a_dry_run_says_what_there_is_to_do_and_touches_nothing(describe, out, t
     assert f"computed again: {damaged} is damaged" in printed
     assert "1 temporary files of killed runs" in printed
     assert sorted(out.iterdir()) == before
+
+
+def test_a_dry_run_lists_the_most_expensive_cells_and_all_of_them_when_asked(describe, out):
+    file = describe("seed = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", *LONG)
+    code, printed, _ = call("sweep", file, "--out", out, "--dry-run")
+    assert code == 0
+    assert "11 cells, 0 done, 11 to do" in printed
+    listed = [line for line in printed.splitlines() if line.startswith("  to do: ")]
+    assert len(listed) == 10
+    assert "  and 1 cheaper cells (--verbose lists them)" in printed
+    code, printed, _ = call("sweep", file, "--out", out, "--dry-run", "--verbose")
+    assert code == 0
+    longest, *rest = [line for line in printed.splitlines() if line.startswith("  to do: ")]
+    assert len(rest) == 10
+    assert ": 400000 steps" in longest
+    assert "cheaper" not in printed
 
 
 def test_the_table_leaves_out_what_cannot_be_trusted_with_exit_code_1(out, tiny, tmp_path):

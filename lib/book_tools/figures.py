@@ -1,0 +1,208 @@
+"""Which stored results a figure of the paper needs: the file ``figures.toml`` beside the sweeps.
+
+It is the one place that knows this. ``make reproduce`` computes what it lists, a build in profile
+*stored* asks it which tables a page needs, and the table of figures in the README is written from
+it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from book_tools.errors import BookError, InputError
+from book_tools.project import Project
+
+FIGURES = "figures.toml"
+"""The file, in :attr:`book_tools.project.Project.sweeps`."""
+
+_HEAD = "| figure | page | command | two cores |\n|---|---|---|---|"
+
+
+@dataclass(frozen=True)
+class Need:
+    """Cells of one sweep.
+
+    Attributes
+    ----------
+    grid
+        The file of the sweep, beside ``figures.toml``.
+    blocks
+        Blocks of it.
+    only
+        Names of fields to the values that are enough; empty for all.
+    """
+
+    grid: str
+    blocks: tuple[str, ...]
+    only: Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """One figure and what it needs.
+
+    Attributes
+    ----------
+    id
+        The name on the command line.
+    shows
+        Its panels, and what they show.
+    hours
+        What computing it takes on two cores.
+    needs
+        The cells.
+    page
+        The page of the book that shows it, empty while there is none.
+    """
+
+    id: str
+    shows: str
+    hours: float
+    needs: tuple[Need, ...]
+    page: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What ``figures.toml`` says.
+
+    Attributes
+    ----------
+    figures
+        The figures, in the order of the file.
+    arrays
+        The cells whose weights are stored beside the table.
+    """
+
+    figures: tuple[PaperFigure, ...] = ()
+    arrays: tuple[Need, ...] = ()
+
+    def figure(self, name: str) -> PaperFigure:
+        """The figure of that name.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        for figure in self.figures:
+            if figure.id == name:
+                return figure
+        known = ", ".join(figure.id for figure in self.figures) or "none"
+        raise InputError(f"figure is {name!r}; the figures of {FIGURES} are {known}")
+
+    def grids(self, name: str | None = None) -> list[str]:
+        """The files of the sweeps that a figure needs, or that any does."""
+        figures = self.figures if name is None else (self.figure(name),)
+        return list(dict.fromkeys(need.grid for figure in figures for need in figure.needs))
+
+
+def load_figures(project: Project) -> Listing:
+    """Read ``figures.toml``; a book without it has no stored results.
+
+    Raises
+    ------
+    BookError
+        Naming the row and the field that is wrong.
+    """
+    path = project.sweeps / FIGURES
+    if not path.is_file():
+        return Listing()
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BookError(f"{FIGURES} is not TOML: {error}") from error
+    _only_keys(document, {"figure", "arrays"}, "the file")
+    figures: list[PaperFigure] = []
+    for number, row in enumerate(_rows(document, "figure"), start=1):
+        where = f"figure {row.get('id', number)!r}"
+        figure = _figure(row, where)
+        if figure.id in {earlier.id for earlier in figures}:
+            raise BookError(f"{FIGURES}: {where} is listed twice")
+        if figure.page and figure.page not in project.pages():
+            raise BookError(
+                f"{FIGURES}: {where}: page {figure.page!r} is not in {project.toc.name}"
+            )
+        figures.append(figure)
+    arrays = []
+    for number, row in enumerate(_rows(document, "arrays"), start=1):
+        where = f"arrays {number}"
+        _text(row, "reason", where)
+        rest = {name: value for name, value in row.items() if name != "reason"}
+        arrays.append(_need(rest, where))
+    listing = Listing(tuple(figures), tuple(arrays))
+    for grid in {need.grid for each in figures for need in each.needs} | {a.grid for a in arrays}:
+        if not (project.sweeps / grid).is_file():
+            raise BookError(f"{FIGURES}: there is no sweep {grid!r} beside it")
+    return listing
+
+
+def missing_tables(project: Project, listing: Listing) -> Iterator[tuple[PaperFigure, Path]]:
+    """Figures with a page whose stored table is not there, each with that table."""
+    for figure in listing.figures:
+        for grid in listing.grids(figure.id) if figure.page else ():
+            table = project.table(grid)
+            if not table.is_file():
+                yield figure, table
+
+
+def render_figures(listing: Listing) -> str:
+    """The table of the README: figure, page, command and time on two cores."""
+    lines = [_HEAD]
+    for figure in listing.figures:
+        name = figure.page.rpartition("/")[2]
+        page = f"[{name}]({figure.page}.md)" if figure.page else "the table alone"
+        command = f"`make reproduce FIGURE={figure.id}`"
+        lines.append(f"| {figure.shows} | {page} | {command} | {_hours(figure.hours)} |")
+    return "\n".join(lines)
+
+
+def _hours(hours: float) -> str:
+    return f"{60 * hours:.0f} min" if hours < 1 else f"{hours:g} h"
+
+
+def _figure(row: Mapping[str, Any], where: str) -> PaperFigure:
+    _only_keys(row, {"id", "shows", "page", "hours", "needs"}, where)
+    hours = row.get("hours")
+    if isinstance(hours, bool) or not isinstance(hours, int | float) or not hours > 0:
+        raise BookError(f"{FIGURES}: {where}: hours is {hours!r}; it must be a number above 0")
+    needs = tuple(_need(each, where) for each in _rows(row, "needs"))
+    if not needs:
+        raise BookError(f"{FIGURES}: {where}: it needs nothing")
+    figure = PaperFigure(_text(row, "id", where), _text(row, "shows", where), float(hours), needs)
+    return replace(figure, page=_text(row, "page", where)) if "page" in row else figure
+
+
+def _need(row: Mapping[str, Any], where: str) -> Need:
+    _only_keys(row, {"grid", "blocks", "only"}, where)
+    blocks, only = row.get("blocks"), row.get("only", {})
+    if not (isinstance(blocks, list) and blocks and all(isinstance(each, str) for each in blocks)):
+        raise BookError(f"{FIGURES}: {where}: blocks is {blocks!r}; it must be a list of names")
+    if not (isinstance(only, dict) and all(isinstance(each, list) for each in only.values())):
+        raise BookError(f"{FIGURES}: {where}: only is {only!r}; it must be a table of lists")
+    return Need(_text(row, "grid", where), tuple(blocks), only)
+
+
+def _rows(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    rows = document.get(name, [])
+    if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
+        raise BookError(f"{FIGURES}: {name} must be written [[{name}]]")
+    return rows
+
+
+def _text(row: Mapping[str, Any], name: str, where: str) -> str:
+    value = row.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise BookError(f"{FIGURES}: {where}: {name} is {value!r}; it must be a text")
+    return value
+
+
+def _only_keys(row: Mapping[str, Any], allowed: set[str], where: str) -> None:
+    for name in row.keys() - allowed:
+        raise BookError(
+            f"{FIGURES}: {where}: {name!r} is none of its fields {', '.join(sorted(allowed))}"
+        )

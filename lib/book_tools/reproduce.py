@@ -1,0 +1,149 @@
+"""Compute the stored results of a figure again: the command ``make reproduce``.
+
+The cells are computed into ``_build/store/SWEEP``, one file each, so that the same command goes on
+where it was stopped. At the end the table of the sweep in ``book/data/results`` gets the new rows,
+and so does the file with the weights.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from book_tools.errors import BookError, InputError
+from book_tools.figures import Listing, Need, load_figures
+from book_tools.project import Project
+from book_tools.stored import merge
+from feature_learning.cli_sweep import default_workers, run_grid
+from feature_learning.errors import FeatureLearningError, check_integer, check_real
+from feature_learning.grid import Grid, GridCell, read_grid
+from feature_learning.keys import cell_key
+from feature_learning.pool import LocalPool
+from feature_learning.results import chosen
+from feature_learning.store import Store
+from feature_learning.table import read_csv, tabulate, write_csv
+from feature_learning.weights import FloatArray, read_weights, write_weights
+
+_INTERRUPTED = 130
+
+
+def reproduce(
+    project: Project,
+    figure: str | None = None,
+    *,
+    workers: int | None = None,
+    limit: float | None = None,
+) -> int:
+    """Compute again what a figure needs, or what all figures need.
+
+    Parameters
+    ----------
+    project
+        The book.
+    figure
+        Its id in ``figures.toml``; all if not given.
+    workers
+        Processes of one thread each; one a processor if not given.
+    limit
+        Seconds after which no new cell is started.
+
+    Returns
+    -------
+    int
+        The exit code, that of ``feature-learning sweep``: 0 all is computed and in the tables,
+        1 some cells failed or are left, 130 Ctrl-C. What was computed is in the tables in any case.
+
+    Raises
+    ------
+    InputError
+        For a figure, a number of workers or a limit that cannot be.
+    BookError
+        If the files that say what to compute are wrong, or a table cannot be read or written.
+    """
+    try:
+        if limit is not None:
+            check_real("limit", limit, above=0)
+        workers = default_workers() if workers is None else workers
+        check_integer("workers", workers, at_least=1)
+        listing = load_figures(project)
+        wanted = {name: needed(project, listing, name, figure) for name in listing.grids(figure)}
+    except FeatureLearningError as error:
+        raise InputError(str(error)) from error
+    if not wanted:
+        raise BookError("there is nothing to reproduce: no figure is listed")
+    code, end = 0, None if limit is None else time.monotonic() + limit
+    try:
+        for name, grid in wanted.items():
+            _say(f"{name}: {len(grid.cells)} cells, in {_shown(project, project.store(name))}")
+            out = project.store(name)
+            left = None if end is None else max(end - time.monotonic(), 1e-9)
+            now = run_grid(grid, out, LocalPool(workers), limit=left, say=_say, complain=_say)
+            update(project, listing, name)
+            if now == _INTERRUPTED:
+                return now
+            code = max(code, now)
+    except FeatureLearningError as error:
+        raise BookError(str(error)) from error
+    return code
+
+
+def needed(project: Project, listing: Listing, name: str, figure: str | None) -> Grid:
+    """The cells of a sweep that a figure needs, or all figures together."""
+    figures = listing.figures if figure is None else (listing.figure(figure),)
+    needs = [need for each in figures for need in each.needs if need.grid == name]
+    return union(read_grid(project.sweeps / name), needs)
+
+
+def union(grid: Grid, needs: Sequence[Need]) -> Grid:
+    """The cells of a sweep that stand in any of some lists, in the order of its file."""
+    keys = {
+        cell_key(cell.config)
+        for need in needs
+        for cell in chosen(grid, need.blocks, need.only).cells
+    }
+    cells: tuple[GridCell, ...] = tuple(
+        cell for cell in grid.cells if cell_key(cell.config) in keys
+    )
+    return replace(grid, cells=cells)
+
+
+def update(project: Project, listing: Listing, name: str) -> None:
+    """Put everything that is in the store of a sweep into its table and its file of weights.
+
+    Files of the store that cannot be trusted are named and left out.
+    """
+    grid, table = read_grid(project.sweeps / name), project.table(name)
+    store = Store(project.store(name), create=False)
+    cells, problems = store.scan()
+    for problem in problems:
+        _say(f"left out: {problem}")
+    if not cells:
+        _say(f"{_shown(project, table)}: nothing is computed yet, left as it is")
+        return
+    stored = read_csv(table) if table.exists() else None
+    frame, messages = merge(grid, stored, tabulate(cells, {}))
+    write_csv(frame, table)
+    _say(f"{_shown(project, table)}: {len(frame)} rows; {'; '.join(messages)}")
+
+    archive = table.with_suffix(".npz")
+    weights: dict[str, FloatArray] = read_weights(archive) if archive.exists() else {}
+    asked = [need for need in listing.arrays if need.grid == name]
+    wanted = {cell_key(cell.config) for cell in union(grid, asked).cells} & set(frame["key"])
+    for cell in cells:
+        if cell.key in wanted and (found := store.weights(cell)) is not None:
+            weights[cell.key] = found
+    weights = {key: values for key, values in weights.items() if key in wanted}
+    if weights:
+        write_weights(weights, archive)
+        _say(f"{_shown(project, archive)}: the weights of {len(weights)} cells")
+
+
+def _shown(project: Project, path: Path) -> str:
+    return path.relative_to(project.root).as_posix()
+
+
+def _say(text: str) -> None:
+    print(" ".join(text.split()), file=sys.stderr, flush=True)

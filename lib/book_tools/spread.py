@@ -1,0 +1,182 @@
+r"""How far a number computed again may be from the stored one.
+
+Chains are chaotic: on another processor the same configuration gives other samples of the same law,
+with the same data, test points and, as far as the random generator goes, the same start. Stored and
+new number are then two draws with one variance v, and their difference has variance 2 v. What v is
+depends on what was stored:
+
+* **several chains**: the standard error over chains is an estimate of the root of v with
+  (chains - 1) degrees of freedom, few. So those of all stored seeds of the same configuration are
+  pooled with the new one. The difference has the variance ::
+
+      max(sem_stored^2 + sem_new^2, 2 mean(sem^2))
+
+  whose first form matters where one of the two runs holds a chain that left its metastable state.
+
+* **one chain**: the looks of one chain say nothing about v. They are correlated, and none of them
+  knows that another run may sit in another state; an error made of them would be too small. The
+  variance between seeds, s^2, is an estimate that errs on the safe side, because seeds differ in
+  data and start too. Three seeds are two degrees of freedom, so the neighbours in the number of
+  samples are pooled with it, and ::
+
+      2 max(s^2, pooled s^2)
+
+  is the variance of the difference. With fewer than three seeds there is no estimate.
+
+* **no randomness** (the infinite-width limit): numbers agree to rounding.
+
+The tolerance is a factor times the root of that variance: Student's quantile that a sound number
+exceeds with the probability :data:`FALSE_ALARM`, at the degrees of freedom of the estimate,
+and 5 at least. Near a transition the law has two humps and no quantile is exact; there the safe
+side above is relied on. To the variance is added that of a mean over the finite number of test
+points, (noise / points) for m_S and (2 MSE^2 / points) for the error: both runs have the same
+points, but no number of this book means anything below it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from feature_learning.config import PointConfig
+from feature_learning.table import column_of
+
+FALSE_ALARM = 1e-3
+"""Probability that a sound number is called wrong."""
+LEAST_FACTOR = 5.0
+"""Standard errors that are always allowed."""
+SEEDS = 3
+"""Seeds that an estimate of the variance between them needs."""
+ROUNDING = 1e-6
+"""Relative difference of two exact results, on two machines."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The standard error of the difference of two runs, and what is known about it.
+
+    Attributes
+    ----------
+    error
+        The standard error.
+    freedom
+        Degrees of freedom of its estimate.
+    """
+
+    error: float
+    freedom: int
+
+    @property
+    def factor(self) -> float:
+        """Standard errors that a sound number may be off."""
+        return max(LEAST_FACTOR, float(student.isf(FALSE_ALARM / 2, self.freedom)))
+
+
+def over_chains(stored: float, new: float, others: Sequence[float], chains: int) -> Spread:
+    """The spread from the standard errors over chains.
+
+    Parameters
+    ----------
+    stored, new
+        Of the two runs.
+    others
+        Of the stored runs with other seeds.
+    chains
+        Of every run.
+    """
+    errors = np.array([stored, new, *others])
+    variance = max(stored**2 + new**2, 2 * float(np.mean(errors**2)))
+    return Spread(math.sqrt(variance), (chains - 1) * len(errors))
+
+
+def over_seeds(values: Sequence[float], neighbours: Sequence[Sequence[float]] = ()) -> Spread:
+    """The spread from the stored values of several seeds.
+
+    Parameters
+    ----------
+    values
+        Of the seeds of the configuration.
+    neighbours
+        The same of configurations next to it.
+    """
+    groups = [np.asarray(group, dtype=float) for group in (values, *neighbours)]
+    freedom = sum(len(group) - 1 for group in groups)
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+    variance = max(float(groups[0].var(ddof=1)), squares / freedom)
+    return Spread(math.sqrt(2 * variance), freedom)
+
+
+def has_estimate(row: Mapping[str, Any], frame: pd.DataFrame, names: Sequence[str]) -> bool:
+    """Whether it is known how far these numbers of a stored row may be off."""
+    if row["method"] == "nngp":
+        return True
+    if row["chains"] > 1:
+        return not any(pd.isna(row[f"{name}_sem"]) for name in names)
+    return len(_alike(row, frame)) >= SEEDS
+
+
+def tolerance(
+    name: str, row: Mapping[str, Any], new: Mapping[str, Any], frame: pd.DataFrame
+) -> tuple[float, str]:
+    """How far a number of a row may be off, and a few words on where that comes from.
+
+    Parameters
+    ----------
+    name
+        Column of the number.
+    row, new
+        The stored row and the one computed now.
+    frame
+        The stored table.
+    """
+    value = float(row[name])
+    if row["method"] == "nngp":
+        return ROUNDING * abs(value) + 1e-9, "rounding"
+    if row["chains"] > 1:
+        alike = _alike(row, frame)
+        others = alike[alike["key"] != row["key"]][f"{name}_sem"].dropna()
+        errors = float(row[f"{name}_sem"]), float(new[f"{name}_sem"])
+        spread = over_chains(*errors, list(others), int(row["chains"]))
+    else:
+        neighbours = [list(group[name]) for group in _neighbours(row, frame)]
+        spread = over_seeds(list(_alike(row, frame)[name]), neighbours)
+    points = float(row["test_samples"])
+    floor = float(row["noise"]) / points if name == "m_S" else 2 * value**2 / points
+    error = math.sqrt(spread.error**2 + floor)
+    return spread.factor * error, f"{spread.factor:.1f} x {error:.2g}"
+
+
+def _alike(row: Mapping[str, Any], frame: pd.DataFrame, **changed: Any) -> pd.DataFrame:
+    """The stored rows whose configuration differs from that of a row in the seed alone.
+
+    Values of ``changed`` replace those of the row.
+    """
+    same = pd.Series(True, index=frame.index)
+    for name in (column_of(field) for field in PointConfig.__dataclass_fields__):
+        if name != "seed":
+            value = changed.get(name, row[name])
+            column = frame[name]
+            same &= column.isna() if pd.isna(value) else (column == value).fillna(False)
+    return frame[same.astype(bool)]
+
+
+def _neighbours(row: Mapping[str, Any], frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """The groups of seeds at the next smaller and the next larger number of samples."""
+    groups = []
+    at = int(row["samples"])
+    others = sorted({int(samples) for samples in frame["samples"]})
+    for side in (
+        [samples for samples in reversed(others) if samples < at],
+        [samples for samples in others if samples > at],
+    ):
+        found = (_alike(row, frame, samples=samples) for samples in side)
+        group = next((each for each in found if len(each) >= SEEDS), None)
+        if group is not None:
+            groups.append(group)
+    return groups

@@ -1,0 +1,159 @@
+"""The stored results of the book: their tables, merged with what is computed again, and checked.
+
+Beside every file of a sweep, ``book/data/sweeps/NAME.toml``, there may be its results:
+``book/data/results/NAME.csv``, one row a cell (:mod:`feature_learning.table`), and ``NAME.npz``
+with the hidden weights of a few cells, by the cell's key. A table may have holes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from book_tools.project import Project
+from feature_learning.errors import FeatureLearningError, StoreError
+from feature_learning.grid import Grid, read_grid
+from feature_learning.keys import cell_key
+from feature_learning.table import configuration, read_csv, schema
+from feature_learning.weights import read_weights
+
+LIMIT = 10 * 2**20
+"""Bytes of all stored results together: they are part of every clone."""
+
+
+def tables(project: Project) -> list[Path]:
+    """The tables that are stored; empty before the first one."""
+    return sorted(project.results.glob("*.csv"))
+
+
+def merge(
+    grid: Grid, stored: pd.DataFrame | None, computed: pd.DataFrame
+) -> tuple[pd.DataFrame, list[str]]:
+    """Put what was computed now into a stored table.
+
+    Parameters
+    ----------
+    grid
+        The whole sweep, as its file is now; it names the blocks of every row.
+    stored
+        The table so far, if there is one.
+    computed
+        Rows that replace those of the same key.
+
+    Returns
+    -------
+    frame : DataFrame
+        The new table, in the order of :func:`feature_learning.table.tabulate`.
+    messages : list of str
+        What was replaced, added and dropped.
+    """
+    blocks = {cell_key(cell.config): "; ".join(cell.blocks) for cell in grid.cells}
+    old = computed.iloc[:0] if stored is None else stored
+    kept = old[~old["key"].isin(computed["key"])]
+    known, fresh = kept["key"].isin(list(blocks)), computed["key"].isin(list(blocks))
+    gone = len(kept) - int(known.sum())
+    frames = [part for part in (kept[known], computed[fresh]) if len(part)]
+    frame = pd.concat(frames, ignore_index=True) if frames else computed.iloc[:0].copy()
+    frame["block"] = frame["key"].map(blocks)
+    frame = frame.astype(schema())
+    order = ["block", "method", "kappa", "samples", "seed", "key"]
+    replaced = len(old) - len(kept)
+    messages = [f"{replaced} rows replaced, {int(fresh.sum()) - replaced} added"]
+    if gone:
+        messages.append(f"{gone} rows dropped: {grid.name} has no such cells any more")
+    if left := len(blocks) - len(frame):
+        messages.append(f"{left} of {len(blocks)} cells are not stored yet")
+    return frame.sort_values(order, ignore_index=True), messages
+
+
+def holes(grid: Grid, frame: pd.DataFrame) -> list[str]:
+    """For each block of a sweep that is not wholly stored, a line that says how much is missing."""
+    keys = set(frame["key"])
+    lines = []
+    for block in grid.blocks:
+        mine = [cell for cell in grid.cells if block in cell.blocks]
+        left = [cell.config for cell in mine if cell_key(cell.config) not in keys]
+        if left:
+            first = left[0]
+            lines.append(
+                f"{block}: {len(left)} of {len(mine)} cells are not stored, the first of them "
+                f"P={first.samples} kappa={first.kappa:g} seed={first.seed}"
+            )
+    return lines
+
+
+def check_results(project: Project) -> tuple[list[str], list[str]]:
+    """Check everything that is stored.
+
+    Returns
+    -------
+    problems, notes : list of str
+        What is wrong, and the holes of the tables, which are allowed.
+    """
+    problems: list[str] = []
+    notes: list[str] = []
+    if not project.results.is_dir():
+        return problems, ["no results are stored yet"]
+    size = sum(path.stat().st_size for path in project.results.rglob("*") if path.is_file())
+    if size >= LIMIT:
+        problems.append(f"the results have {size / 2**20:.1f} MiB; they must stay below 10 MiB")
+    for path in sorted(project.results.iterdir()):
+        grid_path = project.sweeps / f"{path.stem}.toml"
+        if path.suffix not in (".csv", ".npz") or not grid_path.is_file():
+            problems.append(f"{path.name} belongs to no sweep in {project.sweeps.name}")
+        elif path.suffix == ".npz":
+            problems += _weights_problems(path)
+        else:
+            try:
+                grid, frame = read_grid(grid_path), read_csv(path)
+            except FeatureLearningError as error:
+                problems.append(str(error))
+                continue
+            problems += [f"{path.name}: {text}" for text in table_problems(grid, frame)]
+            notes += [f"{path.name}: {text}" for text in holes(grid, frame)]
+    return problems, notes
+
+
+def table_problems(grid: Grid, frame: pd.DataFrame) -> Iterator[str]:
+    """What is wrong with a table: rows that are no cells of the sweep, or not what they say."""
+    blocks = {cell_key(cell.config): "; ".join(cell.blocks) for cell in grid.cells}
+    for key in sorted(set(frame["key"][frame["key"].duplicated()])):
+        yield f"{key} has several rows"
+    for row in rows(frame):
+        key = row["key"]
+        try:
+            if cell_key(configuration(row), row["method_version"]) != key:
+                yield f"{key} has a row of another configuration"
+        except (FeatureLearningError, TypeError) as error:
+            yield f"{key}: {error}"
+        if key not in blocks:
+            yield f"{key} is no cell of {grid.name}; `make reproduce` drops such rows"
+        elif row["block"] != blocks[key]:
+            yield f"{key} is of block {blocks[key]!r}, not {row['block']!r}"
+
+
+def rows(frame: pd.DataFrame) -> Sequence[Mapping[str, Any]]:
+    """The rows of a table as mappings."""
+    found: Sequence[Mapping[str, Any]] = frame.to_dict("records")
+    return found
+
+
+def _weights_problems(path: Path) -> Iterator[str]:
+    table = path.with_suffix(".csv")
+    if not table.is_file():
+        yield f"{path.name} has no table {table.name} beside it"
+        return
+    try:
+        weights, known = read_weights(path), set(read_csv(table)["key"])
+    except StoreError as error:
+        yield str(error)
+        return
+    for key, values in weights.items():
+        if key not in known:
+            yield f"{path.name}: {key} has no row in {table.name}"
+        if values.ndim != 3 or not np.isfinite(values).all():
+            yield f"{path.name}: {key} holds no weights (chains, particles, inputs)"

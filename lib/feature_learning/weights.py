@@ -1,0 +1,54 @@
+"""The hidden weights of a few cells in one small file, for the figures that draw weights.
+
+Single precision, by key of the cell, (chains, particles, fan_in). The same weights give the same
+bytes, so that a file under version control changes only if they do.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_learning import atomic
+from feature_learning.errors import StoreError
+
+FloatArray = NDArray[np.float64]
+
+
+def write_weights(weights: Mapping[str, FloatArray], path: Path) -> None:
+    """Write weights, whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written.
+    """
+    buffer = io.BytesIO()
+    # NumPy stamps no dates into its archives.
+    single = {key: weights[key].astype(np.float32) for key in sorted(weights)}
+    np.savez_compressed(buffer, allow_pickle=False, **single)
+    try:
+        with atomic.replacing(path) as file:
+            file.write(buffer.getvalue())
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def read_weights(path: Path) -> dict[str, FloatArray]:
+    """Read what :func:`write_weights` has written.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read or holds something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: np.asarray(archive[key], dtype=np.float64) for key in archive.files}
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise StoreError(f"{path} holds no weights: {error}") from error

@@ -1,0 +1,221 @@
+"""Stored results: computed again, merged, checked, and read by a page."""
+
+import numpy as np
+import pytest
+
+from book_tools.cli import main
+from book_tools.errors import BookError, InputError
+from book_tools.project import Project
+from book_tools.reproduce import reproduce
+from book_tools.stored import check_results, holes, merge, tables
+from feature_learning.errors import StoreError
+from feature_learning.grid import read_grid
+from feature_learning.results import obtain
+from feature_learning.table import read_csv, write_csv
+from feature_learning.weights import read_weights, write_weights
+
+
+def call(project, *arguments):
+    return main(["--root", str(project.root), *map(str, arguments)])
+
+
+@pytest.fixture
+def change(stored):
+    """A function that changes the stored table."""
+
+    def apply(function):
+        path = stored.table("small.toml")
+        frame = read_csv(path)
+        write_csv(function(frame), path)
+        return stored
+
+    return apply
+
+
+# Computing again
+
+
+def test_reproducing_a_figure_computes_what_it_needs_and_goes_on(small, computed, capsys):
+    # A wish to stop at once: nothing is computed, and there is no table of nothing.
+    assert call(small, "reproduce", "--figure", "1", "--workers", 1, "--limit", 1e-6) == 1
+    assert "4 left" in capsys.readouterr().err
+    assert tables(small) == []
+    assert call(small, "reproduce", "--figure", "1", "--workers", 1) == 0
+    err = capsys.readouterr().err
+    assert "small.toml: 4 cells, in _build/store/small" in err
+    assert "0 found, 4 computed, 0 failed, 0 left" in err
+    assert "small.csv: 4 rows; 0 rows replaced, 4 added; 8 of 12 cells are not stored yet" in err
+    found, everything = (read_csv(each.table("small.toml")) for each in (small, computed))
+    assert set(found["block"]) == {"chains", "exact"}
+    assert len(everything) == 12
+    same = everything[everything["key"].isin(found["key"])].reset_index(drop=True)
+    for name in ("key", "block", "m_S", "test_mse_posterior_mean", "steps"):
+        assert list(found[name]) == list(same[name])
+    # The same command again has nothing to do, and leaves the same table.
+    before = small.table("small.toml").read_bytes()
+    assert call(small, "reproduce", "--figure", "1") == 0
+    assert "4 found, 0 computed" in capsys.readouterr().err
+    assert small.table("small.toml").read_bytes() == before
+
+
+def test_weights_are_stored_of_the_cells_that_are_listed(computed):
+    weights = read_weights(computed.table("small.toml").with_suffix(".npz"))
+    frame = read_csv(computed.table("small.toml"))
+    listed = frame[(frame["block"] == "chains") & (frame["samples"] == 10)]
+    assert set(weights) == set(listed["key"])
+    assert {values.shape for values in weights.values()} == {(4, 8, 6)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--figure", "7"), "figure is '7'; the figures of figures.toml are 1, 2"),
+        (("--workers", 0), "workers must be"),
+        (("--limit", -1), "limit must be"),
+    ],
+)
+def test_a_wrong_option_ends_with_one_line_and_exit_code_2(small, capsys, arguments, words):
+    assert call(small, "reproduce", *arguments) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+    assert not small.build.exists()
+
+
+def test_a_sweep_that_cannot_be_read_is_named(small):
+    (small.sweeps / "small.toml").write_text("[[block]]\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"small\.toml: block 1: name must be"):
+        reproduce(small)
+
+
+def test_a_book_without_figures_has_nothing_to_reproduce(small):
+    (small.sweeps / "figures.toml").unlink()
+    with pytest.raises(BookError, match="nothing to reproduce"):
+        reproduce(small)
+
+
+# Merging
+
+
+def test_rows_computed_now_replace_those_of_the_same_key_and_the_rest_stays(stored):
+    grid, frame = read_grid(stored.sweeps / "small.toml"), read_csv(stored.table("small.toml"))
+    now = frame.iloc[3:5].copy()
+    now["m_S"] = 7.0
+    merged, messages = merge(grid, frame.drop(index=3), now)
+    assert messages == ["1 rows replaced, 1 added"]
+    assert list(merged["key"]) == list(frame["key"])
+    assert list(merged["m_S"][3:5]) == [7.0, 7.0]
+    others = [0, 1, 2, *range(5, len(frame))]
+    assert merged.iloc[others].equals(frame.iloc[others])
+
+
+def test_rows_of_cells_that_the_sweep_has_no_more_are_dropped_with_a_message(stored):
+    grid, frame = read_grid(stored.sweeps / "small.toml"), read_csv(stored.table("small.toml"))
+    less = grid.select(["chains", "exact"])
+    merged, messages = merge(less, frame, frame.iloc[:0])
+    assert set(merged["block"]) == {"chains", "exact"}
+    assert messages[1] == "6 rows dropped: small.toml has no such cells any more"
+
+
+def test_a_first_table_may_have_holes_which_are_named(stored):
+    grid, frame = read_grid(stored.sweeps / "small.toml"), read_csv(stored.table("small.toml"))
+    merged, messages = merge(grid, None, frame[frame["block"] != "single"])
+    assert messages[-1] == "6 of 12 cells are not stored yet"
+    assert holes(grid, merged) == [
+        "single: 6 of 6 cells are not stored, the first of them P=10 kappa=0.1 seed=0"
+    ]
+    assert holes(grid, frame) == []
+
+
+# Checking
+
+
+def test_sound_results_have_no_faults(stored):
+    assert check_results(stored) == ([], [])
+
+
+def test_no_results_are_no_fault(small):
+    assert check_results(small) == ([], ["no results are stored yet"])
+
+
+def test_holes_are_noted_and_no_fault(change):
+    problems, notes = check_results(change(lambda frame: frame[frame["method"] != "nngp"]))
+    assert problems == []
+    assert len(notes) == 1
+    assert notes[0].startswith("small.csv: exact: 2 of 2 cells are not stored")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda frame: frame.assign(kappa=0.2), "has a row of another configuration"),
+        (lambda frame: frame.assign(method_version=9), "has a row of another configuration"),
+        (lambda frame: frame.assign(kappa=-1.0), "kappa must be"),
+        (lambda frame: frame.iloc[[0, *range(len(frame))]], "has several rows"),
+        (lambda frame: frame.assign(key="x" + frame["key"]), "is no cell of small.toml"),
+        (lambda frame: frame.assign(block="other"), "not 'other'"),
+    ],
+)
+def test_faults_of_a_table_are_found(change, spoil, problem):
+    def spoilt(frame):
+        return spoil(frame).astype(frame.dtypes)
+
+    problems, _ = check_results(change(spoilt))
+    assert any(problem in text for text in problems), problems
+
+
+def test_faults_of_the_folder_are_found(stored):
+    (stored.results / "other.csv").write_text("")
+    (stored.results / "notes.txt").write_bytes(bytes(10 * 2**20))
+    table = stored.table("small.toml")
+    weights = {"unknown": np.ones((1, 2, 3)), "flat": np.ones(3)}
+    write_weights(weights, table.with_suffix(".npz"))
+    problems, _ = check_results(stored)
+    for text in (
+        "they must stay below 10 MiB",
+        "other.csv belongs to no sweep",
+        "notes.txt belongs to no sweep",
+        "unknown has no row in small.csv",
+        "flat holds no weights",
+    ):
+        assert any(text in problem for problem in problems), (text, problems)
+    table.with_suffix(".npz").write_bytes(b"no")
+    table.write_text("no\n")
+    problems, _ = check_results(stored)
+    assert any("small.csv does not have the columns" in text for text in problems)
+    table.unlink()
+    problems, _ = check_results(stored)
+    assert "small.npz has no table small.csv beside it" in problems
+
+
+def test_the_check_of_a_book_names_what_is_wrong_with_its_results(change, capsys):
+    change(lambda frame: frame.assign(block="other").astype(frame.dtypes))
+    assert call(change(lambda frame: frame[frame["method"] != "nngp"]), "check") == 1
+    printed, err = capsys.readouterr()
+    assert "exact: 2 of 2 cells are not stored" in printed
+    assert "the stored results have 10 faults" in err
+
+
+def test_the_stored_results_of_this_book_are_sound(root):
+    problems, _ = check_results(Project(root))
+    assert problems == []
+
+
+# Reading
+
+
+def test_a_page_reads_what_is_stored_and_says_where_it_comes_from(stored, capsys):
+    grid, table = stored.sweeps / "small.toml", stored.table("small.toml")
+    results = obtain("stored", grid, table, blocks=["chains"])
+    printed = capsys.readouterr().out
+    assert printed == results.provenance() + "\n"
+    assert "4 cells, seeds [0, 1], computed " in printed
+    assert len(results.frame) == 4
+    (first, *_) = results.select("chains", samples=10)["key"]
+    assert results.weights[first].shape == (4, 8, 6)
+    assert len(results.weights) == 2
+
+
+def test_a_page_whose_table_is_not_there_says_how_to_get_it(small):
+    with pytest.raises(StoreError, match="no such file; compute it with `make reproduce`"):
+        obtain("stored", small.sweeps / "small.toml", small.table("small.toml"))
