@@ -322,7 +322,7 @@ def network_posterior(
     penalty: float = 0.0,
     block_elements: int | None = None,
 ) -> ParticleEnergy:
-    """The Bayesian posterior of the network: U = L + T · prior, plus the penalty if there is one."""
+    """The Bayesian posterior of the network: U = L + T · prior, plus a penalty if asked for."""
     return ParticleEnergy(
         student,
         data,

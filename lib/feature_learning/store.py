@@ -1,7 +1,8 @@
 """A folder of results: one file a cell, which proves on reading that it is what it claims to be.
 
 A cell is a configuration and what was computed from it. ``KEY.json`` holds the numbers,
-``KEY.npz`` (optional) the weights and the readouts. The key is that of :func:`feature_learning.keys.cell_key`.
+``KEY.npz`` (optional) the weights and the readouts. The key is that of
+:func:`feature_learning.keys.cell_key`.
 
 Nothing is ever deleted or overwritten silently: a file that cannot be trusted is reported by name
 and stays where it is until its cell is computed again; then it is renamed ``NAME.rejected-N``.
