@@ -122,7 +122,7 @@ def overlap_densities(
         Method (a name of :data:`feature_learning.plots.STYLES`) to mean and deviation, (bins,)
         each; without a band where the deviation is NaN (one run).
     floor : float
-        The axis ends here; an empty bin is not drawn.
+        The axis ends here, and an empty bin lies on it.
 
     Raises
     ------
@@ -139,8 +139,8 @@ def overlap_densities(
                 f"{mean.shape} and {deviation.shape}"
             )
         style: Any = STYLES[name]
-        shown = np.where(mean > 0, mean, np.nan)
-        ax.stairs(shown, edges, color=style.colour, lw=1.8, label=style.label, baseline=None)
+        shown = np.maximum(mean, floor)
+        ax.stairs(shown, edges, color=style.colour, lw=1.6, label=style.label, baseline=floor)
         if np.isfinite(deviation).any():
             low, high = np.maximum(mean - deviation, floor), mean + deviation
             ax.fill_between(

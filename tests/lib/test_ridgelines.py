@@ -94,10 +94,10 @@ def test_an_overlap_density_has_a_band_only_over_several_runs():
     assert ax.get_ylim()[0] == pytest.approx(1e-3)
 
 
-def test_an_empty_bin_of_an_overlap_density_is_not_drawn():
+def test_an_empty_bin_of_an_overlap_density_lies_on_the_axis():
     ax = overlaps({"mf": (np.array([0.0, 1.0, 0.5, 0.1]), np.full(4, np.nan))})
     (patch,) = ax.patches
-    assert np.isnan(patch.get_data().values).tolist() == [True, False, False, False]
+    assert patch.get_data().values.tolist() == [1e-3, 1.0, 0.5, 0.1]
 
 
 @pytest.mark.parametrize(
