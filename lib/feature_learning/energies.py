@@ -165,7 +165,7 @@ class ParticleEnergy:
     ard : Ard or None
         Let the prior precision of each input coordinate adapt.
     penalty : float
-        λ ≥ 0 of the :class:`~feature_learning.penalties.HomogeneityPenalty` λ Σ_b Var_j |w_bj|.
+        λ ≥ 0 of the :class:`~feature_learning.penalties.HomogeneityPenalty`.
     block_elements : int or None
         Memory bound, see :class:`~feature_learning.field.Field`.
 
