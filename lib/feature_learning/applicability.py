@@ -53,6 +53,7 @@ def _method(words: str, *methods: str) -> Scope:
 
 _SAMPLED = _method("methods network, mf and mf-ard", "network", "mf", "mf-ard")
 _MEAN_FIELD = _method("methods mf and mf-ard", "mf", "mf-ard")
+_NETWORK = _method("method network", "network")
 _OWN_CLOCK = Scope(
     "methods network, mf and mf-ard without protocol published",
     lambda choices: choices.method != "nngp" and choices.protocol is None,
@@ -72,7 +73,7 @@ SCOPES: dict[str, Scope] = {
     ),
     "sampler": _OWN_CLOCK,
     "langevin_time": _OWN_CLOCK,
-    "protocol": _method("method network", "network"),
+    "protocol": _NETWORK,
     "step": _SAMPLED,
     "friction": Scope(
         "sampler underdamped of methods network, mf and mf-ard",
@@ -86,6 +87,7 @@ SCOPES: dict[str, Scope] = {
     "solver": _MEAN_FIELD,
     "particles": _MEAN_FIELD,
     "alpha0": _method("method mf-ard", "mf-ard"),
+    "penalty": _NETWORK,
     "nngp_variant": _method("method nngp", "nngp"),
     "block_elements": _SAMPLED,
     "looks": _OWN_CLOCK,

@@ -89,6 +89,8 @@ class ChainRun:
         Where the chains are now: the batch runs on after a chain's final look.
     weights : Tensor (chains, particles, fan_in)
         Hidden weights of each chain at its final look.
+    readouts : Tensor (chains, particles)
+        Its readouts there; of a collapsed energy their means given the weights.
     kinetic_temperature : float
         Temperature of the velocities in units of T, averaged over the looks past burn-in; NaN for
         overdamped samplers.
@@ -106,6 +108,7 @@ class ChainRun:
     convergence: Convergence
     state: SamplerState
     weights: Tensor
+    readouts: Tensor
     kinetic_temperature: float
     curvature: float
     interrupted: bool
@@ -242,7 +245,7 @@ def run(
             if stop is not None:
                 done = stop.finished(at.arrays(), np.array(at.counted))
                 if (new := (at.final_look < 0) & done).any():
-                    at.finish(new, energy.readout(state.position).w)
+                    at.finish(new, energy.readout(state.position))
             if at.segment % checkpoint_every == 0:
                 save()
         save()
@@ -302,6 +305,7 @@ def _result(
     final = np.where(at.final_look < 0, len(at.counted) - 1, at.final_look)
     temperature = float(np.mean(at.temperatures)) if at.temperatures else math.nan
     judged = rule.judge({name: draws[:, counted] for name, draws in series.items()})
+    present = energy.readout(state.position)
     certified = judged.converged and not interrupted and not abs(temperature - 1) > 0.02
     return ChainRun(
         series=series,
@@ -312,7 +316,8 @@ def _result(
         posterior_mean=observer.posterior_mean(),
         convergence=replace(judged, converged=certified),
         state=state,
-        weights=at.weights(energy.readout(state.position).w),
+        weights=at.at_final_look("weights", present.w),
+        readouts=at.at_final_look("readouts", present.a),
         kinetic_temperature=temperature,
         curvature=at.curvature,
         interrupted=interrupted,

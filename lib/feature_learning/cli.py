@@ -143,6 +143,13 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
     add("--particles", type=int, metavar="M", help="of mf, mf-ard (the width)")
     add("--alpha0", type=float, default=default.alpha0, help="hyper-prior of mf-ard (%(default)s)")
     add(
+        "--penalty",
+        type=float,
+        default=default.penalty,
+        metavar="L",
+        help="L sum_i Var_j |w_ij| on the loss of the network (%(default)s)",
+    )
+    add(
         "--nngp-variant",
         choices=["matched", "as-published"],
         default=default.nngp_variant,

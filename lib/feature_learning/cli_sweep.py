@@ -1,4 +1,4 @@
-"""The commands ``feature-learning sweep`` and ``feature-learning table``."""
+"""The commands ``feature-learning sweep``, ``table`` and ``densities``."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ exit codes: 0 all files were read; 1 some were left out; 2 bad input
 
 
 def add_commands(commands: Any) -> None:
-    """Add ``sweep`` and ``table`` to the subparsers of ``feature-learning``."""
+    """Add ``sweep``, ``table`` and ``densities`` to the subparsers of ``feature-learning``."""
     parser = commands.add_parser(
         "sweep",
         help="compute many points, resumable, on this machine or a cluster",
@@ -86,12 +86,26 @@ def add_commands(commands: Any) -> None:
     )
     table.add_argument("folder", type=Path, metavar="DIR", help="folder of the results")
     table.add_argument("--csv", type=Path, required=True, metavar="FILE", help="the table")
+    laws = commands.add_parser(
+        "densities",
+        help="write the laws of stored weights and overlaps as one NPZ file",
+        description="Write histograms of the weights and the neuron overlaps of all parity results "
+        "of a folder that have weights.",
+        epilog=_TABLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    laws.add_argument("folder", type=Path, metavar="DIR", help="folder of the results")
+    laws.add_argument("--npz", type=Path, required=True, metavar="FILE", help="the laws")
 
 
 def run_command(command: str, options: dict[str, Any]) -> int:
-    """Run ``sweep`` or ``table``; returns the exit code."""
+    """Run one of the commands; returns the exit code."""
     try:
-        return _sweep(options) if command == "sweep" else _table(options["folder"], options["csv"])
+        if command == "sweep":
+            return _sweep(options)
+        if command == "table":
+            return _table(options["folder"], options["csv"])
+        return _densities(options["folder"], options["npz"])
     except FeatureLearningError as error:
         _say(f"error: {error}")
         return 2
@@ -229,6 +243,17 @@ def _table(folder: Path, csv: Path) -> int:
     store = Store(folder, create=False)
     cells, problems = store.scan()
     write_csv(tabulate(cells, store.labels()), csv)
+    for problem in problems:
+        _say(f"left out: {problem}")
+    return 1 if problems else 0
+
+
+def _densities(folder: Path, npz: Path) -> int:
+    from feature_learning import densities  # pandas is slow to import
+
+    store = Store(folder, create=False)
+    cells, problems = store.scan()
+    densities.write_npz(densities.records_of(store, cells), npz)
     for problem in problems:
         _say(f"left out: {problem}")
     return 1 if problems else 0

@@ -8,7 +8,13 @@ import torch
 
 from feature_learning import kernel_limit, mean_field
 from feature_learning.applicability import refuse_without_effect
-from feature_learning.errors import ArgumentError, check_choice, check_integer, check_scale
+from feature_learning.errors import (
+    ArgumentError,
+    check_choice,
+    check_integer,
+    check_real,
+    check_scale,
+)
 from feature_learning.inference import Sampling
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, Teacher, draw
@@ -27,9 +33,10 @@ class PointConfig:
     ``langevin_time``, ``step`` and ``friction`` of None mean the defaults of sampler and method
     (:attr:`make_sampling`); ``particles`` of None means the width. ``protocol="published"`` runs
     plain SGLD on the published clock and stopping rule and reports the last sample ("as run").
-    ``nngp_variant`` is ``matched`` or ``as-published``. Which option has an effect for which method
-    stands in :data:`feature_learning.applicability.SCOPES`; ``particles`` and ``friction`` are
-    refused where they have none.
+    ``nngp_variant`` is ``matched`` or ``as-published``. ``penalty`` is λ of the homogeneity penalty
+    λ Σ_i Var_j ``|w_ij|`` on the loss of the network. Which option has an effect for which method
+    stands in :data:`feature_learning.applicability.SCOPES`; ``particles``,
+    ``friction`` and a ``penalty`` above 0 are refused where they have none.
     """
 
     teacher: str = "parity"
@@ -65,6 +72,7 @@ class PointConfig:
     dtype: str = "float32"
     device: str = "cpu"
     block_elements: int | None = None
+    penalty: float = 0.0
 
     def __post_init__(self) -> None:
         check_choice("teacher", self.teacher, TEACHERS)
@@ -80,6 +88,7 @@ class PointConfig:
         check_choice("nngp_variant", self.nngp_variant, kernel_limit.VARIANTS)
         check_scale("kappa", self.kappa)
         check_scale("alpha0", self.alpha0)
+        check_real("penalty", self.penalty, at_least=0)
         if self.protocol is not None:
             check_choice("protocol", self.protocol, ("published",))
             if self.method != "network" or self.langevin_time is not None:
@@ -91,7 +100,8 @@ class PointConfig:
             check_integer("particles", self.particles, at_least=1)
         # The rest is checked by what it is handed to; do so now, before any work.
         _ = self.make_teacher, self.make_student, self.make_sampling
-        given = (name for name in _TELLING if getattr(self, name) is not None)
+        given = [name for name in _TELLING if getattr(self, name) is not None]
+        given += ["penalty"] if self.penalty else []
         refuse_without_effect(self, given)
 
     @property

@@ -152,7 +152,9 @@ def _default_step(config: PointConfig) -> float:
 def _energy(config: PointConfig) -> Energy:
     student, (data, _) = config.make_student, config.datasets()
     if config.method == "network":
-        return network_posterior(student, data, kappa=config.kappa, chains=config.chains)
+        return network_posterior(
+            student, data, kappa=config.kappa, chains=config.chains, penalty=config.penalty
+        )
     return mean_field.build_energy(
         student,
         data,

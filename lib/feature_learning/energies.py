@@ -9,6 +9,7 @@ Every energy U is sampled at temperature T = 2κ², p ∝ exp(-U/T), and U = dat
   exactly that of the one-neuron law in the field f̄. With M = N and Ω left out this IS the network.
 * either with ARD: the prior precision of input coordinate j is an order parameter ρ_j that follows
   the particles, ``ρ_j ← (1-e) ρ_j + e (α₀ + M/2) / (β₀ + ½ Σ_b w_bj²)``, ``β₀ = α₀ σ_w²/d``.
+* any of them with a penalty on the weights, :mod:`feature_learning.penalties`, added to U.
 
 L is the mean squared error, with no factor ½: a data point then carries Gaussian noise of variance
 κ²P. This is the one place where the convention is fixed; the tests pin both the 2 and the P.
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from feature_learning.errors import ArgumentError, check_integer, check_real, check_scale
 from feature_learning.field import Field
+from feature_learning.penalties import HomogeneityPenalty
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset
 
@@ -162,13 +164,15 @@ class ParticleEnergy:
         True adds Ω: mean field. False: the network posterior.
     ard : Ard or None
         Let the prior precision of each input coordinate adapt.
+    penalty : float
+        λ ≥ 0 of the :class:`~feature_learning.penalties.HomogeneityPenalty`.
     block_elements : int or None
         Memory bound, see :class:`~feature_learning.field.Field`.
 
     Raises
     ------
     ArgumentError
-        For κ ≤ 0, M ≠ N without self-energy, or an output bias with M ≠ N.
+        For κ ≤ 0, λ < 0, M ≠ N without self-energy, or an output bias with M ≠ N.
     """
 
     def __init__(
@@ -181,6 +185,7 @@ class ParticleEnergy:
         particles: int | None = None,
         self_energy: bool = False,
         ard: Ard | None = None,
+        penalty: float = 0.0,
         block_elements: int | None = None,
     ) -> None:
         check_scale("kappa", kappa)
@@ -223,6 +228,9 @@ class ParticleEnergy:
         readouts = self.views(self.prior.stiffness).a
         #: N^(-γ) a_b, the strength with which Ω couples a particle to itself.
         self._coupling = torch.empty_like(readouts) if self_energy else None
+        self.penalty = HomogeneityPenalty(penalty, student.dim)
+        weights = self.views(self.prior.stiffness).w
+        self._penalty_buffers = self.penalty.buffers(weights) if penalty else None
 
     def views(self, theta: Tensor) -> Parameters:
         """Views of the flat vector: w (chains, M, fan_in), a (chains, M), c (chains, 0 or 1)."""
@@ -247,7 +255,8 @@ class ParticleEnergy:
             ∂U/∂w_b = k a_b Σ_μ (r_μ + s_b φ) φ' x_μ + T w_b/s²
             ∂U/∂a_b = k     Σ_μ (r_μ + s_b φ) φ      + T a_b/σ_a²
 
-        where the coupling s_b = N^(-γ) a_b comes from Ω and is zero for the network.
+        where the coupling s_b = N^(-γ) a_b comes from Ω and is zero for the network. A penalty adds
+        its own gradient to that of w_b.
         """
         parameters, gradient = self._recall(theta, 0), self._recall(out, 1)
         a, coupling = parameters.a, self._coupling
@@ -266,6 +275,8 @@ class ParticleEnergy:
         if gradient.c.shape[1]:
             gradient.c.mul_(2 * self.particles / self.student.width / len(self.field))
         out.addcmul_(theta, self.prior.stiffness)
+        if self._penalty_buffers is not None:
+            self.penalty.add_gradient(parameters.w, gradient.w, self._penalty_buffers)
 
     def refresh(self, theta: Tensor) -> None:
         """Let ρ follow the weights."""
@@ -297,6 +308,7 @@ class ParticleEnergy:
             value = value + self.student.scale**2 * (a.square() * phi.square().mean(dim=2)).sum(
                 dim=1
             )
+        value = value + self.penalty.value(w)
         pieces = self.views(self.prior.value(theta))
         return value + sum(piece.flatten(1).sum(dim=1) for piece in pieces)
 
@@ -307,10 +319,18 @@ def network_posterior(
     *,
     kappa: float,
     chains: int = 1,
+    penalty: float = 0.0,
     block_elements: int | None = None,
 ) -> ParticleEnergy:
-    """The Bayesian posterior of the network: U = L + T · prior."""
-    return ParticleEnergy(student, data, kappa=kappa, chains=chains, block_elements=block_elements)
+    """The Bayesian posterior of the network: U = L + T · prior, plus a penalty if asked for."""
+    return ParticleEnergy(
+        student,
+        data,
+        kappa=kappa,
+        chains=chains,
+        penalty=penalty,
+        block_elements=block_elements,
+    )
 
 
 def mean_field_energy(

@@ -22,6 +22,7 @@ from feature_learning.config import PointConfig
 from feature_learning.energies import Ard, network_posterior
 from feature_learning.hardware import check_device, check_memory
 from feature_learning.inference import sample
+from feature_learning.keys import canonical
 from feature_learning.published import PROTOCOLS
 from feature_learning.samplers import Sampler
 from feature_learning.version import __version__
@@ -42,10 +43,13 @@ class Point:
     weights : array (chains, particles, fan_in) or None
         Hidden weights of each chain at its final look, the sample that the published protocol
         reports (None for the NNGP).
+    readouts : array (chains, particles) or None
+        The readouts a of that sample; of the collapsed solver their means given the weights.
     """
 
     row: dict[str, Any]
     weights: FloatArray | None = None
+    readouts: FloatArray | None = None
 
 
 def run_point(
@@ -125,7 +129,7 @@ def _chains(config: PointConfig, progress: bool, checkpoint: Path | None) -> Poi
     common: dict[str, Any] = {
         "seed": config.seed,
         "checkpoint": checkpoint,
-        "fingerprint": {**asdict(config), "version": __version__},
+        "fingerprint": {**canonical(config), "version": __version__},
         "progress": progress,
         "label": f"{config.method} P={config.samples} κ={config.kappa:g}",
         "block_elements": config.block_elements,
@@ -137,6 +141,7 @@ def _chains(config: PointConfig, progress: bool, checkpoint: Path | None) -> Poi
             data,
             kappa=config.kappa,
             chains=config.chains,
+            penalty=config.penalty,
             block_elements=config.block_elements,
         )
         schedule = None
@@ -165,7 +170,8 @@ def _chains(config: PointConfig, progress: bool, checkpoint: Path | None) -> Poi
             **common,
         )
         run, sampler = solution.run, solution.sampler
-    return Point(_summary(config, run, sampler), run.weights.double().cpu().numpy())
+    arrays = (each.double().cpu().numpy() for each in (run.weights, run.readouts))
+    return Point(_summary(config, run, sampler), *arrays)
 
 
 def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, Any]:

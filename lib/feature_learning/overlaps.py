@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -41,27 +43,38 @@ def enumerated_overlap(w: ArrayLike, sparsity: int, *, name: str = "relu") -> Te
     return overlap.div(len(cube))
 
 
-def gaussian_overlap(w: ArrayLike, sparsity: int) -> Tensor:
-    r"""J_S(w) for ReLU with the irrelevant coordinates summed by the central limit theorem.
+def gaussian_overlap(w: ArrayLike, sparsity: int, *, name: str = "relu") -> Tensor:
+    r"""J_S(w) with the irrelevant coordinates summed by the central limit theorem.
 
     With k = ``sparsity`` and S the first k coordinates::
 
         J_S(w) = 2^(-k) Σ_{s∈{±1}^k} (Π_j s_j) G(s·w_S, τ),   τ = |w_{S^c}|
-        G(c, τ) = E[(c + τ g)_+] = c Φ(c/τ) + τ ϕ(c/τ),       g ~ N(0, 1)
+        G(c, τ) = E[φ(c + τ g)],  g ~ N(0, 1);  ReLU: G = c Φ(c/τ) + τ ϕ(c/τ)
 
-    Exact as the number of irrelevant coordinates grows with none dominating; G(c, 0) = (c)_+.
+    Exact as the number of irrelevant coordinates grows with none dominating; G(c, 0) = φ(c). For
+    other activations than ReLU G is a Gauss-Hermite sum of 40 terms.
     w (..., dim) to (...,), float64; k at most 12.
     """
     w = torch.as_tensor(w, dtype=torch.float64)
     check_integer("sparsity", sparsity, at_least=1, at_most=12)
     if sparsity > w.shape[-1]:
         raise ArgumentError(f"sparsity must be at most dim = {w.shape[-1]}, not {sparsity}")
+    mean = rectified_gaussian_mean if name == "relu" else partial(_gaussian_mean, name)
     tau = w[..., sparsity:].norm(dim=-1)
     total = torch.zeros_like(tau)
     for signs in itertools.product((1.0, -1.0), repeat=sparsity):
         c = w[..., :sparsity] @ torch.tensor(signs, dtype=torch.float64, device=w.device)
-        total += math.prod(signs) * rectified_gaussian_mean(c, tau)
+        total += math.prod(signs) * mean(c, tau)
     return total.div_(2**sparsity)
+
+
+def _gaussian_mean(name: str, c: Tensor, tau: Tensor) -> Tensor:
+    """E[φ(c + τ g)] of a smooth activation, by quadrature."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    phi, total = activation(name).function, torch.zeros_like(c)
+    for node, weight in zip(nodes.tolist(), weights.tolist(), strict=True):
+        total += weight * phi(c + node * tau)
+    return total.div_(math.sqrt(2 * math.pi))
 
 
 def rectified_gaussian_mean(c: Tensor, tau: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from feature_learning.energies import Energy
 from feature_learning.observables import Observer
 from feature_learning.samplers import SamplerState
+from feature_learning.student import Parameters
 
 FloatArray = NDArray[np.float64]
 
@@ -33,24 +34,25 @@ class Progress:
     temperatures: list[float] = field(default_factory=list)
     series: dict[str, list[FloatArray]] = field(default_factory=dict)
     final_look: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    # Weights (chains, particles, fan_in) of the chains that are done; the batch moves on.
-    final_weights: Tensor | None = None
+    # Weights (chains, particles, fan_in) and readouts (chains, particles) of the chains that are
+    # done; the batch moves on.
+    final: dict[str, Tensor] = field(default_factory=dict)
 
-    def finish(self, done: NDArray[np.bool_], weights: Tensor) -> None:
-        """Note the present look, and the weights at it, for the chains that are ``done`` now."""
-        if self.final_weights is None:
-            self.final_weights = torch.zeros_like(weights)
-        now = torch.from_numpy(done).to(weights.device)
-        self.final_weights[now] = weights[now]
+    def finish(self, done: NDArray[np.bool_], present: Parameters) -> None:
+        """Note the present look, and the parameters at it, for the chains ``done`` now."""
+        for name, tensor in (("weights", present.w), ("readouts", present.a)):
+            kept = self.final.setdefault(name, torch.zeros_like(tensor))
+            now = torch.from_numpy(done).to(tensor.device)
+            kept[now] = tensor[now]
         self.final_look[done] = self.segment - 1
 
-    def weights(self, present: Tensor) -> Tensor:
-        """Weights of each chain at its final look; the ``present`` ones where it is not done."""
-        weights = present.clone()
-        if self.final_weights is not None:
+    def at_final_look(self, name: str, present: Tensor) -> Tensor:
+        """``weights`` or ``readouts`` of each chain at its final look, or now if it is not done."""
+        found = present.clone()
+        if name in self.final:
             done = torch.from_numpy(self.final_look >= 0).to(present.device)
-            weights[done] = self.final_weights[done]
-        return weights
+            found[done] = self.final[name][done]
+        return found
 
     def arrays(self) -> dict[str, FloatArray]:
         """The series as arrays (chains, looks)."""
@@ -85,7 +87,7 @@ def snapshot(
         "steps": np.array(at.steps, np.int64),
         "temperatures": np.array(at.temperatures),
         "final_look": at.final_look,
-        **({} if at.final_weights is None else {"final_weights": at.final_weights.cpu().numpy()}),
+        **{f"final_{name}": tensor.cpu().numpy() for name, tensor in at.final.items()},
     }
 
 
@@ -108,7 +110,8 @@ def restore(
     at.steps, at.temperatures = stored["steps"].tolist(), stored["temperatures"].tolist()
     at.final_look = stored["final_look"].copy()
     if "final_weights" in stored:
-        at.final_weights = torch.from_numpy(stored["final_weights"]).to(state.position.device)
+        for name in ("weights", "readouts"):
+            at.final[name] = torch.from_numpy(stored[f"final_{name}"]).to(state.position.device)
     at.series = {
         name.removeprefix("series."): list(values.T.copy())
         for name, values in stored.items()

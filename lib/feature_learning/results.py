@@ -46,11 +46,14 @@ class Results:
     weights : dict of array
         Key of a cell to hidden weights (chains, particles, fan_in); in profile stored only of the
         few cells whose weights are stored.
+    readouts : dict of array
+        Key of a cell to readouts (chains, particles), likewise.
     """
 
     frame: pd.DataFrame
     missing: int = 0
     weights: dict[str, FloatArray] = field(default_factory=dict, repr=False)
+    readouts: dict[str, FloatArray] = field(default_factory=dict, repr=False)
 
     def select(self, block: str, **values: Any) -> pd.DataFrame:
         """Rows of one block with these values, such as ``kappa=0.005``; numbers up to rounding.
@@ -247,8 +250,10 @@ def obtain(
         cells = [cell for each in asked.cells if (cell := store.read(each.config)) is not None]
         labels = {cell.key: each.blocks for cell, each in zip(cells, asked.cells, strict=True)}
         weights = {cell.key: store.weights(cell) for cell in cells}
+        readouts = {cell.key: store.readouts(cell) for cell in cells}
     return Results(
         tabulate(cells, labels),
         missing=0,
         weights={key: value for key, value in weights.items() if value is not None},
+        readouts={key: value for key, value in readouts.items() if value is not None},
     )

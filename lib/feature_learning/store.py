@@ -1,7 +1,8 @@
 """A folder of results: one file a cell, which proves on reading that it is what it claims to be.
 
 A cell is a configuration and what was computed from it. ``KEY.json`` holds the numbers,
-``KEY.npz`` (optional) the weights. The key is that of :func:`feature_learning.keys.cell_key`.
+``KEY.npz`` (optional) the weights and the readouts. The key is that of
+:func:`feature_learning.keys.cell_key`.
 
 Nothing is ever deleted or overwritten silently: a file that cannot be trusted is reported by name
 and stays where it is until its cell is computed again; then it is renamed ``NAME.rejected-N``.
@@ -61,7 +62,7 @@ class Cell:
     method_version : int
     wall_seconds : float
     arrays : dict or None
-        Name and digest of the file with the weights.
+        Name and digest of the file with the weights and readouts.
     """
 
     key: str
@@ -142,12 +143,24 @@ class Store:
 
     def weights(self, cell: Cell) -> FloatArray | None:
         """The hidden weights of a cell, (chains, particles, fan_in); None if it has none."""
+        found = self._contents(cell)
+        if found is not None and "weights" not in found:
+            raise StoreError(f"{cell.key}.npz holds no weights")
+        return None if found is None else found["weights"]
+
+    def readouts(self, cell: Cell) -> FloatArray | None:
+        """The readouts of a cell, (chains, particles); None if it has none, as older cells."""
+        found = self._contents(cell)
+        return None if found is None else found.get("readouts")
+
+    def _contents(self, cell: Cell) -> dict[str, FloatArray] | None:
+        """All arrays of a cell by name; None if it was stored without."""
         if cell.arrays is None:
             return None
         content = self._arrays(self.folder / f"{cell.key}.json", cell.arrays)
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                return np.asarray(archive["weights"], dtype=np.float64)
+                return {name: np.asarray(archive[name], dtype=np.float64) for name in archive}
         except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
             raise StoreError(f"{cell.arrays['file']} holds no weights: {error}") from error
 
@@ -190,7 +203,13 @@ class Store:
                 target = path.with_suffix(".npz")
                 buffer = io.BytesIO()
                 # In the precision in which they were computed: nothing is lost.
-                np.savez(buffer, allow_pickle=False, weights=point.weights.astype(config.dtype))
+                given = {"weights": point.weights, "readouts": point.readouts}
+                arrays = {
+                    name: values.astype(config.dtype)
+                    for name, values in given.items()
+                    if values is not None
+                }
+                np.savez(buffer, allow_pickle=False, **arrays)
                 content = buffer.getvalue()
                 with atomic.replacing(target) as file:
                     file.write(content)

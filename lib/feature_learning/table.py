@@ -19,6 +19,7 @@ import pandas as pd
 from feature_learning import atomic
 from feature_learning.config import PointConfig
 from feature_learning.errors import StoreError
+from feature_learning.keys import NEUTRAL
 from feature_learning.store import Cell
 
 #: Name of a field to that of its column, where the plain one means something measured.
@@ -173,7 +174,12 @@ def read_csv(path: Path) -> pd.DataFrame:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, pd.errors.ParserError) as error:
         raise StoreError(f"{path} is not a table: {error}") from error
+    for name, value in NEUTRAL.items():
+        # A table from before the library had the field: its cells are those of the neutral value.
+        if name not in frame.columns:
+            frame[name] = str(value)
     _check_columns(list(frame.columns), str(path))
+    frame = frame[list(schema())]
     for name, kind in schema().items():
         try:
             frame[name] = _convert(frame[name], kind, name == "block")

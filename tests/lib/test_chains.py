@@ -51,6 +51,7 @@ def assert_same(left, right):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
     assert torch.equal(left.state.position, right.state.position)
     assert torch.equal(left.weights, right.weights)
+    assert torch.equal(left.readouts, right.readouts)
     assert torch.equal(left.state.velocity, right.state.velocity)
     for name, values in right.posterior_mean.items():
         np.testing.assert_array_equal(left.posterior_mean[name], values, err_msg=name)
@@ -471,13 +472,19 @@ def test_the_weights_of_a_chain_are_those_at_its_own_final_look(trial, kind):
     assert result.final_look.tolist() == [4, 1]
     assert torch.equal(result.weights[0], at_look[4].w[0])
     assert torch.equal(result.weights[1], at_look[1].w[1])
+    assert torch.equal(result.readouts[0], at_look[4].a[0])
+    assert torch.equal(result.readouts[1], at_look[1].a[1])
     # The batch ran on with the chain that was done.
     assert not torch.equal(at_look[4].w[1], at_look[1].w[1])
     # Without a rule, and for a chain that never meets it, the final look is the last.
     last = trial(kind).run()
-    present = trial(kind).energy.readout(last.state.position).w
-    assert torch.equal(last.weights, present)
-    assert torch.equal(trial(kind).run(stop=StopAt(0, 99)).weights[1], present[1])
+    present = trial(kind).energy.readout(last.state.position)
+    assert torch.equal(last.weights, present.w)
+    stopped = trial(kind).run(stop=StopAt(0, 99))
+    assert torch.equal(stopped.weights[1], present.w[1])
+    if not kind.startswith("collapsed"):  # there they are means, solved for at the final state
+        assert torch.equal(last.readouts, present.a)
+        assert torch.equal(stopped.readouts[1], present.a[1])
 
 
 def test_a_rule_that_is_met_by_one_chain_only_runs_to_the_end(trial):

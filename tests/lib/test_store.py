@@ -90,6 +90,7 @@ def test_a_result_is_read_as_it_was_written(results, tiny, options):
         assert results.weights(cell) is None
     else:
         np.testing.assert_array_equal(results.weights(cell), point.weights)
+        np.testing.assert_array_equal(results.readouts(cell), point.readouts)
     assert results.scan() == ([cell], [])
 
 
@@ -150,6 +151,25 @@ def test_a_field_that_comes_later_leaves_the_old_keys_at_its_neutral_value(monke
     without = cell_key(config)
     assert without != full
     assert cell_key(replace(config, alpha0=5.0)) not in (full, without)
+
+
+def test_a_cell_stored_before_readouts_were_is_read_without_them(results, config):
+    point = run_point(config)
+    results.write(config, replace(point, readouts=None), provenance("cpu"))
+    cell = results.read(config)
+    np.testing.assert_array_equal(results.weights(cell), point.weights)
+    assert results.readouts(cell) is None
+
+
+def test_no_penalty_leaves_a_key_as_it_was_before_there_were_penalties(config):
+    assert "penalty" not in keys.canonical(config)
+    assert keys.canonical(replace(config, penalty=2.0))["penalty"] == 2.0
+
+
+def test_a_table_from_before_penalties_is_read_as_one_without(filled, tmp_path):
+    frame, path = filled.table(), tmp_path / "table.csv"
+    frame.drop(columns="penalty").to_csv(path, index=False)
+    pd.testing.assert_frame_equal(read_csv(path), frame, check_exact=True)
 
 
 # What is not to be trusted is not believed

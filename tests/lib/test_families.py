@@ -1,0 +1,47 @@
+"""Curves of one setting: colours, partners, and what is refused."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from feature_learning.errors import ArgumentError
+from feature_learning.families import COLOURS, family_curves
+from feature_learning.plots import Curve
+
+CURVE = Curve(np.array([10.0, 100.0]), np.array([1.0, 0.1]), np.full(2, np.nan), np.ones(2, bool))
+
+
+def drawn(curves, published=None, **options):
+    ax = Figure().add_subplot()
+    family_curves(ax, curves, published, ylabel="test MSE", **options)
+    return ax
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_every_value_has_a_colour_of_its_own_and_a_dashed_curve_that_of_its_partner():
+    curves = {"a": CURVE, "a, later": CURVE, "b": CURVE}
+    lines = drawn(curves, dashed=("a, later",)).get_lines()
+    assert [line.get_color() for line in lines] == [COLOURS[0], COLOURS[0], COLOURS[1]]
+    assert [line.get_linestyle() for line in lines] == ["-", "--", "-"]
+
+
+def test_published_points_are_hollow_and_named():
+    ax = drawn({"a": CURVE, "b": CURVE}, {"b": CURVE})
+    assert legend(ax) == ["a", "b", "b, published"]
+    assert [line.get_markerfacecolor() for line in ax.get_lines()][-1] == "none"
+
+
+def test_the_axes_are_as_asked_for():
+    assert drawn({"a": CURVE}).get_yscale() == "log"
+    ax = drawn({"a": CURVE}, log_y=False)
+    assert (ax.get_xscale(), ax.get_yscale(), ax.get_ylabel()) == ("log", "linear", "test MSE")
+
+
+def test_what_cannot_be_told_apart_is_refused():
+    with pytest.raises(ArgumentError, match="one too many"):
+        drawn({str(number): CURVE for number in range(7)})
+    with pytest.raises(ArgumentError, match="belongs to no curve"):
+        drawn({"a": CURVE}, {"b": CURVE})
