@@ -162,7 +162,9 @@ def learning_curves(
     ax.legend(handles, labels, loc="best", handler_map={tuple: HandlerTuple(None, pad=0.3)})
 
 
-def curves_by_noise(ax: Axes, curves: Mapping[float, Mapping[str, Curve]], *, ylabel: str) -> None:
+def curves_by_noise(
+    ax: Axes, curves: Mapping[float, Mapping[str, Curve]], *, ylabel: str, legend: bool = True
+) -> None:
     """Observable against number of samples, a colour for each κ, a line style for each method.
 
     Parameters
@@ -171,6 +173,8 @@ def curves_by_noise(ax: Axes, curves: Mapping[float, Mapping[str, Curve]], *, yl
     curves : mapping of κ to mapping of method to Curve
         Methods of :data:`STYLES`; the first is drawn solid, the second dashed.
     ylabel : str
+    legend : bool
+        Right of the axes; panels with the same noises and methods share one.
 
     Raises
     ------
@@ -207,7 +211,8 @@ def curves_by_noise(ax: Axes, curves: Mapping[float, Mapping[str, Curve]], *, yl
         )
         for name in methods
     ]  # fmt: skip
-    ax.legend(handles=handles, loc="lower left", fontsize=8.5)
+    if legend:
+        ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
 
 
 def _mark(shape: str, **options: Any) -> Line2D:
