@@ -198,12 +198,16 @@ def difference_map(ax: Axes, found: pd.DataFrame, grid: Cells, *, errors: float 
     norm = Normalize(-2 * errors, 2 * errors, clip=True)
     mesh = _mesh(ax, grid, values, norm, "PuOr")
     borrowed = grid.array(shown, "borrowed")
+    # The middle of what the axes show of each cell.
+    x, y = (
+        np.clip(edges(centres), *limits)
+        for centres, limits in ((grid.samples, SAMPLES), (grid.kappas, KAPPAS))
+    )
     for row, column in np.argwhere(~np.isnan(values)):
-        z, x, y = values[row, column], grid.samples[column], grid.kappas[row]
-        if not (SAMPLES[0] <= x <= SAMPLES[1] and KAPPAS[0] <= y <= 1.1 * KAPPAS[1]):
+        z, width, height = values[row, column], x[column + 1] / x[column], y[row + 1] / y[row]
+        if width == 1 or height == 1:
             continue
-        # Cells at the border are cut in half by the axes: keep their numbers inside.
-        place = min(x, 0.93 * SAMPLES[1]), np.clip(y, 1.13 * KAPPAS[0], 0.93 * KAPPAS[1])
+        place = float(x[column] * np.sqrt(width)), float(y[row] * np.sqrt(height))
         ax.text(
             *place, f"{z:.1f}" + ("*" if borrowed[row, column] else ""), ha="center", va="center",
             fontsize=6.5, fontweight="bold" if abs(z) > errors else "normal",
