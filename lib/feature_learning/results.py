@@ -4,12 +4,16 @@ A page names a grid (:func:`feature_learning.grid.read_grid`) and asks for it he
 *stored* the committed table is read, *quick* computes some of its cells, *paper* all of them,
 resumable. What comes back is the same :class:`Results` every time, so that nothing else on a page
 depends on the profile.
+
+Cells are told by their keys: a stored row of another configuration, or of an older version of a
+method, is never taken for one that the grid asks for. What is not there is counted as missing.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +25,15 @@ from numpy.typing import NDArray
 from feature_learning.costs import calibrate
 from feature_learning.errors import ArgumentError, StoreError, check_choice
 from feature_learning.grid import Grid, read_grid
+from feature_learning.keys import cell_key
 from feature_learning.plan import plan
 from feature_learning.plots import Curve
 from feature_learning.pool import LocalPool
+from feature_learning.published import published
 from feature_learning.store import Store
 from feature_learning.sweep import sweep
 from feature_learning.table import read_csv, tabulate
+from feature_learning.version import source_fingerprint
 from feature_learning.weights import read_weights
 
 FloatArray = NDArray[np.float64]
@@ -48,15 +55,20 @@ class Results:
         few cells whose weights are stored.
     readouts : dict of array
         Key of a cell to readouts (chains, particles), likewise.
+    blocks : tuple of str
+        Blocks that were asked for; those of the table if not given.
     """
 
     frame: pd.DataFrame
     missing: int = 0
     weights: dict[str, FloatArray] = field(default_factory=dict, repr=False)
     readouts: dict[str, FloatArray] = field(default_factory=dict, repr=False)
+    blocks: tuple[str, ...] = ()
 
     def select(self, block: str, **values: Any) -> pd.DataFrame:
         """Rows of one block with these values, such as ``kappa=0.005``; numbers up to rounding.
+
+        A block that was asked for and of which nothing is stored yet has no rows.
 
         Raises
         ------
@@ -64,7 +76,7 @@ class Results:
             If there is no such block or column.
         """
         blocks = self.frame["block"].str.split("; ")
-        check_choice("block", block, {name for names in blocks for name in names})
+        check_choice("block", block, {name for names in blocks for name in names} | {*self.blocks})
         found = self.frame[[block in names for names in blocks]]
         for name, value in values.items():
             if name not in found.columns:
@@ -137,6 +149,23 @@ class Results:
         )
 
 
+def published_curve(table: str, method: str, observable: str, kappa: float) -> Curve:
+    """The published points at one noise against the number of samples; nobody judged them.
+
+    Arguments are those of :func:`feature_learning.published.published`.
+    """
+    found = [
+        point
+        for point in published(table, method, observable)
+        if np.isclose(point.kappa, kappa, rtol=1e-9, atol=0)
+    ]
+    x, y, error = (
+        np.array([getattr(point, name) for point in found], dtype=float)
+        for name in ("samples", "value", "sem")
+    )
+    return Curve(x, y, error, np.ones(len(found), dtype=bool))
+
+
 def chosen(
     grid: Grid, blocks: Sequence[str] | None = None, only: Mapping[str, Sequence[Any]] | None = None
 ) -> Grid:
@@ -173,6 +202,7 @@ def obtain(
     blocks: Sequence[str] | None = None,
     only: Mapping[str, Sequence[Any]] | None = None,
     quick: Mapping[str, Sequence[Any]] | None = None,
+    quick_blocks: Mapping[str, Mapping[str, Sequence[Any]]] | None = None,
     folder: Path | None = None,
     workers: int = 2,
 ) -> Results:
@@ -181,8 +211,8 @@ def obtain(
     Parameters
     ----------
     profile : str
-        ``stored``: read ``table``. ``quick``: compute the cells that ``quick`` keeps.
-        ``paper``: compute all, in ``folder``, resumable.
+        ``stored``: read ``table``. ``quick``: compute the cells that ``quick`` and
+        ``quick_blocks`` keep. ``paper``: compute all, in ``folder``, resumable.
     grid : Path
         TOML file of the grid.
     table : Path
@@ -193,8 +223,12 @@ def obtain(
         Only cells with these values, in every profile, such as ``{"kappa": [0.005]}``.
     quick : mapping, optional
         And in profile quick only these, such as ``{"samples": [100, 1000], "seed": [0]}``.
+    quick_blocks : mapping, optional
+        The same for single blocks, name to values, in place of ``quick``.
     folder : Path, optional
-        Store of profile paper; a temporary one if not given.
+        Store of the profiles that compute; a temporary one if not given. Profile quick keeps to a
+        part of it that belongs to exactly this source code: pages of one build share their
+        cells, and nothing of other code is ever shown.
     workers : int
         Processes.
 
@@ -214,8 +248,9 @@ def obtain(
     check_choice("profile", profile, PROFILES)
     asked = chosen(read_grid(grid), blocks, only)
     if profile == "quick":
-        asked = chosen(asked, None, quick)
-    names = {name for cell in asked.cells for name in cell.blocks}
+        asked = _fewer(asked, quick, quick_blocks or {})
+    labels = {cell_key(cell.config): cell.blocks for cell in asked.cells}
+    names = tuple(asked.blocks)
     if profile == "stored":
         if not table.exists():
             raise StoreError(
@@ -223,22 +258,20 @@ def obtain(
                 "compute it with `make reproduce`, or take profile quick"
             )
         frame = read_csv(table)
-        keep = frame["block"].str.split("; ").map(lambda found: bool(names & set(found)))
-        for name, values in (only or {}).items():
-            keep &= frame[name].isin(list(values))
-        frame = frame[keep.astype(bool)].reset_index(drop=True)
+        frame = frame[frame["key"].isin(list(labels))].reset_index(drop=True)
+        frame["block"] = frame["key"].map(lambda key: "; ".join(labels[key])).astype("string")
         archive = table.with_suffix(".npz")
         kept = read_weights(archive) if archive.exists() else {}
-        stored = Results(
+        return Results(
             frame,
-            missing=len(asked.cells) - len(frame),
+            missing=len(labels) - len(frame),
             weights={key: kept[key] for key in frame["key"] if key in kept},
+            blocks=names,
         )
-        # A page that shows stored numbers says where they come from, whatever else it says.
-        print(stored.provenance())
-        return stored
-    with tempfile.TemporaryDirectory() as scratch:
-        store, pool = Store(folder or Path(scratch)), LocalPool(workers)
+    if folder is not None and profile == "quick":
+        folder = folder / f"quick-{source_fingerprint()}"
+    with tempfile.TemporaryDirectory() if folder is None else nullcontext(folder) as place:
+        store, pool = Store(Path(place)), LocalPool(workers)
         try:
             report = sweep(plan(asked, store, calibrate()), store, pool)
         finally:
@@ -248,12 +281,30 @@ def obtain(
         if report.failures:
             raise StoreError(f"{len(report.failures)} cells failed; {report.failures[0]}")
         cells = [cell for each in asked.cells if (cell := store.read(each.config)) is not None]
-        labels = {cell.key: each.blocks for cell, each in zip(cells, asked.cells, strict=True)}
         weights = {cell.key: store.weights(cell) for cell in cells}
         readouts = {cell.key: store.readouts(cell) for cell in cells}
     return Results(
         tabulate(cells, labels),
-        missing=0,
+        missing=len(labels) - len(cells),
         weights={key: value for key, value in weights.items() if value is not None},
         readouts={key: value for key, value in readouts.items() if value is not None},
+        blocks=names,
+    )
+
+
+def _fewer(
+    asked: Grid,
+    quick: Mapping[str, Sequence[Any]] | None,
+    quick_blocks: Mapping[str, Mapping[str, Sequence[Any]]],
+) -> Grid:
+    """The cells of profile quick, in the order of the grid."""
+    for name in quick_blocks:
+        check_choice("block", name, asked.blocks)
+    kept = {
+        cell_key(cell.config)
+        for name in asked.blocks
+        for cell in chosen(asked, [name], quick_blocks.get(name, quick)).cells
+    }
+    return replace(
+        asked, cells=tuple(cell for cell in asked.cells if cell_key(cell.config) in kept)
     )
