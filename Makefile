@@ -65,7 +65,7 @@ test: env lint typecheck unit ## everything CI checks: code, stored cells, noteb
 	$(BIN)/python -m book_tools recheck --cells 3
 	$(BIN)/python -m book_tools build --profile quick
 	$(BIN)/python -m book_tools convert --out _build/nbval
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env _build/nbval
+	BOOK_CHECKPOINTS="$(CURDIR)/_build/checkpoints" $(BIN)/python -m pytest --nbval-lax --nbval-current-env _build/nbval
 	$(BIN)/python -m pytest -m book tests/book
 
 .PHONY: unit

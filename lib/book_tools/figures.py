@@ -76,10 +76,13 @@ class Listing:
         The figures, in the order of the file.
     arrays
         The cells whose weights are stored beside the table.
+    histograms
+        The sweeps of which histograms of weights and overlaps are stored.
     """
 
     figures: tuple[PaperFigure, ...] = ()
     arrays: tuple[Need, ...] = ()
+    histograms: tuple[str, ...] = ()
 
     def figure(self, name: str) -> PaperFigure:
         """The figure of that name.
@@ -116,7 +119,7 @@ def load_figures(project: Project) -> Listing:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise BookError(f"{FIGURES} is not TOML: {error}") from error
-    _only_keys(document, {"figure", "arrays"}, "the file")
+    _only_keys(document, {"figure", "arrays", "histograms"}, "the file")
     figures: list[PaperFigure] = []
     for number, row in enumerate(_rows(document, "figure"), start=1):
         where = f"figure {row.get('id', number)!r}"
@@ -134,8 +137,12 @@ def load_figures(project: Project) -> Listing:
         _text(row, "reason", where)
         rest = {name: value for name, value in row.items() if name != "reason"}
         arrays.append(_need(rest, where))
-    listing = Listing(tuple(figures), tuple(arrays))
-    for grid in {need.grid for each in figures for need in each.needs} | {a.grid for a in arrays}:
+    histograms = document.get("histograms", [])
+    if not isinstance(histograms, list) or not all(isinstance(name, str) for name in histograms):
+        raise BookError(f"{FIGURES}: histograms is {histograms!r}; it must be a list of sweeps")
+    listing = Listing(tuple(figures), tuple(arrays), tuple(histograms))
+    grids = {need.grid for each in figures for need in each.needs}
+    for grid in sorted(grids | {need.grid for need in arrays} | set(histograms)):
         if not (project.sweeps / grid).is_file():
             raise BookError(f"{FIGURES}: there is no sweep {grid!r} beside it")
     return listing

@@ -18,6 +18,7 @@ from book_tools.figures import Listing, Need, load_figures
 from book_tools.project import Project
 from book_tools.stored import merge
 from feature_learning.cli_sweep import default_workers, run_grid
+from feature_learning.densities import HISTOGRAMS, records_of, write_npz
 from feature_learning.errors import FeatureLearningError, check_integer, check_real
 from feature_learning.grid import Grid, GridCell, read_grid
 from feature_learning.keys import cell_key
@@ -139,6 +140,12 @@ def update(project: Project, listing: Listing, name: str) -> None:
     if weights:
         write_weights(weights, archive)
         _say(f"{_shown(project, archive)}: the weights of {len(weights)} cells")
+    if name in listing.histograms:
+        known = set(frame["key"])
+        laws = records_of(store, [cell for cell in cells if cell.key in known])
+        histograms = table.with_name(f"{table.stem}{HISTOGRAMS}")
+        write_npz(laws, histograms)
+        _say(f"{_shown(project, histograms)}: histograms of {len(laws)} cells")
 
 
 def _shown(project: Project, path: Path) -> str:

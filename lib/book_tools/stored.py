@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from book_tools.project import Project
+from feature_learning.densities import HISTOGRAMS, read_npz
 from feature_learning.errors import FeatureLearningError, StoreError
 from feature_learning.grid import Grid, read_grid
 from feature_learning.keys import cell_key
@@ -102,9 +103,16 @@ def check_results(project: Project) -> tuple[list[str], list[str]]:
     if size >= LIMIT:
         problems.append(f"the results have {size / 2**20:.1f} MiB; they must stay below 10 MiB")
     for path in sorted(project.results.iterdir()):
-        grid_path = project.sweeps / f"{path.stem}.toml"
+        histograms = path.name.endswith(HISTOGRAMS)
+        stem = path.name.removesuffix(HISTOGRAMS) if histograms else path.stem
+        grid_path = project.sweeps / f"{stem}.toml"
         if path.suffix not in (".csv", ".npz") or not grid_path.is_file():
             problems.append(f"{path.name} belongs to no sweep in {project.sweeps.name}")
+        elif histograms:
+            try:
+                read_npz(path)
+            except FeatureLearningError as error:
+                problems.append(str(error))
         elif path.suffix == ".npz":
             problems += _weights_problems(path)
         else:

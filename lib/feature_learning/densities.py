@@ -47,6 +47,10 @@ _ARRAYS = ("counts", "outside", "variance", "kurtosis", "tail", "overlaps")
 _KEPT = ("block", "key", "samples", "kappa", "seed", "dim", "sparsity", "revision", "date_utc")
 
 
+#: What the name of a table's histograms ends in.
+HISTOGRAMS = "-histograms.npz"
+
+
 @dataclass(frozen=True)
 class Record:
     """What is kept of one cell.
