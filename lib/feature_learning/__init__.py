@@ -27,13 +27,15 @@ from feature_learning.inference import Sampling, sample
 from feature_learning.observables import Observer
 from feature_learning.pool import run_points
 from feature_learning.published import PARITY, SINGLE_INDEX, published
-from feature_learning.samplers import SGLD, Underdamped
+from feature_learning.samplers import HMC, MALA, SGLD, Underdamped
 from feature_learning.store import Store
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw
 from feature_learning.version import __version__
 
 __all__ = [
+    "HMC",
+    "MALA",
     "PARITY",
     "SGLD",
     "SINGLE_INDEX",

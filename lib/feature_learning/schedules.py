@@ -39,9 +39,17 @@ class Segment:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Segments in order."""
+    """Segments in order.
+
+    Attributes
+    ----------
+    segments : tuple of Segment
+    weighted : bool
+        Each look weighs as much in averages as its segment has Langevin time.
+    """
 
     segments: tuple[Segment, ...]
+    weighted: bool = False
 
     @property
     def steps(self) -> int:

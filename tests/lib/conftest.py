@@ -17,7 +17,7 @@ from feature_learning.energies import Ard, mean_field_energy, network_posterior
 from feature_learning.observables import Observer
 from feature_learning.pool import compute
 from feature_learning.randomness import generator
-from feature_learning.samplers import SGLD, Underdamped
+from feature_learning.samplers import HMC, MALA, SGLD, Underdamped
 from feature_learning.schedules import uniform
 from feature_learning.student import Student
 from feature_learning.teachers import SparseParity, draw
@@ -27,7 +27,13 @@ settings.register_profile("library", deadline=None, derandomize=True, database=N
 settings.load_profile("library")
 
 #: Ways to run a small problem: the energy and the sampler of each.
-KINDS = ("sgld", "underdamped", "mf-ard", "collapsed", "collapsed-ard")
+KINDS = ("sgld", "underdamped", "mf-ard", "collapsed", "collapsed-ard", "mala", "hmc")
+#: Samplers of the network posterior by kind; all other kinds are underdamped.
+SAMPLERS = {
+    "sgld": SGLD,
+    "mala": MALA,
+    "hmc": lambda step: HMC(step, leapfrogs=7),
+}
 
 
 @dataclass
@@ -67,7 +73,7 @@ class Trial:
             )
         else:
             self.energy = network_posterior(self.student, self.data, **common)
-        self.sampler = SGLD(self.step_size) if self.kind == "sgld" else Underdamped(self.step_size)
+        self.sampler = SAMPLERS.get(self.kind, Underdamped)(self.step_size)
         self.observer = Observer(self.student, self.energy, self.test, sparsity=2)
         readout = not self.kind.startswith("collapsed")
         self.position = self.student.sample_prior(
