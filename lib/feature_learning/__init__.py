@@ -24,10 +24,21 @@ from feature_learning.experiments import Point, run_point
 from feature_learning.field import Field
 from feature_learning.grid import read_grid
 from feature_learning.inference import Sampling, sample
+from feature_learning.minibatch import MiniBatchEnergy
 from feature_learning.observables import Observer
 from feature_learning.pool import run_points
 from feature_learning.published import PARITY, SINGLE_INDEX, published
-from feature_learning.samplers import HMC, MALA, SGLD, Underdamped
+from feature_learning.samplers import (
+    HMC,
+    MALA,
+    SGLD,
+    AdaptiveSGLD,
+    Gibbs,
+    MiniBatchSGLD,
+    PreconditionedSGLD,
+    QuantisedLangevin,
+    Underdamped,
+)
 from feature_learning.store import Store
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw
@@ -39,6 +50,7 @@ __all__ = [
     "PARITY",
     "SGLD",
     "SINGLE_INDEX",
+    "AdaptiveSGLD",
     "Ard",
     "ArgumentError",
     "ChainRun",
@@ -53,12 +65,17 @@ __all__ = [
     "EquipartitionError",
     "FeatureLearningError",
     "Field",
+    "Gibbs",
     "GridError",
+    "MiniBatchEnergy",
+    "MiniBatchSGLD",
     "Observer",
     "Parameters",
     "ParticleEnergy",
     "Point",
     "PointConfig",
+    "PreconditionedSGLD",
+    "QuantisedLangevin",
     "Sampling",
     "SingleIndex",
     "SparseParity",
