@@ -24,6 +24,7 @@ from feature_learning.experiments import Point, run_point
 from feature_learning.field import Field
 from feature_learning.grid import read_grid
 from feature_learning.inference import Sampling, sample
+from feature_learning.ladder import LadderEnergy
 from feature_learning.minibatch import MiniBatchEnergy
 from feature_learning.observables import Observer
 from feature_learning.pool import run_points
@@ -37,6 +38,7 @@ from feature_learning.samplers import (
     MiniBatchSGLD,
     PreconditionedSGLD,
     QuantisedLangevin,
+    ReplicaExchange,
     Underdamped,
 )
 from feature_learning.store import Store
@@ -67,6 +69,7 @@ __all__ = [
     "Field",
     "Gibbs",
     "GridError",
+    "LadderEnergy",
     "MiniBatchEnergy",
     "MiniBatchSGLD",
     "Observer",
@@ -76,6 +79,7 @@ __all__ = [
     "PointConfig",
     "PreconditionedSGLD",
     "QuantisedLangevin",
+    "ReplicaExchange",
     "Sampling",
     "SingleIndex",
     "SparseParity",

@@ -2,6 +2,7 @@
 
 from feature_learning.samplers.adaptive import AdaptiveSGLD
 from feature_learning.samplers.base import Sampler, SamplerState
+from feature_learning.samplers.exchange import ReplicaExchange
 from feature_learning.samplers.gibbs import Gibbs
 from feature_learning.samplers.hmc import HMC
 from feature_learning.samplers.mala import MALA
@@ -20,6 +21,7 @@ __all__ = [
     "MiniBatchSGLD",
     "PreconditionedSGLD",
     "QuantisedLangevin",
+    "ReplicaExchange",
     "Sampler",
     "SamplerState",
     "Underdamped",
