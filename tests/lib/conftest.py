@@ -14,6 +14,7 @@ from hypothesis import settings
 from feature_learning.chains import ChainRun, run
 from feature_learning.collapsed import CollapsedEnergy
 from feature_learning.energies import Ard, mean_field_energy, network_posterior
+from feature_learning.ladder import LadderEnergy
 from feature_learning.minibatch import MiniBatchEnergy
 from feature_learning.observables import Observer
 from feature_learning.pool import compute
@@ -27,6 +28,7 @@ from feature_learning.samplers import (
     MiniBatchSGLD,
     PreconditionedSGLD,
     QuantisedLangevin,
+    ReplicaExchange,
     Underdamped,
 )
 from feature_learning.schedules import uniform
@@ -39,7 +41,7 @@ settings.load_profile("library")
 
 #: Ways to run a small problem: the energy and the sampler of each.
 KINDS = ("sgld", "underdamped", "mf-ard", "collapsed", "collapsed-ard", "mala", "hmc")
-KINDS += ("gibbs", "preconditioned", "adaptive", "quantised", "minibatch")
+KINDS += ("gibbs", "preconditioned", "adaptive", "quantised", "minibatch", "exchange")
 #: Samplers of the network posterior by kind; all other kinds are underdamped.
 SAMPLERS = {
     "sgld": SGLD,
@@ -51,6 +53,7 @@ SAMPLERS = {
     "adaptive": AdaptiveSGLD,
     "quantised": lambda step: QuantisedLangevin(step, 1e-3),
     "minibatch": MiniBatchSGLD,
+    "exchange": lambda step: ReplicaExchange(Underdamped(step), every=9),
 }
 
 
@@ -93,6 +96,9 @@ class Trial:
             self.energy = network_posterior(self.student, self.data, **common)
             if self.kind == "minibatch":
                 self.energy = MiniBatchEnergy(self.energy, 15)
+            elif self.kind == "exchange":  # one ladder of all chains
+                kappas = [self.kappa * 1.1**rung for rung in range(self.chains)]
+                self.energy = LadderEnergy(self.student, self.data, kappas=kappas)
         self.sampler = SAMPLERS.get(self.kind, Underdamped)(self.step_size)
         self.observer = Observer(self.student, self.energy, self.test, sparsity=2)
         readout = not self.kind.startswith("collapsed")
