@@ -24,19 +24,35 @@ from feature_learning.experiments import Point, run_point
 from feature_learning.field import Field
 from feature_learning.grid import read_grid
 from feature_learning.inference import Sampling, sample
+from feature_learning.ladder import LadderEnergy
+from feature_learning.minibatch import MiniBatchEnergy
 from feature_learning.observables import Observer
 from feature_learning.pool import run_points
 from feature_learning.published import PARITY, SINGLE_INDEX, published
-from feature_learning.samplers import SGLD, Underdamped
+from feature_learning.samplers import (
+    HMC,
+    MALA,
+    SGLD,
+    AdaptiveSGLD,
+    Gibbs,
+    MiniBatchSGLD,
+    PreconditionedSGLD,
+    QuantisedLangevin,
+    ReplicaExchange,
+    Underdamped,
+)
 from feature_learning.store import Store
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw
 from feature_learning.version import __version__
 
 __all__ = [
+    "HMC",
+    "MALA",
     "PARITY",
     "SGLD",
     "SINGLE_INDEX",
+    "AdaptiveSGLD",
     "Ard",
     "ArgumentError",
     "ChainRun",
@@ -51,12 +67,19 @@ __all__ = [
     "EquipartitionError",
     "FeatureLearningError",
     "Field",
+    "Gibbs",
     "GridError",
+    "LadderEnergy",
+    "MiniBatchEnergy",
+    "MiniBatchSGLD",
     "Observer",
     "Parameters",
     "ParticleEnergy",
     "Point",
     "PointConfig",
+    "PreconditionedSGLD",
+    "QuantisedLangevin",
+    "ReplicaExchange",
     "Sampling",
     "SingleIndex",
     "SparseParity",

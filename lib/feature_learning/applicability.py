@@ -26,6 +26,12 @@ class _Choices(Protocol):
     def protocol(self) -> str | None: ...
     @property
     def nngp_variant(self) -> str: ...
+    @property
+    def solver(self) -> str: ...
+    @property
+    def output_bias_variance(self) -> float | None: ...
+    @property
+    def batch_size(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,22 @@ SCOPES: dict[str, Scope] = {
     "protocol": _NETWORK,
     "step": _SAMPLED,
     "friction": Scope(
-        "sampler underdamped of methods network, mf and mf-ard",
-        lambda choices: _OWN_CLOCK.holds(choices) and choices.sampler == "underdamped",
+        "samplers underdamped and gibbs of methods network, mf and mf-ard",
+        lambda choices: _OWN_CLOCK.holds(choices) and choices.sampler in ("underdamped", "gibbs"),
+        ("method", "sampler", "protocol"),
+    ),
+    "quantum": Scope(
+        "sampler quantised of methods network, mf and mf-ard",
+        lambda choices: _OWN_CLOCK.holds(choices) and choices.sampler == "quantised",
+        ("method", "sampler", "protocol"),
+    ),
+    "batch_size": Scope(
+        "sampler sgld of methods network and mf",
+        lambda choices: (
+            _OWN_CLOCK.holds(choices)
+            and choices.sampler == "sgld"
+            and choices.method in ("network", "mf")
+        ),
         ("method", "sampler", "protocol"),
     ),
     "burn_in": _OWN_CLOCK,
@@ -93,6 +113,37 @@ SCOPES: dict[str, Scope] = {
     "looks": _OWN_CLOCK,
     "checkpoint": _SAMPLED,
 }
+
+
+#: Samplers that need a fixed energy of particles with readouts, and can have no other.
+_FIXED = ("mala", "hmc", "gibbs")
+
+
+def refuse_sampler(choices: _Choices) -> None:
+    """Refuse a sampler that cannot sample what the method asks for.
+
+    Raises
+    ------
+    ArgumentError
+        Naming sampler, method, solver or bias.
+    """
+    if choices.method == "nngp" or choices.protocol is not None:
+        return
+    collapsed = choices.method != "network" and choices.solver == "collapsed"
+    sampler = choices.sampler
+    if sampler in _FIXED and (choices.method == "mf-ard" or collapsed):
+        raise ArgumentError(
+            f"sampler {sampler} needs method network, or mf with solver particles, "
+            f"not method {choices.method} with solver {choices.solver}"
+        )
+    if (sampler == "adaptive" or choices.batch_size is not None) and collapsed:
+        what = "batch_size" if choices.batch_size is not None else "sampler adaptive"
+        raise ArgumentError(f"{what} needs solver particles, not solver {choices.solver}")
+    if sampler == "gibbs" and choices.output_bias_variance is not None:
+        raise ArgumentError(
+            "sampler gibbs needs a student without output bias, not output_bias_variance = "
+            f"{choices.output_bias_variance!r}"
+        )
 
 
 def flag(name: str) -> str:

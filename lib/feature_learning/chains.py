@@ -29,7 +29,7 @@ from feature_learning.interruption import deferred_interrupt
 from feature_learning.observables import Observer
 from feature_learning.progress import Progress, restore, snapshot
 from feature_learning.samplers import Sampler, SamplerState
-from feature_learning.schedules import Schedule
+from feature_learning.schedules import Schedule, Segment
 
 FloatArray = NDArray[np.float64]
 #: Steps between two looks at the interrupt flag and the progress bar.
@@ -114,9 +114,18 @@ class ChainRun:
     interrupted: bool
 
     def mean(self, name: str) -> FloatArray:
-        """Average of an observable over the looks past burn-in, per chain; NaN if there is none."""
+        """Average of an observable over the looks past burn-in, per chain; NaN if there is none.
+
+        Weighted where the sampler or the schedule says so: then the series has a ``weight``.
+        R-hat and effective sample size know nothing of weights.
+        """
         draws = self.draws(name)[:, self.counted]
-        return draws.mean(axis=1) if draws.shape[1] else np.full(draws.shape[0], math.nan)
+        if not draws.shape[1]:
+            return np.full(draws.shape[0], math.nan)
+        if "weight" in self.series:
+            weights = self.series["weight"][:, self.counted]
+            draws = np.asarray(draws * weights / weights.mean(axis=1, keepdims=True))
+        return np.asarray(draws.mean(axis=1))
 
     def last(self, name: str) -> FloatArray:
         """An observable at the final look of each chain, (chains,)."""
@@ -224,6 +233,7 @@ def run(
         while at.segment < looks and not interrupt and (at.final_look < 0).any():
             segment = schedule.segments[at.segment]
             mover = sampler.with_step(segment.step_size)
+            mover = mover.burning() if segment.burn_in else mover
             mover = mover.settling() if segment.settle else mover
             while at.within < segment.steps and not interrupt:
                 steps = min(_CHUNK, segment.steps - at.within)
@@ -235,7 +245,11 @@ def run(
                 break
             at.segment, at.within = at.segment + 1, 0
             at.time += segment.steps * segment.step_size
-            values = observer.measure(state.position, average=not segment.burn_in)
+            weight = _weight(schedule, segment, mover, state, energy.chains)
+            average = not segment.burn_in if weight is None or segment.burn_in else weight
+            values = observer.measure(state.position, average=average)
+            report = mover.report(state) | ({} if weight is None else {"weight": weight})
+            values |= {name: value.double().cpu().numpy() for name, value in report.items()}
             _record(at, values, segment.burn_in, state, energy, mover)
             _watch(guards, at, mover, energy, state, values["train_mse"], looks)
             bar.set_postfix_str(
@@ -251,6 +265,17 @@ def run(
         save()
         interrupted = at.segment < looks and bool((at.final_look < 0).any())
     return _result(at, state, energy, observer, rule, interrupted)
+
+
+def _weight(
+    schedule: Schedule, segment: Segment, mover: Sampler, state: SamplerState, chains: int
+) -> Tensor | None:
+    """Weight of the present sample, (chains,): its Langevin time, if samples differ in it."""
+    weight = mover.weight(state)
+    if not schedule.weighted:
+        return weight
+    span = segment.steps * segment.step_size
+    return torch.full((chains,), span, dtype=torch.float64) if weight is None else span * weight
 
 
 def _record(

@@ -125,7 +125,8 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         "--langevin-time",
         type=float,
         metavar="T",
-        help="budget: sum of step sizes with burn-in (underdamped 3000, for mf 7200; sgld 4100)",
+        help="budget: sum of step sizes with burn-in (underdamped 3000, for mf 7200; hmc and gibbs "
+        "3000; all others 4100)",
     )
     clock.add_argument(
         "--protocol",
@@ -133,7 +134,9 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         help="plain SGLD on the published clock and stopping rule; reports the last sample",
     )
     add("--step", type=float, help="step size (default: from the curvature at the start)")
-    add("--friction", type=float, help="of the underdamped sampler (0.02; for mf 0.01)")
+    add("--friction", type=float, help="of samplers underdamped and gibbs (0.02; for mf 0.01)")
+    add("--quantum", type=float, help="of sampler quantised (the size of the thermal noise)")
+    add("--batch-size", type=int, metavar="B", help="of sampler sgld (all samples)")
     add("--burn-in", type=float, default=default.burn_in, help="fraction not counted (%(default)s)")
     add("--start", choices=STARTS, default=default.start, help="starting points (%(default)s)")
     add("--chains", type=int, default=default.chains, help="chains in one batch (%(default)s)")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from feature_learning import kernel_limit, mean_field
-from feature_learning.applicability import refuse_without_effect
+from feature_learning.applicability import refuse_sampler, refuse_without_effect
 from feature_learning.errors import (
     ArgumentError,
     check_choice,
@@ -23,7 +23,7 @@ METHODS = ("network", "mf", "mf-ard", "nngp")
 TEACHERS = ("parity", "single-index")
 #: Options whose default of None tells whether they were set. (Neither step nor budget: the points
 #: of a grid share them, the kernel limit among them.)
-_TELLING = ("particles", "friction")
+_TELLING = ("particles", "friction", "quantum", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class PointConfig:
     plain SGLD on the published clock and stopping rule and reports the last sample ("as run").
     ``nngp_variant`` is ``matched`` or ``as-published``. ``penalty`` is λ of the homogeneity penalty
     λ Σ_i Var_j ``|w_ij|`` on the loss of the network. Which option has an effect for which method
-    stands in :data:`feature_learning.applicability.SCOPES`; ``particles``,
-    ``friction`` and a ``penalty`` above 0 are refused where they have none.
+    stands in :data:`feature_learning.applicability.SCOPES`; ``particles``, ``friction``,
+    ``quantum``, ``batch_size`` and a ``penalty`` above 0 are refused where they have none, and so
+    is a sampler that does not go with the method
+    (:func:`feature_learning.applicability.refuse_sampler`).
     """
 
     teacher: str = "parity"
@@ -73,6 +75,8 @@ class PointConfig:
     device: str = "cpu"
     block_elements: int | None = None
     penalty: float = 0.0
+    quantum: float | None = None
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("teacher", self.teacher, TEACHERS)
@@ -98,11 +102,14 @@ class PointConfig:
                 )
         if self.particles is not None:
             check_integer("particles", self.particles, at_least=1)
+        if self.batch_size is not None:
+            check_integer("batch_size", self.batch_size, at_least=1, at_most=self.samples)
         # The rest is checked by what it is handed to; do so now, before any work.
         _ = self.make_teacher, self.make_student, self.make_sampling
         given = [name for name in _TELLING if getattr(self, name) is not None]
         given += ["penalty"] if self.penalty else []
         refuse_without_effect(self, given)
+        refuse_sampler(self)
 
     @property
     def make_teacher(self) -> Teacher:
@@ -134,7 +141,8 @@ class PointConfig:
         """
         kind = "sgld" if self.protocol is not None else self.sampler
         slow = self.method == "mf" and kind == "underdamped"
-        default = 4100.0 if kind == "sgld" else 7200.0 if slow else 3000.0
+        overdamped = kind not in ("underdamped", "gibbs", "hmc")
+        default = 4100.0 if overdamped else 7200.0 if slow else 3000.0
         friction = 0.01 if slow else 0.02
         return Sampling(
             sampler=kind,
@@ -145,6 +153,8 @@ class PointConfig:
             burn_in=self.burn_in,
             looks=self.looks,
             start=self.start,
+            quantum=self.quantum if kind == "quantised" else None,
+            batch_size=self.batch_size if self.sampler == kind == "sgld" else None,
         )
 
     def datasets(self) -> tuple[Dataset, Dataset]:

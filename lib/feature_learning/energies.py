@@ -70,6 +70,16 @@ class Energy(Protocol):
         """Weights and (mean) readouts that define the predictor."""
 
 
+class Density(Energy, Protocol):
+    """An energy whose value is known: what a Metropolis test asks for."""
+
+    def value(self, theta: Tensor) -> Tensor:
+        """U of each chain, (chains,), in double precision, with one pass over the data."""
+
+    def views(self, theta: Tensor) -> Parameters:
+        """Views of the flat vector, the chains leading."""
+
+
 @dataclass(frozen=True)
 class Ard:
     """Automatic relevance determination of the input coordinates.
@@ -275,8 +285,7 @@ class ParticleEnergy:
         if gradient.c.shape[1]:
             gradient.c.mul_(2 * self.particles / self.student.width / len(self.field))
         out.addcmul_(theta, self.prior.stiffness)
-        if self._penalty_buffers is not None:
-            self.penalty.add_gradient(parameters.w, gradient.w, self._penalty_buffers)
+        self.add_penalty(parameters, gradient)
 
     def refresh(self, theta: Tensor) -> None:
         """Let ρ follow the weights."""
@@ -291,6 +300,47 @@ class ParticleEnergy:
         if self.ard is not None:
             self.prior.precision.copy_(memory["precision"])
             self.prior.apply()
+
+    def add_penalty(self, parameters: Parameters, gradient: Parameters) -> None:
+        """Add the penalty's gradient, if there is a penalty."""
+        if self._penalty_buffers is not None:
+            self.penalty.add_gradient(parameters.w, gradient.w, self._penalty_buffers)
+
+    def loss(self, theta: Tensor) -> Tensor:
+        """L (with its weight M/N), Ω and the penalty, (chains,), in double precision."""
+        parameters = self.views(theta)
+        residual = self.field.predict(parameters).double() - self.field.labels
+        value = (self.particles / self.student.width) * residual.square().mean(dim=1)
+        if self.self_energy:
+            power = self.field.powers(parameters.w).double() * parameters.a.double().square()
+            value += self.student.scale**2 / len(self.field) * power.sum(dim=1)
+        return value + self.penalty.value(parameters.w) if self.penalty.strength else value
+
+    def readout_law(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Mean (chains, M) of the readouts given the weights, and the Cholesky factor of Λ.
+
+        Without output bias they are Gaussian, a | W ~ N(Λ⁻¹ b, Λ⁻¹), in double precision::
+
+            Λ = k s² ΦΦᵀ + k' diag(ΦΦᵀ) + 1/σ_a²,   b = k s Φy
+            k = 2(M/N)/(PT),   k' = 2N^(-2γ)/(PT) with self-energy, else 0,   s the scale
+        """
+        gram, drive = self.field.gram(self.views(theta).w)
+        unit = 2 / (len(self.field) * self.temperature)
+        weight = unit * self.particles / self.student.width
+        precision = (weight * self.scale**2) * gram
+        diagonal = precision.diagonal(dim1=1, dim2=2)
+        if self.self_energy:
+            diagonal += unit * self.student.scale**2 * gram.diagonal(dim1=1, dim2=2)
+        diagonal += 1 / self.student.readout_variance
+        factor = torch.linalg.cholesky(precision)
+        mean = torch.cholesky_solve((weight * self.scale * drive).unsqueeze(2), factor)
+        return mean.squeeze(2), factor
+
+    def value(self, theta: Tensor) -> Tensor:
+        """U of each chain, (chains,): :meth:`potential` by one pass over the field's tiles."""
+        pieces = self.views(self.prior.value(theta))
+        prior = [piece.flatten(1).sum(dim=1, dtype=torch.float64) for piece in pieces]
+        return self.loss(theta) + torch.stack(prior).sum(dim=0)
 
     def potential(self, theta: Tensor) -> Tensor:
         """U of each chain, (chains,), written plainly: differentiable, allocating, for tests."""

@@ -163,6 +163,13 @@ class Field:
             out[tile.chains, :, tile.span] = tile.z.transpose(1, 2)
         return out
 
+    def powers(self, w: Tensor) -> Tensor:
+        """Σ_μ φ(w_b·x_μ)², (chains, particles), tile by tile."""
+        out = w.new_zeros(self.chains, self.particles)
+        for tile, _ in self._walk(_weights_only(w)):
+            out[tile.chains] += tile.z.square().sum(dim=1)
+        return out
+
     def gram(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """ΦΦᵀ, (chains, particles, particles), and Φy, (chains, particles), in double precision.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from feature_learning import schedules
 from feature_learning.chains import ChainRun, StopRule, run
 from feature_learning.curvature import largest_curvature
-from feature_learning.energies import Energy
+from feature_learning.energies import Energy, ParticleEnergy
 from feature_learning.errors import (
     ArgumentError,
     check_choice,
@@ -25,16 +25,37 @@ from feature_learning.errors import (
     check_real,
     check_scale,
 )
+from feature_learning.minibatch import MiniBatchEnergy
 from feature_learning.observables import Observer
 from feature_learning.randomness import generator
-from feature_learning.samplers import SGLD, Sampler, Underdamped
+from feature_learning.samplers import (
+    HMC,
+    MALA,
+    SGLD,
+    AdaptiveSGLD,
+    Gibbs,
+    MiniBatchSGLD,
+    PreconditionedSGLD,
+    QuantisedLangevin,
+    Sampler,
+    Underdamped,
+)
 from feature_learning.schedules import Schedule
 from feature_learning.starts import plant
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset, Teacher
 
 #: Name on the command line to class.
-SAMPLERS: dict[str, type[SGLD] | type[Underdamped]] = {"sgld": SGLD, "underdamped": Underdamped}
+SAMPLERS: dict[str, Callable[[float], Sampler]] = {
+    "sgld": SGLD,
+    "underdamped": Underdamped,
+    "mala": MALA,
+    "hmc": HMC,
+    "gibbs": Gibbs,
+    "preconditioned": PreconditionedSGLD,
+    "adaptive": AdaptiveSGLD,
+    "quantised": QuantisedLangevin,
+}
 STARTS = ("prior", "planted", "spread")
 
 
@@ -45,13 +66,13 @@ class Sampling:
     Attributes
     ----------
     sampler : str
-        ``underdamped`` or ``sgld``.
+        One of :data:`SAMPLERS`, each with the other settings of its class at their defaults.
     step : float or None
         η or h; None takes :func:`default_step` at the start, times ``step_factor``.
     step_factor : float
         Above 1 where the curvature is known not to grow from its start.
     friction : float
-        Of the underdamped sampler after settling.
+        Of the samplers ``underdamped`` and ``gibbs`` after settling.
     langevin_time : float
         Budget Σ η (Σ h: unit-mass time, for the underdamped sampler).
     burn_in : float
@@ -63,6 +84,11 @@ class Sampling:
     start : str
         ``prior``, ``planted`` (neurons aligned with the target) or ``spread`` (every other chain
         planted).
+    quantum : float or None
+        Of the sampler ``quantised``: the multiple its steps are rounded to; None takes √(2ηT), the
+        size of the thermal noise.
+    batch_size : int or None
+        Samples of a mini-batch, for the sampler ``sgld``; None takes all.
     """
 
     sampler: str = "underdamped"
@@ -74,9 +100,20 @@ class Sampling:
     settle: float = 0.1
     looks: int = 200
     start: str = "prior"
+    quantum: float | None = None
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("sampler", self.sampler, SAMPLERS)
+        for name, sampler in (("quantum", "quantised"), ("batch_size", "sgld")):
+            if getattr(self, name) is not None and self.sampler != sampler:
+                raise ArgumentError(
+                    f"{name} is for sampler {sampler}, not for sampler {self.sampler}"
+                )
+        if self.quantum is not None:
+            check_scale("quantum", self.quantum)
+        if self.batch_size is not None:
+            check_integer("batch_size", self.batch_size, at_least=1)
         check_choice("start", self.start, STARTS)
         if self.step is not None:
             check_scale("step", self.step)
@@ -89,13 +126,33 @@ class Sampling:
 
     def build(self, energy: Energy, position: Tensor) -> Sampler:
         """The sampler, with its default step if none is given."""
-        if self.sampler == "sgld":
-            sampler: Sampler = SGLD(1.0)
-        else:
-            sampler = Underdamped(1.0, friction=self.friction)
-        return sampler.with_step(
+        sampler = SAMPLERS[self.sampler](1.0)
+        if isinstance(sampler, Underdamped | Gibbs):
+            sampler = replace(sampler, friction=self.friction)
+        if self.batch_size is not None:
+            sampler = MiniBatchSGLD(1.0)
+        sampler = sampler.with_step(
             self.step or default_step(sampler, energy, position, factor=self.step_factor)
         )
+        if isinstance(sampler, QuantisedLangevin):
+            # Rounding noise must not stand for the thermal one (see the module): no larger.
+            quantum = self.quantum or math.sqrt(2 * sampler.step_size * energy.temperature)
+            sampler = replace(sampler, quantum=quantum)
+        return sampler
+
+    def batched(self, energy: Energy) -> Energy:
+        """The energy, with mini-batches if there is a batch size.
+
+        Raises
+        ------
+        ArgumentError
+            For an energy that has none (collapsed, or with ARD), or too large a batch.
+        """
+        if self.batch_size is None:
+            return energy
+        if not isinstance(energy, ParticleEnergy):
+            raise ArgumentError(f"batch_size needs particles, not {type(energy).__name__}")
+        return MiniBatchEnergy(energy, self.batch_size)
 
     def schedule(self, sampler: Sampler) -> Schedule:
         """Equally spaced looks over the budget."""
@@ -184,6 +241,7 @@ def sample(
     ``schedule`` makes the schedule once the step size is known; without it, ``sampling.schedule``.
     Other arguments and errors as in :func:`feature_learning.chains.run`.
     """
+    energy = sampling.batched(energy)
     position = starting_position(
         energy, student, teacher, start=sampling.start, seed=seed, readout=readout
     )

@@ -96,10 +96,14 @@ class Observer:
         self._train = test.inputs.new_empty(energy.chains, len(energy.field))
         # Means over many samples of float32 numbers: sum in double precision.
         self.mean_predictions = torch.zeros_like(self._predictions, dtype=torch.float64)
-        self.averaged = torch.zeros((), dtype=torch.int64)
+        self.averaged = test.inputs.new_zeros(energy.chains, 1, dtype=torch.float64)
 
-    def measure(self, theta: Tensor, *, average: bool) -> dict[str, FloatArray]:
-        """All observables of this sample, each (chains,); with ``average`` it joins the mean."""
+    def measure(self, theta: Tensor, *, average: bool | Tensor) -> dict[str, FloatArray]:
+        """All observables of this sample, each (chains,).
+
+        With ``average`` it joins the mean: with weight 1 if True, or with that of each chain,
+        (chains,).
+        """
         parameters: Parameters = self.energy.readout(theta)
         predictions = self.field.predict(parameters, out=self._predictions)
         values = decompose(predictions, self.test.labels)
@@ -108,7 +112,11 @@ class Observer:
         values["train_mse"] = (train - labels).square().mean(dim=1)
         values["train_error"] = (train.sign() != labels.sign()).float().mean(dim=1)
         values["anisotropy"] = anisotropy(parameters.w, self.student.dim, self.sparsity)
-        if average:
+        if isinstance(average, Tensor):
+            weight = average.to(self.averaged).unsqueeze(1)
+            self.averaged += weight
+            self.mean_predictions += weight * predictions
+        elif average:
             self.averaged += 1
             self.mean_predictions += predictions
         return {name: value.double().cpu().numpy() for name, value in values.items()}

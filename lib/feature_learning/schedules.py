@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from feature_learning.errors import ArgumentError, check_integer, check_real
 
@@ -39,9 +39,17 @@ class Segment:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Segments in order."""
+    """Segments in order.
+
+    Attributes
+    ----------
+    segments : tuple of Segment
+    weighted : bool
+        Each look weighs as much in averages as its segment has Langevin time.
+    """
 
     segments: tuple[Segment, ...]
+    weighted: bool = False
 
     @property
     def steps(self) -> int:
@@ -117,6 +125,76 @@ def uniform(
             for start, end in zip(starts, ends, strict=True)
         )
     )
+
+
+def polynomial(schedule: Schedule, *, power: float = 1 / 3, scale: float = 0.1) -> Schedule:
+    r"""The same steps and looks with a step size that decreases, η = η₀ (1 + n/(c·n_end))^(-p).
+
+    n is the number of steps at the start of a segment: within a segment η is constant. Looks weigh
+    as much as their segment has Langevin time, since a sample of a long step stands for more time
+    (Welling and Teh 2011, Teh et al. 2016). The bias of an unadjusted sampler then is that of the
+    time-weighted average step, and vanishes as the number of steps grows.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        Gives η₀, steps, looks and burn-in.
+    power : float
+        p in (0, 1]; 1/3 balances bias and variance for SGLD.
+    scale : float
+        c: the fraction of the steps after which η begins to fall.
+    """
+    check_real("power", power, above=0, at_most=1)
+    check_real("scale", scale, above=0)
+    segments, done = [], 0
+    for segment in schedule.segments:
+        factor = (1 + done / (scale * schedule.steps)) ** -power
+        segments.append(replace(segment, step_size=segment.step_size * factor))
+        done += segment.steps
+    return Schedule(tuple(segments), weighted=True)
+
+
+def cyclical(
+    schedule: Schedule, *, cycles: int = 4, explore: float = 0.5, floor: float = 0.05
+) -> Schedule:
+    r"""The same steps and looks with a step size that falls and jumps up again (cSGLD).
+
+    With K segments, M cycles and c the fraction of its cycle at which a segment lies (its middle)::
+
+        η = η₀ [φ + (1-φ) (cos(πc) + 1)/2],   c in (0, 1)
+
+    Zhang et al., ICLR 2020 (arXiv 1902.03932), there with φ = 0. The large steps of a cycle's first
+    part look for new modes and are biased: their looks (c < ``explore``) count as burn-in. (The
+    paper also leaves the noise out there; here it stays.) Looks weigh as much as their segment has
+    Langevin time.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        Gives η₀, the largest step, and steps, looks and burn-in.
+    cycles : int
+        M, at most half the number of looks.
+    explore : float
+        Fraction of each cycle whose looks do not count.
+    floor : float
+        φ, the smallest step in units of η₀.
+    """
+    looks = len(schedule.segments)
+    check_integer("cycles", cycles, at_least=1, at_most=max(1, looks // 2))
+    check_real("explore", explore, at_least=0, at_most=0.99)
+    check_real("floor", floor, above=0, at_most=1)
+    segments = []
+    for look, segment in enumerate(schedule.segments):
+        part = math.fmod((look + 0.5) * cycles / looks, 1.0)
+        factor = floor + (1 - floor) * 0.5 * (math.cos(math.pi * part) + 1)
+        segments.append(
+            replace(
+                segment,
+                step_size=segment.step_size * factor,
+                burn_in=segment.burn_in or part < explore,
+            )
+        )
+    return Schedule(tuple(segments), weighted=True)
 
 
 def at_times(times: Sequence[float], *, step_size: float) -> Schedule:

@@ -177,7 +177,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     for name, value in NEUTRAL.items():
         # A table from before the library had the field: its cells are those of the neutral value.
         if name not in frame.columns:
-            frame[name] = str(value)
+            frame[name] = "" if value is None else str(value)
     _check_columns(list(frame.columns), str(path))
     frame = frame[list(schema())]
     for name, kind in schema().items():

@@ -14,10 +14,23 @@ from hypothesis import settings
 from feature_learning.chains import ChainRun, run
 from feature_learning.collapsed import CollapsedEnergy
 from feature_learning.energies import Ard, mean_field_energy, network_posterior
+from feature_learning.ladder import LadderEnergy
+from feature_learning.minibatch import MiniBatchEnergy
 from feature_learning.observables import Observer
 from feature_learning.pool import compute
 from feature_learning.randomness import generator
-from feature_learning.samplers import SGLD, Underdamped
+from feature_learning.samplers import (
+    HMC,
+    MALA,
+    SGLD,
+    AdaptiveSGLD,
+    Gibbs,
+    MiniBatchSGLD,
+    PreconditionedSGLD,
+    QuantisedLangevin,
+    ReplicaExchange,
+    Underdamped,
+)
 from feature_learning.schedules import uniform
 from feature_learning.student import Student
 from feature_learning.teachers import SparseParity, draw
@@ -27,7 +40,21 @@ settings.register_profile("library", deadline=None, derandomize=True, database=N
 settings.load_profile("library")
 
 #: Ways to run a small problem: the energy and the sampler of each.
-KINDS = ("sgld", "underdamped", "mf-ard", "collapsed", "collapsed-ard")
+KINDS = ("sgld", "underdamped", "mf-ard", "collapsed", "collapsed-ard", "mala", "hmc")
+KINDS += ("gibbs", "preconditioned", "adaptive", "quantised", "minibatch", "exchange")
+#: Samplers of the network posterior by kind; all other kinds are underdamped.
+SAMPLERS = {
+    "sgld": SGLD,
+    "mala": MALA,
+    "hmc": lambda step: HMC(step, leapfrogs=7),
+    "gibbs": lambda step: Gibbs(step, every=9),
+    # Gradients fall by orders of magnitude: shorter steps where they set the step.
+    "preconditioned": lambda step: PreconditionedSGLD(step, damping=0.5),
+    "adaptive": AdaptiveSGLD,
+    "quantised": lambda step: QuantisedLangevin(step, 1e-3),
+    "minibatch": MiniBatchSGLD,
+    "exchange": lambda step: ReplicaExchange(Underdamped(step), every=9),
+}
 
 
 @dataclass
@@ -67,7 +94,12 @@ class Trial:
             )
         else:
             self.energy = network_posterior(self.student, self.data, **common)
-        self.sampler = SGLD(self.step_size) if self.kind == "sgld" else Underdamped(self.step_size)
+            if self.kind == "minibatch":
+                self.energy = MiniBatchEnergy(self.energy, 15)
+            elif self.kind == "exchange":  # one ladder of all chains
+                kappas = [self.kappa * 1.1**rung for rung in range(self.chains)]
+                self.energy = LadderEnergy(self.student, self.data, kappas=kappas)
+        self.sampler = SAMPLERS.get(self.kind, Underdamped)(self.step_size)
         self.observer = Observer(self.student, self.energy, self.test, sparsity=2)
         readout = not self.kind.startswith("collapsed")
         self.position = self.student.sample_prior(
@@ -90,6 +122,16 @@ class Trial:
             plain(theta, out)
 
         self.energy.gradient = gradient
+        if self.kind == "minibatch":
+            whole = self.energy.estimate
+
+            def estimate(theta, out, random):
+                self.gradients += 1
+                if self.before_gradient is not None:
+                    self.before_gradient(self.gradients)
+                whole(theta, out, random)
+
+            self.energy.estimate = estimate
 
     def _count_looks(self) -> None:
         """The first look at all is the starting point's: it has the count 0."""

@@ -84,8 +84,10 @@ def test_a_run_measures_what_it_says_when_it_says(trial, kind):
     np.testing.assert_allclose(result.series["test_mse"][:, -1], error, rtol=1e-5)
     train = (small.energy.field.predict(parameters) - small.data.labels).square().mean(dim=1)
     np.testing.assert_allclose(result.last("train_mse"), train.numpy(), rtol=1e-5)
+    draws = result.series["m_S"][:, 3:]
+    weights = result.series.get("weight", np.ones((2, 6)))[:, 3:]
     np.testing.assert_allclose(
-        result.mean("m_S"), result.series["m_S"][:, 3:].mean(axis=1), rtol=1e-12
+        result.mean("m_S"), np.average(draws, axis=1, weights=weights), rtol=1e-12
     )
 
 

@@ -91,6 +91,10 @@ def assert_refused(result, *words):
     [
         {},
         {"sampler": "sgld"},
+        {"sampler": "sgld", "batch_size": 7, "step": 0.05},
+        {"sampler": "hmc"},
+        {"sampler": "gibbs", "method": "mf", "friction": 0.1},
+        {"sampler": "quantised", "quantum": 0.01, "method": "mf-ard", "solver": "collapsed"},
         {"method": "mf", "particles": 5},
         {"method": "mf", "solver": "collapsed"},
         {"method": "mf-ard", "alpha0": 2},
@@ -215,7 +219,7 @@ def test_threads_are_set_and_change_no_number():
         ({"sparsity": 7}, ["sparsity", "7", "dim = 6"]),
         ({"method": "magic"}, ["method", "magic", "nngp"]),
         ({"teacher": "majority"}, ["teacher", "majority", "parity"]),
-        ({"sampler": "hmc"}, ["sampler", "hmc", "sgld"]),
+        ({"sampler": "nuts"}, ["sampler", "nuts", "sgld"]),
         ({"activation": "gelu"}, ["activation", "gelu", "relu"]),
         ({"samples": 0}, ["samples", "0"]),
         ({"samples": 2.5}, ["samples", "2.5"]),
@@ -251,6 +255,11 @@ def test_bad_input_ends_with_one_line_that_names_it(options, words):
 WITHOUT_EFFECT = [
     ("friction", 0.1, {"sampler": "sgld"}),
     ("friction", 0.1, PUBLISHED),
+    ("friction", 0.1, {"sampler": "hmc"}),
+    ("quantum", 0.1, {}),
+    ("quantum", 0.1, {"sampler": "sgld"}),
+    ("batch-size", 5, {}),
+    ("batch-size", 5, {"sampler": "sgld", "method": "mf-ard"}),
     ("sampler", "underdamped", PUBLISHED),
     ("sampler", "sgld", {"method": "nngp"}),
     ("burn-in", 0.5, PUBLISHED),
@@ -331,8 +340,9 @@ def test_the_table_of_options_knows_only_options_and_is_in_the_help(capsys):
         assert scope.words in listed
         # No option is for nothing.
         assert any(
-            scope.holds(PointConfig(teacher=teacher, method=method))
+            scope.holds(PointConfig(teacher=teacher, method=method, sampler=sampler))
             for teacher in ("parity", "single-index")
+            for sampler in ("underdamped", "sgld", "quantised")
             for method in METHODS
         )
 

@@ -23,6 +23,7 @@ from feature_learning.experiments import MEASURED, run_point
 from feature_learning.field import Field
 from feature_learning.hardware import check_device, memory_available, memory_needed
 from feature_learning.inference import Sampling, sample, starting_position
+from feature_learning.keys import canonical, cell_key
 from feature_learning.observables import Observer, anisotropy
 from feature_learning.pool import run_points
 from feature_learning.samplers import SamplerState
@@ -40,6 +41,9 @@ METHODS = [
     {"method": "mf", "solver": "collapsed"},
     {"method": "mf-ard", "alpha0": 2.0},
     {"method": "mf-ard", "solver": "collapsed", "particles": 30},
+    *({"sampler": name} for name in ("mala", "hmc", "gibbs", "adaptive", "quantised")),
+    {"sampler": "preconditioned", "step": 0.02, "langevin_time": 4.0, "method": "mf-ard"},
+    {"sampler": "sgld", "batch_size": 6, "step": 0.05, "langevin_time": 10.0, "method": "mf"},
 ]
 KEYS = {
     *MEASURED,
@@ -63,7 +67,7 @@ def test_the_row_of_every_method_says_what_was_asked_for(tiny, options):
     assert PointConfig(**row["config"]) == config
     assert row["predictor"] == "one sample"
     assert row["steps"] == 200
-    assert row["langevin_time"] == pytest.approx(40)
+    assert row["langevin_time"] == pytest.approx(config.langevin_time)
     assert row["seconds"] > 0
     assert not row["interrupted"]
     assert row["converged"] is False  # two chains are too few
@@ -255,7 +259,7 @@ def test_planted_chains_know_the_target_and_spread_ones_every_other(teacher, bia
         ({"teacher": "majority"}, "teacher"),
         ({"method": "gp"}, "method"),
         ({"method": None}, "method"),
-        ({"sampler": "hmc"}, "sampler"),
+        ({"sampler": "nuts"}, "sampler"),
         ({"solver": "exact"}, "solver"),
         ({"start": "zero"}, "start"),
         ({"dtype": "float16"}, "dtype"),
@@ -528,6 +532,49 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
     assert check_device("cpu") == torch.device("cpu")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sampler": "hmc", "method": "mf-ard"}, "sampler hmc needs method network"),
+        ({"sampler": "mala", "method": "mf", "solver": "collapsed"}, "sampler mala needs method"),
+        ({"sampler": "gibbs", "method": "mf-ard"}, "sampler gibbs needs method network"),
+        ({"sampler": "gibbs", "output_bias_variance": 0.1}, "without output bias"),
+        (
+            {"sampler": "adaptive", "method": "mf", "solver": "collapsed"},
+            "sampler adaptive needs solver particles",
+        ),
+        (
+            {"sampler": "sgld", "batch_size": 3, "method": "mf", "solver": "collapsed"},
+            "batch_size needs solver particles",
+        ),
+        ({"sampler": "sgld", "batch_size": 21, "samples": 20}, "^batch_size must be"),
+        ({"sampler": "quantised", "quantum": -1.0}, "^quantum must be"),
+        ({"quantum": 0.1}, "^quantum has no effect"),
+        ({"batch_size": 3}, "^batch_size has no effect"),
+    ],
+    ids=str,
+)
+def test_a_sampler_that_does_not_go_with_the_rest_is_refused(options, words):
+    with pytest.raises(ArgumentError, match=words):
+        PointConfig(**options)
+
+
+def test_a_sampling_refuses_what_its_sampler_does_not_have():
+    with pytest.raises(ArgumentError, match="quantum is for sampler quantised"):
+        Sampling(quantum=0.1)
+    with pytest.raises(ArgumentError, match="batch_size is for sampler sgld"):
+        Sampling(batch_size=10)
+
+
+def test_points_of_before_keep_their_key():
+    for options in ({}, {"sampler": "sgld", "method": "mf"}):
+        plain = canonical(PointConfig(**options))
+        assert "quantum" not in plain
+        assert "batch_size" not in plain
+    batched = PointConfig(sampler="sgld", batch_size=10)
+    assert cell_key(batched) != cell_key(PointConfig(sampler="sgld"))
+
+
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:-1", "cpu:0", "", "CPU"])
 def test_a_device_without_that_name_is_an_argument_error(name):
     with pytest.raises(ArgumentError, match=r"^device must be"):
@@ -537,7 +584,7 @@ def test_a_device_without_that_name_is_an_argument_error(name):
 @pytest.mark.parametrize(
     ("options", "name"),
     [
-        ({"sampler": "hmc"}, "sampler"),
+        ({"sampler": "nuts"}, "sampler"),
         ({"step": 0.0}, "step"),
         ({"friction": -1.0}, "friction"),
         ({"langevin_time": math.nan}, "langevin_time"),

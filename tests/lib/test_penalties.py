@@ -10,6 +10,7 @@ from feature_learning import PointConfig, run_point
 from feature_learning.cli import main
 from feature_learning.energies import ParticleEnergy, network_posterior
 from feature_learning.errors import ArgumentError
+from feature_learning.minibatch import MiniBatchEnergy
 from feature_learning.penalties import HomogeneityPenalty
 from feature_learning.samplers import SGLD
 from feature_learning.student import Student
@@ -136,3 +137,19 @@ def test_a_point_with_a_penalty_has_weights_of_nearly_one_magnitude():
         magnitudes = abs(point.weights[0])
         spread[penalty] = (magnitudes.std(axis=1) / magnitudes.mean(axis=1)).mean()
     assert spread[10.0] < 0.2 < spread[0.0]
+
+
+def test_every_way_to_the_energy_and_its_gradient_knows_the_penalty():
+    student = Student(5, 6)
+    data = draw(SparseParity(5, 2), 12, seed=0, dtype=torch.float64)
+    energy = network_posterior(student, data, kappa=0.2, chains=2, penalty=3.0)
+    theta = student.sample_prior(2, 6, torch.Generator().manual_seed(0), dtype=torch.float64)
+    plain = network_posterior(student, data, kappa=0.2, chains=2)
+    torch.testing.assert_close(energy.value(theta), energy.potential(theta))
+    extra = energy.penalty.value(energy.views(theta).w)
+    torch.testing.assert_close(energy.value(theta) - plain.value(theta), extra)
+    whole, batch = torch.empty_like(theta), torch.empty_like(theta)
+    energy.gradient(theta, whole)
+    # One block with all samples is the gradient itself.
+    MiniBatchEnergy(energy, 12).estimate_from(theta, batch, [0, 0])
+    torch.testing.assert_close(batch, whole)

@@ -118,13 +118,19 @@ OTHER = {
     **{"teacher": "single-index", "activation": "erf", "method": "mf", "sampler": "sgld"},
     **{"protocol": "published", "start": "planted", "solver": "collapsed", "device": "cuda"},
     **{"nngp_variant": "as-published", "dtype": "float64", "stop_when_converged": True},
-    **{"block_elements": 2**10},
+    **{"block_elements": 2**10, "batch_size": 10},
+}
+#: Choices without which an option is refused.
+NEEDED = {
+    "particles": {"method": "mf"},
+    "quantum": {"sampler": "quantised"},
+    "batch_size": {"sampler": "sgld"},
 }
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(PointConfig)])
 def test_every_field_of_a_configuration_is_part_of_the_key(name):
-    base = PointConfig(method="mf") if name == "particles" else PointConfig()
+    base = PointConfig(**NEEDED.get(name, {}))
     value = getattr(base, name)
     other = OTHER.get(name, 0.75 if value is None or isinstance(value, float) else None)
     if other is None or name == "particles":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Protocol, Self
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self, cast
 
 import torch
 from torch import Tensor
 
-from feature_learning.energies import Energy
+from feature_learning.energies import Density, Energy
+from feature_learning.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,21 @@ class SamplerState:
         Zero and unused for overdamped samplers.
     gradient : Tensor
     noise : Tensor
+    extra : dict of Tensor
+        What one sampler needs besides, named by it in ``init``; part of a checkpoint.
     """
 
     position: Tensor
     velocity: Tensor
     gradient: Tensor
     noise: Tensor = field(repr=False)
+    extra: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     @classmethod
     def start(cls, position: Tensor) -> Self:
         """Fresh buffers around a copy of the starting point."""
-        return cls(position.clone(), *(torch.zeros_like(position) for _ in range(3)))
+        velocity, gradient, noise = (torch.zeros_like(position) for _ in range(3))
+        return cls(position.clone(), velocity, gradient, noise)
 
     def memory(self) -> dict[str, Tensor]:
         """What a checkpoint must hold; the noise is redrawn every step."""
@@ -41,6 +47,7 @@ class SamplerState:
             "position": self.position,
             "velocity": self.velocity,
             "gradient": self.gradient,
+            **{f"extra.{name}": tensor for name, tensor in self.extra.items()},
         }
 
 
@@ -62,6 +69,9 @@ class Sampler(Protocol):
     def settling(self) -> Sampler:
         """The variant for the first descent of the loss."""
 
+    def burning(self) -> Sampler:
+        """The variant for burn-in, which may adapt; what adapts lives in the state."""
+
     def with_step(self, step_size: float) -> Sampler:
         """The same sampler with another step size."""
 
@@ -80,3 +90,83 @@ class Sampler(Protocol):
 
     def largest_step(self, curvature: float) -> float:
         """Step size at which :meth:`inflation` is 1.25: advice once a step has proved too large."""
+
+    def report(self, state: SamplerState) -> dict[str, Tensor]:
+        """Numbers of the sampler itself, each (chains,), recorded at every look."""
+
+    def weight(self, state: SamplerState) -> Tensor | None:
+        """Weight of the present sample in averages, (chains,); None if all weigh the same."""
+
+
+class Plain:
+    """What a sampler need not say if it has no velocities, does not adapt and reports nothing.
+
+    A frozen data class with a field ``step_size`` builds on it.
+    """
+
+    def settling(self) -> Self:
+        """The same sampler."""
+        return self
+
+    def burning(self) -> Self:
+        """The same sampler."""
+        return self
+
+    def with_step(self, step_size: float) -> Self:
+        """The same sampler with another step size."""
+        changed: Self = replace(cast(Any, self), step_size=step_size)
+        return changed
+
+    def kinetic_temperature(self, state: SamplerState) -> float:
+        """NaN: there are no velocities."""
+        return math.nan
+
+    @property
+    def memory(self) -> float:
+        """Infinite, as there is no velocity whose temperature could be judged."""
+        return math.inf
+
+    def report(self, state: SamplerState) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def weight(self, state: SamplerState) -> Tensor | None:
+        """None: all samples weigh the same."""
+        return None
+
+
+class PerChain:
+    """Sums and factors of each chain of a batch whose parameters lie in one flat vector."""
+
+    def __init__(self, energy: Density, like: Tensor) -> None:
+        owner = torch.zeros_like(like, dtype=torch.int64)
+        for piece in energy.views(owner):
+            chains = torch.arange(piece.shape[0], device=like.device)
+            piece.copy_(chains.view(-1, *(1,) * (piece.dim() - 1)).expand_as(piece))
+        self.owner, self._views = owner, energy.views
+
+    def sum(self, flat: Tensor) -> Tensor:
+        """Sum over the entries of each chain, (chains,), in double precision."""
+        pieces = (piece.flatten(1).sum(dim=1, dtype=torch.float64) for piece in self._views(flat))
+        return torch.stack(list(pieces)).sum(dim=0)
+
+    def spread(self, values: Tensor, like: Tensor) -> Tensor:
+        """(chains,) to the flat vector whose every entry is its chain's value."""
+        return values.to(like.dtype)[self.owner]
+
+
+def density(energy: Energy, sampler: str) -> Density:
+    """The energy, if its value is known and its law does not move.
+
+    Raises
+    ------
+    ArgumentError
+        For an energy that follows the particles (MF-ARD, collapsed particles).
+    """
+    if energy.refresh_every or not hasattr(energy, "value"):
+        raise ArgumentError(
+            f"sampler {sampler} needs an energy that stays as it is and whose value is known "
+            f"(network, or mf with solver particles), not {type(energy).__name__} with "
+            f"refresh_every = {energy.refresh_every}"
+        )
+    return cast(Density, energy)

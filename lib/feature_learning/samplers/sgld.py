@@ -11,18 +11,18 @@ direction of curvature λ the sampled variance is T/λ · 1/(1 - ηλ/2), a bias
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from feature_learning.energies import Energy
 from feature_learning.errors import check_real
-from feature_learning.samplers.base import SamplerState
+from feature_learning.samplers.base import Plain, SamplerState
 
 
 @dataclass(frozen=True)
-class SGLD:
+class SGLD(Plain):
     """SGLD with a fixed step size η (Langevin time per step)."""
 
     step_size: float
@@ -46,23 +46,6 @@ class SGLD:
             energy.gradient(theta, gradient)
             theta.add_(gradient, alpha=-eta)
             theta.add_(noise.normal_(generator=random), alpha=amplitude)
-
-    def settling(self) -> SGLD:
-        """The same sampler."""
-        return self
-
-    def with_step(self, step_size: float) -> SGLD:
-        """The same sampler with another η."""
-        return replace(self, step_size=step_size)
-
-    def kinetic_temperature(self, state: SamplerState) -> float:
-        """NaN: there are no velocities."""
-        return math.nan
-
-    @property
-    def memory(self) -> float:
-        """Infinite, as there is no velocity whose temperature could be judged."""
-        return math.inf
 
     def inflation(self, curvature: float) -> float:
         """1/(1 - ηλ/2), exact in a harmonic well."""

@@ -23,11 +23,11 @@ from torch import Tensor
 
 from feature_learning.energies import Energy
 from feature_learning.errors import check_real
-from feature_learning.samplers.base import SamplerState
+from feature_learning.samplers.base import Plain, SamplerState
 
 
 @dataclass(frozen=True)
-class Underdamped:
+class Underdamped(Plain):
     """BAOAB with step size h (Langevin time per step) and two-stage friction (per unit time)."""
 
     step_size: float
@@ -67,10 +67,6 @@ class Underdamped:
     def settling(self) -> Underdamped:
         """The same sampler at the settling friction."""
         return replace(self, friction=self.settle_friction)
-
-    def with_step(self, step_size: float) -> Underdamped:
-        """The same sampler with another h."""
-        return replace(self, step_size=step_size)
 
     def kinetic_temperature(self, state: SamplerState) -> float:
         """Mean of ``v² + (h²/4) |∇U|²`` per parameter.

@@ -1,0 +1,125 @@
+r"""Mini-batches: an energy whose gradient is also to be had, with noise, from some of the samples.
+
+The training set is cut into blocks of B samples (the last one may be smaller). With block b chosen
+with probability P_b/P, independently for every chain and step::
+
+    ĝ = ∂L_b/∂θ + T ∂prior/∂θ,   L_b = (1/P_b) Σ_{μ in b} (f(x_μ) - y_μ)²,   E ĝ = ∇U exactly
+
+The blocks stay as they are: which samples share a block is fixed, which block is used is random. ĝ
+has the covariance ``C(θ) = Σ_b (P_b/P) (∇L_b - ∇L)(∇L_b - ∇L)ᵀ``, which SGLD of step η turns into
+additional noise of variance η² C per step, beside the 2ηT of the thermal one: an excess temperature
+ηC/2, of first order in η, which depends on θ. It is not removed here.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from feature_learning.energies import ParticleEnergy
+from feature_learning.errors import ArgumentError, check_integer
+from feature_learning.field import Field
+from feature_learning.student import Parameters
+from feature_learning.teachers import Dataset
+
+
+class MiniBatchEnergy:
+    """A particle energy with :meth:`estimate`; in everything else the energy it is made from.
+
+    Parameters
+    ----------
+    energy : ParticleEnergy
+        Network posterior or mean field, without ARD.
+    batch_size : int
+        B, at most the number of samples.
+    """
+
+    def __init__(self, energy: ParticleEnergy, batch_size: int) -> None:
+        data = energy.data
+        check_integer("batch_size", batch_size, at_least=1, at_most=len(data))
+        if energy.refresh_every:
+            raise ArgumentError("batch_size needs an energy without ARD")
+        self.full, self.batch_size = energy, batch_size
+        self.temperature, self.chains, self.particles = (
+            energy.temperature,
+            energy.chains,
+            energy.particles,
+        )
+        self.scale, self.refresh_every, self.field = energy.scale, 0, energy.field
+        cuts = [slice(at, at + batch_size) for at in range(0, len(data), batch_size)]
+        parts = [_part(data, cut) for cut in cuts]
+        #: The field of one chain on each block.
+        self.blocks = [
+            Field(
+                energy.student,
+                part,
+                chains=1,
+                particles=energy.particles,
+                scale=energy.scale,
+                coupled=energy.self_energy,
+            )
+            for part in parts
+        ]
+        sizes = torch.tensor([len(part) for part in parts], dtype=torch.float64)
+        self.probabilities = sizes / len(data)
+
+    def draw(self, random: torch.Generator) -> list[int]:
+        """The block of each chain."""
+        chances = self.probabilities.to(random.device)
+        chosen = torch.multinomial(chances, self.chains, replacement=True, generator=random)
+        return [int(block) for block in chosen]
+
+    def estimate(self, theta: Tensor, out: Tensor, random: torch.Generator) -> None:
+        """ĝ with a fresh block for every chain, written into ``out``."""
+        self.estimate_from(theta, out, self.draw(random))
+
+    def estimate_from(self, theta: Tensor, out: Tensor, chosen: list[int]) -> None:
+        """ĝ with the given block for each chain, written into ``out``."""
+        full = self.full
+        parameters, gradient = full.views(theta), full.views(out)
+        strength = full.student.scale
+        for chain, block in enumerate(chosen):
+            field, one = self.blocks[block], slice(chain, chain + 1)
+            mine = Parameters(*(piece[one] for piece in parameters))
+            ours = Parameters(*(piece[one] for piece in gradient))
+            field.correlate(
+                mine,
+                drive=ours.w,
+                drive_readout=ours.a,
+                coupling=mine.a * strength if full.self_energy else None,
+                bias=ours.c if ours.c.shape[1] else None,
+            )
+            k = 2 * strength / len(field)
+            ours.w.mul_((mine.a * k).unsqueeze(2))
+            ours.a.mul_(k)
+            ours.c.mul_(2 * full.particles / full.student.width / len(field))
+        full.add_penalty(parameters, gradient)
+        out.addcmul_(theta, full.prior.stiffness)
+
+    def gradient(self, theta: Tensor, out: Tensor) -> None:
+        """∇U with all samples."""
+        self.full.gradient(theta, out)
+
+    def views(self, theta: Tensor) -> Parameters:
+        """Views of the flat vector."""
+        return self.full.views(theta)
+
+    def readout(self, theta: Tensor) -> Parameters:
+        """The parameters that define the predictor."""
+        return self.full.readout(theta)
+
+    def refresh(self, theta: Tensor) -> None:
+        """Nothing follows the particles."""
+
+    def memory(self) -> dict[str, Tensor]:
+        """Nothing: blocks are fixed, and drawn with the generator of the run."""
+        return {}
+
+    def restore(self, memory: dict[str, Tensor]) -> None:
+        """Nothing to put back."""
+
+
+def _part(data: Dataset, cut: slice) -> Dataset:
+    """Some samples of a data set."""
+    fields = {**vars(data), "inputs": data.inputs[cut].contiguous(), "labels": data.labels[cut]}
+    return Dataset(**fields)

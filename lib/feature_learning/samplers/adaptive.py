@@ -1,0 +1,137 @@
+r"""SGLD with a step that adapts to the size of the gradient (SA-SGLD), unadjusted.
+
+One step of size Δτ of a clock τ, chain by chain::
+
+    g = |∇U(θ)|^s / Ω
+    ζ ← e^(-αΔτ/2) ζ + (1 - e^(-αΔτ/2)) g/α
+    Δt = ψ(ζ) Δτ,   ψ(ζ) = m (ζ^r + M)/(ζ^r + m)
+    θ ← θ - Δt ∇U(θ) + √(2TΔt) ξ,   ξ ~ N(0, 1)
+    ζ ← e^(-αΔτ/2) ζ + (1 - e^(-αΔτ/2)) g/α      with g at the new θ
+
+arXiv 2511.11666. The step lies between m Δτ (large gradients, large ζ) and M Δτ. Samples are
+uniform in τ, not in Langevin time: an average over them must weigh each by the Δt of the step that
+leaves it, ψ(ζ) Δτ, which the run loop does. Unweighted averages are wrong at any step size. In
+Langevin time the path is that of SGLD, and ζ only decides where it is cut into steps; so the
+weighted averages need no correction term as Δτ → 0, and keep a bias in Δτ like SGLD's.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from feature_learning.energies import Density, Energy
+from feature_learning.errors import ArgumentError, check_real
+from feature_learning.samplers.base import PerChain, Plain, SamplerState
+
+
+@dataclass(frozen=True)
+class AdaptiveSGLD(Plain):
+    """SA-SGLD with step Δτ = ``step_size``.
+
+    Attributes
+    ----------
+    step_size : float
+        Δτ.
+    smallest, largest : float
+        m and M, the range of Δt/Δτ.
+    rate : float
+        α, the forgetting of the gradient's size, per unit of τ.
+    power, sharpness : float
+        s and r.
+    scale : float or None
+        Ω; None takes ``|∇U|^s/α`` of each chain at the start, so that ζ starts at 1.
+    """
+
+    step_size: float
+    smallest: float = 0.1
+    largest: float = 10.0
+    rate: float = 1.0
+    power: float = 2.0
+    sharpness: float = 0.25
+    scale: float | None = None
+
+    def __post_init__(self) -> None:
+        check_real("step_size", self.step_size, above=0)
+        check_real("smallest", self.smallest, above=0)
+        check_real("largest", self.largest, at_least=self.smallest)
+        for name in ("rate", "power", "sharpness"):
+            check_real(name, getattr(self, name), above=0)
+        if self.scale is not None:
+            check_real("scale", self.scale, above=0)
+
+    def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
+        """Start at ``position`` with ζ at its stationary value there."""
+        state = SamplerState.start(position)
+        energy.gradient(state.position, state.gradient)
+        size = self._size(state, self._per_chain(energy, state))
+        scale = size / self.rate if self.scale is None else torch.full_like(size, self.scale)
+        state.extra["scale"] = scale.clamp_min(1e-300)
+        state.extra["zeta"] = size / state.extra["scale"] / self.rate
+        state.extra["weight"] = self._ratio(state.extra["zeta"])
+        return state
+
+    def advance(
+        self, state: SamplerState, energy: Energy, steps: int, random: torch.Generator, *, done: int
+    ) -> None:
+        """``steps`` steps in place."""
+        theta, gradient, noise = state.position, state.gradient, state.noise
+        zeta, weight, scale = (state.extra[name] for name in ("zeta", "weight", "scale"))
+        per_chain, every = self._per_chain(energy, state), energy.refresh_every
+        forget = -math.expm1(-0.5 * self.rate * self.step_size)
+        drive = self._size(state, per_chain) / scale / self.rate
+        for step in range(done, done + steps):
+            if every and step % every == 0:
+                energy.refresh(theta)
+            zeta.lerp_(drive, forget)
+            span = per_chain.spread(self._ratio(zeta) * self.step_size, theta)
+            theta.addcmul_(gradient, span, value=-1)
+            noise.normal_(generator=random)
+            theta.addcmul_(noise, span.mul_(2 * energy.temperature).sqrt_())
+            energy.gradient(theta, gradient)
+            drive = self._size(state, per_chain) / scale / self.rate
+            zeta.lerp_(drive, forget)
+        # The Δt of the step that will leave the present position: that long the path stays there.
+        weight.copy_(self._ratio(zeta.lerp(drive, forget)))
+
+    def _per_chain(self, energy: Energy, state: SamplerState) -> PerChain:
+        if not hasattr(energy, "views"):
+            raise ArgumentError(
+                f"sampler adaptive needs an energy of particles with readouts, "
+                f"not {type(energy).__name__}"
+            )
+        known: Density = energy  # type: ignore[assignment]
+        return PerChain(known, state.noise)
+
+    def _size(self, state: SamplerState, per_chain: PerChain) -> Tensor:
+        """|∇U|^s of each chain."""
+        return per_chain.sum(state.gradient.square()).pow(0.5 * self.power)
+
+    def _ratio(self, zeta: Tensor) -> Tensor:
+        """ψ(ζ)."""
+        size = zeta.pow(self.sharpness)
+        return self.smallest * (size + self.largest) / (size + self.smallest)
+
+    def inflation(self, curvature: float) -> float:
+        """That of SGLD at the nominal step, 1/(1 - ηλ/2): only a guide, the step adapts."""
+        slack = 1 - 0.5 * self.step_size * self.smallest * curvature
+        return 1 / slack if slack > 0 else math.inf
+
+    def starting_step(self, curvature: float) -> float:
+        """0.2/λ, as for SGLD: ψ is near 1 at the start with the defaults."""
+        return 0.2 / curvature
+
+    def largest_step(self, curvature: float) -> float:
+        """0.4/(mλ), where even the smallest Δt inflates a variance by 1.25."""
+        return 0.4 / (self.smallest * curvature)
+
+    def report(self, state: SamplerState) -> dict[str, Tensor]:
+        """Nothing besides the weight."""
+        return {}
+
+    def weight(self, state: SamplerState) -> Tensor:
+        """ψ(ζ) of the step that leaves the present position."""
+        return state.extra["weight"].clone()

@@ -1,0 +1,135 @@
+r"""Replica exchange: chains at neighbouring κ swap their networks.
+
+Between ``every`` steps of another sampler, pairs of neighbouring rungs r, r+1 of a ladder
+(:class:`~feature_learning.ladder.LadderEnergy`; r even and odd in turn) swap positions and
+velocities with probability ::
+
+    min(1, exp{ (1/T_r - 1/T_{r+1}) (L_r - L_{r+1}) })
+
+Swendsen and Wang (1986); Hukushima and Nemoto (1996). The prior cancels, and velocities may go
+along as all rungs are written at one temperature. A network that is stuck at small κ can so move at
+large κ and come back. The swap is exact; the bias is that of the other sampler.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from feature_learning.energies import Energy
+from feature_learning.errors import ArgumentError, check_integer
+from feature_learning.ladder import LadderEnergy
+from feature_learning.samplers.base import SamplerState
+from feature_learning.samplers.sgld import SGLD
+from feature_learning.samplers.underdamped import Underdamped
+
+
+@dataclass(frozen=True)
+class ReplicaExchange:
+    """``mover``, SGLD or underdamped, with a round of swaps every ``every`` steps."""
+
+    mover: Underdamped | SGLD
+    every: int = 20
+
+    def __post_init__(self) -> None:
+        check_integer("every", self.every, at_least=1)
+
+    @property
+    def step_size(self) -> float:
+        """That of the mover."""
+        return self.mover.step_size
+
+    def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
+        """The mover's start; every chain carries the network of its own number."""
+        if not isinstance(energy, LadderEnergy):
+            raise ArgumentError(
+                f"replica exchange needs a LadderEnergy, not {type(energy).__name__}"
+            )
+        state = self.mover.init(energy, position, random)
+        numbers = torch.arange(energy.chains, dtype=torch.float64, device=position.device)
+        state.extra["walker"] = numbers
+        state.extra["tried"] = torch.zeros_like(numbers)
+        state.extra["swapped"] = torch.zeros_like(numbers)
+        return state
+
+    def advance(
+        self, state: SamplerState, energy: Energy, steps: int, random: torch.Generator, *, done: int
+    ) -> None:
+        """``steps`` steps in place; a round of swaps comes after each multiple of ``every``."""
+        ladder, end = cast(LadderEnergy, energy), done + steps
+        while done < end:
+            until = min(end, (done // self.every + 1) * self.every)
+            self.mover.advance(state, energy, until - done, random, done=done)
+            done = until
+            if done % self.every == 0:
+                self.swap(state, ladder, done // self.every % 2, random)
+
+    def swap(
+        self, state: SamplerState, energy: LadderEnergy, parity: int, random: torch.Generator
+    ) -> None:
+        """One round of swaps, from the first or from the second rung on."""
+        chains = torch.arange(energy.chains, device=state.position.device)
+        rung = chains % energy.rungs
+        lower = chains[(rung % 2 == parity) & (rung + 1 < energy.rungs)]
+        loss, inverse = energy.loss(state.position), energy.ratios / energy.temperature
+        exponent = (inverse[lower] - inverse[lower + 1]) * (loss[lower] - loss[lower + 1])
+        draw = torch.empty_like(exponent).uniform_(generator=random)
+        accept = draw < exponent.clamp(max=0).exp()
+        for each in (lower, lower + 1):
+            state.extra["tried"][each] += 1
+            state.extra["swapped"][each] += accept.to(state.extra["swapped"])
+        order, swapped = chains.clone(), lower[accept]
+        order[swapped], order[swapped + 1] = swapped + 1, swapped
+        for flat in (state.position, state.velocity):
+            for piece in energy.views(flat):
+                piece.copy_(piece[order])
+        state.extra["walker"].copy_(state.extra["walker"][order])
+        energy.gradient(state.position, state.gradient)
+
+    def settling(self) -> ReplicaExchange:
+        """With the mover's variant."""
+        return replace(self, mover=self.mover.settling())
+
+    def burning(self) -> ReplicaExchange:
+        """With the mover's variant."""
+        return replace(self, mover=self.mover.burning())
+
+    def with_step(self, step_size: float) -> ReplicaExchange:
+        """With the mover at another step."""
+        return replace(self, mover=self.mover.with_step(step_size))
+
+    def kinetic_temperature(self, state: SamplerState) -> float:
+        """That of the mover: all rungs are written at one temperature."""
+        return self.mover.kinetic_temperature(state)
+
+    @property
+    def memory(self) -> float:
+        """That of the mover."""
+        return self.mover.memory
+
+    def inflation(self, curvature: float) -> float:
+        """That of the mover."""
+        return self.mover.inflation(curvature)
+
+    def starting_step(self, curvature: float) -> float:
+        """That of the mover."""
+        return self.mover.starting_step(curvature)
+
+    def largest_step(self, curvature: float) -> float:
+        """That of the mover."""
+        return self.mover.largest_step(curvature)
+
+    def report(self, state: SamplerState) -> dict[str, Tensor]:
+        """Fraction of swaps accepted on each rung, and the number of the network it holds now."""
+        tried = state.extra["tried"].clamp(min=1)
+        return {
+            "swapped": state.extra["swapped"] / tried,
+            "walker": state.extra["walker"].clone(),
+        }
+
+    def weight(self, state: SamplerState) -> Tensor | None:
+        """None: all samples weigh the same."""
+        return None

@@ -1,0 +1,129 @@
+r"""Hamiltonian Monte Carlo: a trajectory as a proposal, accepted or rejected chain by chain.
+
+One trajectory, from fresh velocities v ~ N(0, T) and with unit mass, is ℓ leapfrog steps ::
+
+    v ← v - (h/2) ∇U(θ),   θ ← θ + h v,   v ← v - (h/2) ∇U(θ)
+
+whose end is accepted with probability ``min(1, e^(-ΔH/T))``, H = U + v²/2. Duane et al., Phys.
+Lett. B 195 (1987); Neal (2011). No bias at any step size: the arbiter. A step of this sampler is
+ONE leapfrog step, one gradient, so that budgets compare with the other samplers'; the position
+changes at the end of a trajectory only. Each trajectory draws its own step,
+uniform within ``jitter`` of h, so that no direction returns to where it was, period after period.
+The step is adapted to an acceptance of 0.8 during burn-in, see
+:mod:`feature_learning.samplers.metropolis`; Langevin times count the nominal h.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from feature_learning.energies import Energy
+from feature_learning.errors import check_integer, check_real
+from feature_learning.samplers import metropolis
+from feature_learning.samplers.base import PerChain, Plain, SamplerState, density
+
+
+@dataclass(frozen=True)
+class HMC(Plain):
+    """HMC with leapfrog step h and ``leapfrogs`` steps a trajectory.
+
+    ``acceptance`` is what the step is adapted to in burn-in if ``adapt``; ``adapting`` is set by
+    the run loop.
+    """
+
+    step_size: float
+    leapfrogs: int = 20
+    jitter: float = 0.2
+    acceptance: float = 0.8
+    adapt: bool = True
+    adapting: bool = False
+
+    def __post_init__(self) -> None:
+        check_real("step_size", self.step_size, above=0)
+        check_integer("leapfrogs", self.leapfrogs, at_least=1)
+        check_real("jitter", self.jitter, at_least=0, at_most=0.9)
+        check_real("acceptance", self.acceptance, at_least=0.05, at_most=0.99)
+
+    def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
+        """Start at ``position``, with its value and gradient."""
+        known, state = density(energy, "hmc"), SamplerState.start(position)
+        state.extra.update(metropolis.memory(energy.chains, position.device))
+        state.extra["value"] = known.value(position)
+        state.extra["start"] = torch.zeros_like(state.extra["value"])  # H at a trajectory's start
+        state.extra["step"] = torch.zeros_like(state.extra["value"])
+        state.extra["proposal"] = position.clone()
+        state.extra["home_gradient"] = torch.zeros_like(position)  # ∇U at the position
+        energy.gradient(state.position, state.gradient)
+        return state
+
+    def advance(
+        self, state: SamplerState, energy: Energy, steps: int, random: torch.Generator, *, done: int
+    ) -> None:
+        """``steps`` leapfrog steps; a trajectory may begin in one call and end in another."""
+        per_chain = PerChain(density(energy, "hmc"), state.noise)
+        gradient, v, proposal = state.gradient, state.velocity, state.extra["proposal"]
+        step = per_chain.spread(state.extra["step"], v)
+        for at in range(done, done + steps):
+            if at % self.leapfrogs == 0:
+                self._depart(state, energy, per_chain, random)
+                step = per_chain.spread(state.extra["step"], v)
+            v.addcmul_(gradient, step, value=-0.5)
+            proposal.addcmul_(v, step)
+            energy.gradient(proposal, gradient)
+            v.addcmul_(gradient, step, value=-0.5)
+            if (at + 1) % self.leapfrogs == 0:
+                self._arrive(state, energy, per_chain, random)
+
+    def _depart(
+        self, state: SamplerState, energy: Energy, per_chain: PerChain, random: torch.Generator
+    ) -> None:
+        """Draw velocities and the step of this trajectory."""
+        extra, v = state.extra, state.velocity
+        v.normal_(generator=random).mul_(math.sqrt(energy.temperature))
+        extra["step"].copy_(self.step_size * metropolis.factor(extra, self.adapting))
+        if self.jitter:
+            draw = torch.empty_like(extra["step"]).uniform_(generator=random)
+            extra["step"].mul_(1 + self.jitter * (2 * draw - 1))
+        extra["start"].copy_(extra["value"] + 0.5 * per_chain.sum(v.square()))
+        extra["home_gradient"].copy_(state.gradient)
+
+    def _arrive(
+        self, state: SamplerState, energy: Energy, per_chain: PerChain, random: torch.Generator
+    ) -> None:
+        """Accept the end of the trajectory, or go back to its start."""
+        extra, theta, proposal = state.extra, state.position, state.extra["proposal"]
+        value = density(energy, "hmc").value(proposal)
+        end = value + 0.5 * per_chain.sum(state.velocity.square())
+        chance = metropolis.probability(end - extra["start"], energy.temperature)
+        accept = metropolis.decide(chance, extra, random)
+        if self.adapting:
+            metropolis.adapt(chance, self.acceptance, extra)
+        everywhere = accept[per_chain.owner]
+        theta.copy_(torch.where(everywhere, proposal, theta))
+        proposal.copy_(theta)
+        state.gradient.copy_(torch.where(everywhere, state.gradient, extra["home_gradient"]))
+        extra["value"].copy_(torch.where(accept, value, extra["value"]))
+
+    def burning(self) -> HMC:
+        """The same sampler, adapting its step if it may."""
+        return replace(self, adapting=self.adapt)
+
+    def inflation(self, curvature: float) -> float:
+        """1: the step costs acceptance, not accuracy."""
+        return math.inf if math.isnan(curvature) else 1.0
+
+    def starting_step(self, curvature: float) -> float:
+        """0.4/√λ, as for the underdamped sampler; adaptation finds the right one."""
+        return 0.4 / math.sqrt(curvature)
+
+    def largest_step(self, curvature: float) -> float:
+        """2/√λ: beyond it a trajectory is unstable and rejected."""
+        return 2 / math.sqrt(curvature)
+
+    def report(self, state: SamplerState) -> dict[str, Tensor]:
+        """Mean acceptance probability since the start, and the factor of the step."""
+        return metropolis.report(state.extra, self.adapting)

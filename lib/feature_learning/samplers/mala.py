@@ -1,0 +1,101 @@
+r"""MALA: the step of SGLD as a proposal, accepted or rejected chain by chain.
+
+One step, with g = ∇U(θ) and g' = ∇U(θ')::
+
+    θ' = θ - η g + √(2Tη) ξ,   ξ ~ N(0, 1)
+    ΔH = U(θ') - U(θ) + (|θ - θ' + η g'|² - |θ' - θ + η g|²) / (4η)
+    accept θ' with probability min(1, e^(-ΔH/T))
+
+Roberts and Tweedie, Bernoulli 2 (1996). No bias at any step size: an arbiter for small problems.
+Its price is one pass for U besides the gradient, and a step that must shrink as the number of
+parameters to the power -1/3. The step is adapted to an acceptance of 0.574 during burn-in, see
+:mod:`feature_learning.samplers.metropolis`; Langevin times count the nominal step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from feature_learning.energies import Energy
+from feature_learning.errors import check_real
+from feature_learning.samplers import metropolis
+from feature_learning.samplers.base import PerChain, Plain, SamplerState, density
+
+
+@dataclass(frozen=True)
+class MALA(Plain):
+    """MALA with step size η, adapted in burn-in if ``adapt`` (the default).
+
+    ``acceptance`` is the wanted acceptance probability; ``adapting`` is set by the run loop.
+    """
+
+    step_size: float
+    acceptance: float = 0.574
+    adapt: bool = True
+    adapting: bool = False
+
+    def __post_init__(self) -> None:
+        check_real("step_size", self.step_size, above=0)
+        check_real("acceptance", self.acceptance, at_least=0.05, at_most=0.99)
+
+    def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
+        """Start at ``position``, with its value and gradient."""
+        known, state = density(energy, "mala"), SamplerState.start(position)
+        state.extra.update(metropolis.memory(energy.chains, position.device))
+        state.extra["value"] = known.value(position)
+        energy.gradient(state.position, state.gradient)
+        return state
+
+    def advance(
+        self, state: SamplerState, energy: Energy, steps: int, random: torch.Generator, *, done: int
+    ) -> None:
+        """``steps`` proposals in place."""
+        known, per_chain = density(energy, "mala"), PerChain(density(energy, "mala"), state.noise)
+        theta, gradient, extra = state.position, state.gradient, state.extra
+        proposal, ahead = torch.empty_like(theta), torch.empty_like(theta)
+        for _ in range(steps):
+            eta = self.step_size * metropolis.factor(extra, self.adapting)
+            step = per_chain.spread(eta, theta)
+            kick = state.noise.normal_(generator=random).mul_(
+                step.mul(2 * energy.temperature).sqrt_()
+            )
+            torch.addcmul(theta, step, gradient, value=-1, out=proposal).add_(kick)
+            energy.gradient(proposal, ahead)
+            value = known.value(proposal)
+            # θ' - θ + ηg is the kick, θ - θ' + ηg' = η(g + g') - kick: no large differences.
+            back = gradient.add(ahead).mul_(step).sub_(kick)
+            asymmetry = per_chain.sum(back.square_()) - per_chain.sum(kick.square())
+            chance = metropolis.probability(
+                value - extra["value"] + asymmetry / (4 * eta), energy.temperature
+            )
+            accept = metropolis.decide(chance, extra, random)
+            if self.adapting:
+                metropolis.adapt(chance, self.acceptance, extra)
+            everywhere = accept[per_chain.owner]
+            theta.copy_(torch.where(everywhere, proposal, theta))
+            gradient.copy_(torch.where(everywhere, ahead, gradient))
+            extra["value"].copy_(torch.where(accept, value, extra["value"]))
+
+    def burning(self) -> MALA:
+        """The same sampler, adapting its step if it may."""
+        return replace(self, adapting=self.adapt)
+
+    def inflation(self, curvature: float) -> float:
+        """1: the step costs acceptance, not accuracy."""
+        return math.inf if math.isnan(curvature) else 1.0
+
+    def starting_step(self, curvature: float) -> float:
+        """0.2/λ, as for SGLD; adaptation finds the right one."""
+        return 0.2 / curvature
+
+    def largest_step(self, curvature: float) -> float:
+        """2/λ: beyond it next to nothing is accepted."""
+        return 2 / curvature
+
+    def report(self, state: SamplerState) -> dict[str, Tensor]:
+        """Mean acceptance probability since the start, and the factor of the step."""
+        return metropolis.report(state.extra, self.adapting)

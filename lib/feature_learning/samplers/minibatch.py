@@ -1,0 +1,50 @@
+r"""SGLD with mini-batches: the gradient is estimated from a block of samples.
+
+One step, with ĝ an unbiased estimate of ∇U from one block (see :mod:`feature_learning.minibatch`)::
+
+    θ ← θ - η ĝ + √(2Tη) ξ,   ξ ~ N(0, 1)
+
+Welling and Teh (2011). In a harmonic well of curvature λ where ĝ has the variance C the sampled
+variance is ``(T + ηC/2)/λ · 1/(1 - ηλ/2)``: the estimate heats by ηC/2, which at the small
+temperatures here can be far more than T. A decreasing or cyclical step
+(:func:`feature_learning.schedules.polynomial`, :func:`feature_learning.schedules.cyclical`) makes
+it small where it counts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from feature_learning.energies import Energy
+from feature_learning.errors import ArgumentError
+from feature_learning.minibatch import MiniBatchEnergy
+from feature_learning.samplers.base import SamplerState
+from feature_learning.samplers.sgld import SGLD
+
+
+@dataclass(frozen=True)
+class MiniBatchSGLD(SGLD):
+    """SGLD on the estimate of a :class:`~feature_learning.minibatch.MiniBatchEnergy`."""
+
+    def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
+        """Start at ``position``; nothing is drawn."""
+        if not hasattr(energy, "estimate"):
+            raise ArgumentError(f"mini-batches need a MiniBatchEnergy, not {type(energy).__name__}")
+        return super().init(energy, position, random)
+
+    def advance(
+        self, state: SamplerState, energy: Energy, steps: int, random: torch.Generator, *, done: int
+    ) -> None:
+        """``steps`` steps in place."""
+        batches = cast(MiniBatchEnergy, energy)
+        theta, gradient, noise, eta = state.position, state.gradient, state.noise, self.step_size
+        amplitude = math.sqrt(2 * energy.temperature * eta)
+        for _ in range(steps):
+            batches.estimate(theta, gradient, random)
+            theta.add_(gradient, alpha=-eta)
+            theta.add_(noise.normal_(generator=random), alpha=amplitude)
