@@ -118,6 +118,8 @@ method = "nngp"
 samples = [10, 20]
 """
 FIGURES = """\
+histograms = ["small.toml"]
+
 [[figure]]
 id = "1"
 shows = "1: learning curves"

@@ -5,9 +5,11 @@ import pytest
 
 from book_tools.cli import main
 from book_tools.errors import BookError, InputError
+from book_tools.figures import load_figures
 from book_tools.project import Project
 from book_tools.reproduce import reproduce
 from book_tools.stored import check_results, holes, merge, tables
+from feature_learning.densities import read_npz
 from feature_learning.errors import StoreError
 from feature_learning.grid import read_grid
 from feature_learning.results import obtain
@@ -217,3 +219,25 @@ def test_a_page_reads_what_is_stored_and_can_say_where_it_comes_from(stored):
 def test_a_page_whose_table_is_not_there_says_how_to_get_it(small):
     with pytest.raises(StoreError, match="no such file; compute it with `make reproduce`"):
         obtain("stored", small.sweeps / "small.toml", small.table("small.toml"))
+
+
+def test_histograms_of_the_listed_sweeps_are_stored_beside_the_table(stored):
+    path = stored.results / "small-histograms.npz"
+    found = read_npz(path)
+    sampled = read_csv(stored.table("small.toml"))["method"] != "nngp"
+    assert len(found) == int(sampled.sum())
+    assert check_results(stored)[0] == []
+    path.write_bytes(b"no")
+    (problem,) = check_results(stored)[0]
+    assert "small-histograms.npz" in problem
+
+
+def test_histograms_must_be_a_list_of_sweeps_that_exist(small):
+    listing = small.sweeps / "figures.toml"
+    text = listing.read_text()
+    listing.write_text(text.replace('histograms = ["small.toml"]', 'histograms = "small.toml"'))
+    with pytest.raises(BookError, match=r"histograms is 'small\.toml'; it must be a list"):
+        load_figures(small)
+    listing.write_text(text.replace('histograms = ["small.toml"]', 'histograms = ["other.toml"]'))
+    with pytest.raises(BookError, match=r"there is no sweep 'other\.toml'"):
+        load_figures(small)
