@@ -316,6 +316,14 @@ def test_a_claim_is_compared_within_its_tolerance(write, expected, tolerance, me
     assert outcome.failed is (verdict is not Verdict.PASS)
 
 
+def test_a_claim_whose_cells_are_not_stored_yet_is_neither_passed_nor_failed(write):
+    project = write(claims=[CLAIM])
+    (outcome,) = compare(load_claims(project), {}, "stored")
+    assert (outcome.verdict, outcome.failed) == (Verdict.HOLE, False)
+    (outcome,) = compare(load_claims(project), {"book/page": {"answer": 1}}, "stored")
+    assert (outcome.verdict, outcome.failed) == (Verdict.FAIL, True)
+
+
 def test_a_claim_of_another_profile_is_neither_passed_nor_failed(write):
     project = write(claims=[{**CLAIM, "profiles": ["paper"]}])
     (outcome,) = compare(load_claims(project), {"book/page": {"answer": 1}}, "quick")
