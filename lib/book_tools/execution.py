@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -189,6 +190,20 @@ def _tidy(
             cell.metadata["tags"] = [*cell.metadata["tags"], "remove-cell"]
 
 
+def _fonts(project: Project) -> Path:
+    """Folder with matplotlib's list of fonts, made here: its making would write into a cell."""
+    folder = project.root / "_build" / "matplotlib"
+    if not any(folder.glob("fontlist*.json")):
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            [sys.executable, "-c", "import matplotlib.font_manager"],
+            env={**os.environ, "MPLCONFIGDIR": str(folder)},
+            stderr=subprocess.DEVNULL,
+            check=False,  # without matplotlib the notebook itself says what is missing
+        )
+    return folder
+
+
 @contextmanager
 def _kernel_environment(project: Project) -> Iterator[None]:
     """Let kernels that start inside import the library whose fingerprint is taken."""
@@ -196,6 +211,8 @@ def _kernel_environment(project: Project) -> Iterator[None]:
         "PYTHONPATH": str(project.library),
         # Long notebooks keep their points here, so that a build that was stopped goes on.
         "BOOK_CHECKPOINTS": str(project.root / "_build" / "checkpoints"),
+        # A list of fonts of our own: that of the user may have been made by another installation.
+        "MPLCONFIGDIR": str(_fonts(project)),
         # The kernel of this environment, whatever the user has installed elsewhere.
         "JUPYTER_PREFER_ENV_PATH": "1",
         # Without it the debugger writes a warning about frozen modules into the first cell.
