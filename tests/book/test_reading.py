@@ -86,3 +86,18 @@ def test_every_figure_is_referred_to_by_its_number(book, pages, notebooks):
             assert links, f"{figure.name} is referred to nowhere"
             for link in links:
                 assert link.get_text() == caption.get_text().strip()
+
+
+def test_tables_that_notebooks_print_are_tables_on_the_page(pages, notebooks):
+    printed = 0
+    for page, notebook in notebooks.items():
+        tables = [
+            output
+            for cell in notebook.cells
+            for output in cell.get("outputs", [])
+            if "|---|" in output.get("data", {}).get("text/markdown", "")
+        ]
+        shown = pages[page].select("div.cell_output table")
+        assert len(shown) >= len(tables)
+        printed += len(tables)
+    assert printed > 0
