@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -103,8 +104,7 @@ class AdaptiveSGLD(Plain):
                 f"sampler adaptive needs an energy of particles with readouts, "
                 f"not {type(energy).__name__}"
             )
-        known: Density = energy  # type: ignore[assignment]
-        return PerChain(known, state.noise)
+        return PerChain(cast(Density, energy), state.noise)
 
     def _size(self, state: SamplerState, per_chain: PerChain) -> Tensor:
         """|∇U|^s of each chain."""

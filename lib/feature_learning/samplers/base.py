@@ -135,6 +135,25 @@ class Plain:
         return None
 
 
+class Overdamped(Plain):
+    """Step sizes of Euler's step, θ ← θ - η ∇U + noise; ``step_size`` is η."""
+
+    step_size: float
+
+    def inflation(self, curvature: float) -> float:
+        """1/(1 - ηλ/2), exact in a harmonic well."""
+        slack = 1 - 0.5 * self.step_size * curvature
+        return 1 / slack if slack > 0 else math.inf
+
+    def starting_step(self, curvature: float) -> float:
+        """0.2/λ, a tenth of the stability limit: learning makes λ grow severalfold."""
+        return 0.2 / curvature
+
+    def largest_step(self, curvature: float) -> float:
+        """0.4/λ."""
+        return 0.4 / curvature
+
+
 class PerChain:
     """Sums and factors of each chain of a batch whose parameters lie in one flat vector."""
 

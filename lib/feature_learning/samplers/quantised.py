@@ -30,7 +30,7 @@ from torch import Tensor
 
 from feature_learning.energies import Energy
 from feature_learning.errors import check_choice, check_integer, check_real
-from feature_learning.samplers.base import Plain, SamplerState
+from feature_learning.samplers.base import Overdamped, SamplerState
 
 #: Variance of the rounding error in units of Δ², if h/Δ is uniform over its fractional part.
 VARIANCES = {"stochastic": 1 / 6, "nearest": 1 / 12, "floor": 1 / 12}
@@ -66,7 +66,7 @@ class QuantumSchedule:
 
 
 @dataclass(frozen=True)
-class QuantisedLangevin(Plain):
+class QuantisedLangevin(Overdamped):
     """Langevin dynamics with steps rounded to multiples of Δ.
 
     Attributes
@@ -129,16 +129,3 @@ class QuantisedLangevin(Plain):
             elif self.rounding == "nearest":
                 gradient.add_(0.5)
             theta.add_(gradient.floor_(), alpha=quantum)
-
-    def inflation(self, curvature: float) -> float:
-        """1/(1 - ηλ/2), that of SGLD: rounding changes it by what the module says."""
-        slack = 1 - 0.5 * self.step_size * curvature
-        return 1 / slack if slack > 0 else math.inf
-
-    def starting_step(self, curvature: float) -> float:
-        """0.2/λ, as for SGLD."""
-        return 0.2 / curvature
-
-    def largest_step(self, curvature: float) -> float:
-        """0.4/λ."""
-        return 0.4 / curvature

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from feature_learning.energies import Energy
 from feature_learning.errors import check_real
-from feature_learning.samplers.base import Plain, SamplerState
+from feature_learning.samplers.base import Overdamped, SamplerState
 
 
 @dataclass(frozen=True)
-class SGLD(Plain):
+class SGLD(Overdamped):
     """SGLD with a fixed step size η (Langevin time per step)."""
 
     step_size: float
@@ -46,16 +46,3 @@ class SGLD(Plain):
             energy.gradient(theta, gradient)
             theta.add_(gradient, alpha=-eta)
             theta.add_(noise.normal_(generator=random), alpha=amplitude)
-
-    def inflation(self, curvature: float) -> float:
-        """1/(1 - ηλ/2), exact in a harmonic well."""
-        slack = 1 - 0.5 * self.step_size * curvature
-        return 1 / slack if slack > 0 else math.inf
-
-    def starting_step(self, curvature: float) -> float:
-        """0.2/λ, a tenth of the stability limit: learning makes λ grow severalfold."""
-        return 0.2 / curvature
-
-    def largest_step(self, curvature: float) -> float:
-        """0.4/λ."""
-        return 0.4 / curvature
