@@ -154,6 +154,35 @@ class Overdamped(Plain):
         return 0.4 / curvature
 
 
+class Inertial(Plain):
+    """Step sizes and memory of a BAOAB splitting with unit mass; ``step_size`` is h."""
+
+    step_size: float
+    friction: float
+
+    @property
+    def memory(self) -> float:
+        """1/f."""
+        return 1 / self.friction
+
+    def inflation(self, curvature: float) -> float:
+        """1/(1 - h²λ/4): right over sampled variance of the velocities.
+
+        BAOAB's positions are exact in a harmonic well; its velocities are too cold by this factor,
+        which diverges where positions become unstable.
+        """
+        slack = 1 - 0.25 * self.step_size * (self.step_size * curvature)
+        return 1 / slack if slack > 0 else math.inf
+
+    def starting_step(self, curvature: float) -> float:
+        """0.4/√λ, a fifth of the stability limit: learning makes λ grow severalfold."""
+        return 0.4 / math.sqrt(curvature)
+
+    def largest_step(self, curvature: float) -> float:
+        """√(0.8/λ)."""
+        return math.sqrt(0.8 / curvature)
+
+
 class PerChain:
     """Sums and factors of each chain of a batch whose parameters lie in one flat vector."""
 

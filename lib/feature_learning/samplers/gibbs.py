@@ -23,11 +23,11 @@ from torch import Tensor
 
 from feature_learning.energies import Energy, ParticleEnergy
 from feature_learning.errors import ArgumentError, check_integer, check_real
-from feature_learning.samplers.base import Plain, SamplerState
+from feature_learning.samplers.base import Inertial, SamplerState
 
 
 @dataclass(frozen=True)
-class Gibbs(Plain):
+class Gibbs(Inertial):
     """Exact readouts every ``every`` steps; weights by BAOAB with step size h and two frictions."""
 
     step_size: float
@@ -93,24 +93,6 @@ class Gibbs(Plain):
         moving = float((state.velocity != 0).sum())
         energy = float(state.velocity.square().sum())
         return (energy + 0.25 * self.step_size**2 * float(state.gradient.square().sum())) / moving
-
-    @property
-    def memory(self) -> float:
-        """1/f."""
-        return 1 / self.friction
-
-    def inflation(self, curvature: float) -> float:
-        """1/(1 - h²λ/4), as for the underdamped sampler."""
-        slack = 1 - 0.25 * self.step_size * (self.step_size * curvature)
-        return 1 / slack if slack > 0 else math.inf
-
-    def starting_step(self, curvature: float) -> float:
-        """0.4/√λ, a fifth of the stability limit."""
-        return 0.4 / math.sqrt(curvature)
-
-    def largest_step(self, curvature: float) -> float:
-        """√(0.8/λ)."""
-        return math.sqrt(0.8 / curvature)
 
 
 def _particles(energy: Energy) -> ParticleEnergy:

@@ -23,11 +23,11 @@ from torch import Tensor
 
 from feature_learning.energies import Energy
 from feature_learning.errors import check_real
-from feature_learning.samplers.base import Plain, SamplerState
+from feature_learning.samplers.base import Inertial, SamplerState
 
 
 @dataclass(frozen=True)
-class Underdamped(Plain):
+class Underdamped(Inertial):
     """BAOAB with step size h (Langevin time per step) and two-stage friction (per unit time)."""
 
     step_size: float
@@ -76,25 +76,3 @@ class Underdamped(Plain):
         """
         force = 0.25 * self.step_size**2 * float(state.gradient.square().mean())
         return float(state.velocity.square().mean()) + force
-
-    @property
-    def memory(self) -> float:
-        """1/f."""
-        return 1 / self.friction
-
-    def inflation(self, curvature: float) -> float:
-        """1/(1 - h²λ/4): right over sampled variance of the velocities.
-
-        BAOAB's positions are exact in a harmonic well; its velocities are too cold by this factor,
-        which diverges where positions become unstable.
-        """
-        slack = 1 - 0.25 * self.step_size * (self.step_size * curvature)
-        return 1 / slack if slack > 0 else math.inf
-
-    def starting_step(self, curvature: float) -> float:
-        """0.4/√λ, a fifth of the stability limit: learning makes λ grow severalfold."""
-        return 0.4 / math.sqrt(curvature)
-
-    def largest_step(self, curvature: float) -> float:
-        """√(0.8/λ)."""
-        return math.sqrt(0.8 / curvature)
