@@ -30,6 +30,7 @@ from torch import Tensor
 
 from feature_learning.energies import Energy
 from feature_learning.errors import check_choice, check_integer, check_real
+from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Overdamped, SamplerState
 
 #: Variance of the rounding error in units of Δ², if h/Δ is uniform over its fractional part.
@@ -122,7 +123,7 @@ class QuantisedLangevin(Overdamped):
             amplitude = self.noise(quantum, energy.temperature)
             gradient.mul_(-self.step_size)
             if amplitude:
-                gradient.add_(noise.normal_(generator=random), alpha=amplitude)
+                gradient.add_(normal_(noise, random), alpha=amplitude)
             gradient.div_(quantum)
             if self.rounding == "stochastic":
                 gradient.add_(noise.uniform_(generator=random))
