@@ -22,6 +22,8 @@ from feature_learning.errors import FeatureLearningError, check_integer
 from feature_learning.experiments import MEASURED, Point, run_point
 from feature_learning.inference import SAMPLERS, STARTS
 from feature_learning.mean_field import SOLVERS
+from feature_learning.samplers.quantised import VARIANCES
+from feature_learning.schedules import SHAPES
 from feature_learning.version import __version__
 
 _EPILOG = f"""\
@@ -135,7 +137,20 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
     )
     add("--step", type=float, help="step size (default: from the curvature at the start)")
     add("--friction", type=float, help="of samplers underdamped and gibbs (0.02; for mf 0.01)")
+    add(
+        "--step-schedule",
+        choices=list(SHAPES),
+        default=default.step_schedule,
+        help="of sampler sgld (%(default)s)",
+    )
+    add("--rounding", choices=list(VARIANCES), help="of sampler quantised (stochastic)")
     add("--quantum", type=float, help="of sampler quantised (the size of the thermal noise)")
+    add(
+        "--quantum-epoch",
+        type=int,
+        metavar="E",
+        help="of sampler quantised: steps of an epoch in which the quantum falls (it stays)",
+    )
     add("--batch-size", type=int, metavar="B", help="of sampler sgld (all samples)")
     add("--burn-in", type=float, default=default.burn_in, help="fraction not counted (%(default)s)")
     add("--start", choices=STARTS, default=default.start, help="starting points (%(default)s)")

@@ -23,7 +23,7 @@ METHODS = ("network", "mf", "mf-ard", "nngp")
 TEACHERS = ("parity", "single-index")
 #: Options whose default of None tells whether they were set. (Neither step nor budget: the points
 #: of a grid share them, the kernel limit among them.)
-_TELLING = ("particles", "friction", "quantum", "batch_size")
+_TELLING = ("particles", "friction", "rounding", "quantum_epoch", "quantum", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class PointConfig:
     ``nngp_variant`` is ``matched`` or ``as-published``. ``penalty`` is λ of the homogeneity penalty
     λ Σ_i Var_j ``|w_ij|`` on the loss of the network. Which option has an effect for which method
     stands in :data:`feature_learning.applicability.SCOPES`; ``particles``, ``friction``,
-    ``quantum``, ``batch_size`` and a ``penalty`` above 0 are refused where they have none, and so
-    is a sampler that does not go with the method
-    (:func:`feature_learning.applicability.refuse_sampler`).
+    ``rounding``, ``quantum_epoch``, ``quantum``, ``batch_size``, a ``penalty`` above 0 and a
+    ``step_schedule`` that is not constant are refused where they have none, and so is a sampler
+    that does not go with the method (:func:`feature_learning.applicability.refuse_sampler`).
     """
 
     teacher: str = "parity"
@@ -61,6 +61,7 @@ class PointConfig:
     seed: int = 0
     langevin_time: float | None = None
     step: float | None = None
+    step_schedule: str = "constant"
     friction: float | None = None
     burn_in: float = 0.5
     looks: int = 200
@@ -75,6 +76,8 @@ class PointConfig:
     device: str = "cpu"
     block_elements: int | None = None
     penalty: float = 0.0
+    rounding: str | None = None
+    quantum_epoch: int | None = None
     quantum: float | None = None
     batch_size: int | None = None
 
@@ -108,6 +111,7 @@ class PointConfig:
         _ = self.make_teacher, self.make_student, self.make_sampling
         given = [name for name in _TELLING if getattr(self, name) is not None]
         given += ["penalty"] if self.penalty else []
+        given += ["step_schedule"] if self.step_schedule != "constant" else []
         refuse_without_effect(self, given)
         refuse_sampler(self)
 
@@ -153,6 +157,9 @@ class PointConfig:
             burn_in=self.burn_in,
             looks=self.looks,
             start=self.start,
+            step_schedule=self.step_schedule if self.sampler == kind == "sgld" else "constant",
+            rounding=self.rounding if kind == "quantised" else None,
+            quantum_epoch=self.quantum_epoch if kind == "quantised" else None,
             quantum=self.quantum if kind == "quantised" else None,
             batch_size=self.batch_size if self.sampler == kind == "sgld" else None,
         )

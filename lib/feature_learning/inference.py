@@ -40,6 +40,7 @@ from feature_learning.samplers import (
     Sampler,
     Underdamped,
 )
+from feature_learning.samplers.quantised import VARIANCES, QuantumSchedule
 from feature_learning.schedules import Schedule
 from feature_learning.starts import plant
 from feature_learning.student import Student
@@ -84,9 +85,17 @@ class Sampling:
     start : str
         ``prior``, ``planted`` (neurons aligned with the target) or ``spread`` (every other chain
         planted).
+    step_schedule : str
+        Of the sampler ``sgld``: one of :data:`feature_learning.schedules.SHAPES`. The budget counts
+        the largest step; a schedule that falls reaches less Langevin time in the same steps.
+    rounding : str or None
+        Of the sampler ``quantised``: ``stochastic`` (None), ``nearest`` or ``floor``.
+    quantum_epoch : int or None
+        Of the sampler ``quantised``: steps of an epoch of Seok and Cho's schedule, in which the
+        quantum falls from its first value; thermal noise fills what it leaves. None keeps it.
     quantum : float or None
-        Of the sampler ``quantised``: the multiple its steps are rounded to; None takes √(2ηT), the
-        size of the thermal noise.
+        Of the sampler ``quantised``: the multiple its steps are rounded to, at the start; None
+        takes √(2ηT), the size of the thermal noise.
     batch_size : int or None
         Samples of a mini-batch, for the sampler ``sgld``; None takes all.
     """
@@ -100,16 +109,32 @@ class Sampling:
     settle: float = 0.1
     looks: int = 200
     start: str = "prior"
+    step_schedule: str = "constant"
+    rounding: str | None = None
+    quantum_epoch: int | None = None
     quantum: float | None = None
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("sampler", self.sampler, SAMPLERS)
-        for name, sampler in (("quantum", "quantised"), ("batch_size", "sgld")):
+        for name, sampler in (
+            *((name, "quantised") for name in ("rounding", "quantum_epoch", "quantum")),
+            ("batch_size", "sgld"),
+        ):
             if getattr(self, name) is not None and self.sampler != sampler:
                 raise ArgumentError(
                     f"{name} is for sampler {sampler}, not for sampler {self.sampler}"
                 )
+        check_choice("step_schedule", self.step_schedule, schedules.SHAPES)
+        if self.step_schedule != "constant" and self.sampler != "sgld":
+            raise ArgumentError(
+                f"step_schedule {self.step_schedule} is for sampler sgld, "
+                f"not for sampler {self.sampler}"
+            )
+        if self.rounding is not None:
+            check_choice("rounding", self.rounding, VARIANCES)
+        if self.quantum_epoch is not None:
+            check_integer("quantum_epoch", self.quantum_epoch, at_least=1)
         if self.quantum is not None:
             check_scale("quantum", self.quantum)
         if self.batch_size is not None:
@@ -136,8 +161,12 @@ class Sampling:
         )
         if isinstance(sampler, QuantisedLangevin):
             # Rounding noise must not stand for the thermal one (see the module): no larger.
-            quantum = self.quantum or math.sqrt(2 * sampler.step_size * energy.temperature)
-            sampler = replace(sampler, quantum=quantum)
+            first = self.quantum or math.sqrt(2 * sampler.step_size * energy.temperature)
+            quantum: float | QuantumSchedule = first
+            if self.quantum_epoch is not None:
+                quantum = QuantumSchedule.down_from(first, epoch=self.quantum_epoch)
+            rounding = self.rounding or sampler.rounding
+            sampler = replace(sampler, quantum=quantum, rounding=rounding)
         return sampler
 
     def batched(self, energy: Energy) -> Energy:
@@ -155,14 +184,15 @@ class Sampling:
         return MiniBatchEnergy(energy, self.batch_size)
 
     def schedule(self, sampler: Sampler) -> Schedule:
-        """Equally spaced looks over the budget."""
-        return schedules.uniform(
+        """Equally spaced looks over the budget, with the step sizes of ``step_schedule``."""
+        steady = schedules.uniform(
             step_size=sampler.step_size,
             langevin_time=self.langevin_time,
             burn_in=self.burn_in,
             settle=min(self.settle, self.burn_in),
             looks=self.looks,
         )
+        return schedules.SHAPES[self.step_schedule](steady)
 
 
 def default_step(

@@ -44,6 +44,7 @@ METHODS = [
     *({"sampler": name} for name in ("mala", "hmc", "gibbs", "adaptive", "quantised")),
     {"sampler": "preconditioned", "step": 0.02, "langevin_time": 4.0, "method": "mf-ard"},
     {"sampler": "sgld", "batch_size": 6, "step": 0.05, "langevin_time": 10.0, "method": "mf"},
+    {"sampler": "quantised", "rounding": "floor", "quantum": 1e-4, "quantum_epoch": 20},
 ]
 KEYS = {
     *MEASURED,
@@ -550,6 +551,12 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
         ({"sampler": "sgld", "batch_size": 21, "samples": 20}, "^batch_size must be"),
         ({"sampler": "quantised", "quantum": -1.0}, "^quantum must be"),
         ({"quantum": 0.1}, "^quantum has no effect"),
+        ({"rounding": "nearest"}, "^rounding has no effect"),
+        ({"sampler": "quantised", "rounding": "up"}, "^rounding must be"),
+        ({"sampler": "quantised", "quantum_epoch": 0}, "^quantum_epoch must be"),
+        ({"sampler": "hmc", "quantum_epoch": 5}, "^quantum_epoch has no effect"),
+        ({"sampler": "sgld", "step_schedule": "linear"}, "^step_schedule must be"),
+        ({"step_schedule": "cyclical"}, "^step_schedule has no effect"),
         ({"batch_size": 3}, "^batch_size has no effect"),
     ],
     ids=str,
@@ -564,13 +571,51 @@ def test_a_sampling_refuses_what_its_sampler_does_not_have():
         Sampling(quantum=0.1)
     with pytest.raises(ArgumentError, match="batch_size is for sampler sgld"):
         Sampling(batch_size=10)
+    with pytest.raises(ArgumentError, match="rounding is for sampler quantised"):
+        Sampling(sampler="sgld", rounding="floor")
+    with pytest.raises(ArgumentError, match="step_schedule cyclical is for sampler sgld"):
+        Sampling(step_schedule="cyclical")
+
+
+def test_rounding_and_its_schedule_reach_the_sampler(tiny):
+    config = PointConfig(
+        **{**tiny, "sampler": "quantised", "rounding": "nearest", "quantum_epoch": 4}
+    )
+    data, _ = config.datasets()
+    energy = network_posterior(config.make_student, data, kappa=config.kappa)
+    position = starting_position(
+        energy, config.make_student, config.make_teacher, start="prior", seed=0
+    )
+    sampler = config.make_sampling.build(energy, position)
+    assert sampler.rounding == "nearest"
+    thermal = math.sqrt(2 * sampler.step_size * energy.temperature)
+    # ⌊log2 ln 2⌋ = -1 at epoch 0, and ⌊log2 ln 3⌋ = 0 at epoch 1.
+    quanta = [sampler.quantum_at(step, energy.temperature) for step in (0, 3, 4)]
+    assert quanta == pytest.approx([thermal, thermal, thermal / 2])
+
+
+@pytest.mark.parametrize("shape", ["polynomial", "cyclical"])
+def test_steps_that_change_over_the_run_weigh_its_samples(tiny, shape):
+    options = {**tiny, "sampler": "sgld", "looks": 20}
+    steady = run_point(PointConfig(**options)).row
+    row = run_point(PointConfig(**options, step_schedule=shape)).row
+    assert row["steps"] == steady["steps"]
+    assert row["step"] == steady["step"]  # the largest
+    assert 0.3 < row["langevin_time"] / steady["langevin_time"] < 0.9
+    assert row["test_mse"] != steady["test_mse"]
+
+
+def test_a_cycle_needs_two_looks(tiny):
+    options = {**tiny, "sampler": "sgld", "looks": 5, "step_schedule": "cyclical"}
+    with pytest.raises(ArgumentError, match=r"^cycles must be"):
+        run_point(PointConfig(**options))
 
 
 def test_points_of_before_keep_their_key():
     for options in ({}, {"sampler": "sgld", "method": "mf"}):
         plain = canonical(PointConfig(**options))
         assert "quantum" not in plain
-        assert "batch_size" not in plain
+        assert not {"batch_size", "step_schedule", "rounding", "quantum_epoch"} & plain.keys()
     batched = PointConfig(sampler="sgld", batch_size=10)
     assert cell_key(batched) != cell_key(PointConfig(sampler="sgld"))
 

@@ -118,12 +118,14 @@ OTHER = {
     **{"teacher": "single-index", "activation": "erf", "method": "mf", "sampler": "sgld"},
     **{"protocol": "published", "start": "planted", "solver": "collapsed", "device": "cuda"},
     **{"nngp_variant": "as-published", "dtype": "float64", "stop_when_converged": True},
-    **{"block_elements": 2**10, "batch_size": 10},
+    **{"block_elements": 2**10, "batch_size": 10, "step_schedule": "cyclical"},
+    **{"rounding": "nearest", "quantum_epoch": 20},
 }
 #: Choices without which an option is refused.
 NEEDED = {
     "particles": {"method": "mf"},
-    "quantum": {"sampler": "quantised"},
+    **{name: {"sampler": "quantised"} for name in ("rounding", "quantum_epoch", "quantum")},
+    "step_schedule": {"sampler": "sgld"},
     "batch_size": {"sampler": "sgld"},
 }
 

@@ -60,6 +60,12 @@ class QuantumSchedule:
         check_real("base", self.base, above=1)
         check_integer("epoch", self.epoch, at_least=1)
 
+    @classmethod
+    def down_from(cls, quantum: float, *, base: float = 2.0, epoch: int = 1) -> QuantumSchedule:
+        """The schedule that starts with this Δ."""
+        check_real("quantum", quantum, above=0)
+        return cls(cls(1.0, base).at(0) / quantum, base, epoch)
+
     def at(self, step: int) -> float:
         """Δ at that step."""
         level = math.floor(math.log(math.log(step // self.epoch + 2), self.base))
