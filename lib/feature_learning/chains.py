@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +30,7 @@ from feature_learning.observables import Observer
 from feature_learning.progress import Progress, restore, snapshot
 from feature_learning.samplers import Sampler, SamplerState
 from feature_learning.schedules import Schedule, Segment
+from feature_learning.stopwatch import Stopwatch
 
 FloatArray = NDArray[np.float64]
 #: Steps between two looks at the interrupt flag and the progress bar.
@@ -82,9 +83,9 @@ class ChainRun:
     posterior_mean : dict of array (chains,)
         Test MSE, m_S and noise of the predictor averaged over the looks past burn-in.
     convergence : Convergence
-        Converged means: R-hat below 1.01 for m_S and the test MSE over at least four chains and
-        effective sample size at least 100 (the defaults of the rule), a kinetic temperature within
-        2 % of T, and not interrupted.
+        Converged, or the reasons why not. Converged means: R-hat below 1.01 for m_S and the test
+        MSE over at least four chains of 40 draws and effective sample size at least 100 (the
+        defaults of the rule), a kinetic temperature within 2 % of T, and not interrupted.
     state : SamplerState
         Where the chains are now: the batch runs on after a chain's final look.
     weights : Tensor (chains, particles, fan_in)
@@ -154,6 +155,7 @@ def run(
     fingerprint: dict[str, Any] | None = None,
     progress: bool = False,
     label: str = "",
+    stopwatch: Stopwatch | None = None,
     random: torch.Generator,
 ) -> ChainRun:
     """Run chains from ``position`` through ``schedule``.
@@ -174,9 +176,11 @@ def run(
     fingerprint : dict, optional
         Identifies the run in its checkpoint (JSON-serialisable).
     progress : bool
-        Progress with the time left, on standard error.
+        Progress with the time left, on standard error; first of all where the run resumes.
     label : str
         Name of the run in the progress line.
+    stopwatch : Stopwatch, optional
+        Is given the seconds of earlier calls, from the checkpoint.
     random : torch.Generator
         The Langevin noise, on the device of ``position``.
 
@@ -193,6 +197,7 @@ def run(
         If the checkpoint is damaged or of another run.
     """
     guards, rule, known = guards or Guards(), rule or ConvergenceRule(), fingerprint or {}
+    stopwatch = stopwatch or Stopwatch()
     state, at = sampler.init(energy, position, random), Progress()
     stored = checkpoints.load(checkpoint, known) if checkpoint is not None else None
     if stored is not None:
@@ -202,6 +207,10 @@ def run(
             raise CheckpointError(
                 f"checkpoint {checkpoint} does not fit this run ({error}); move it away"
             ) from error
+        stopwatch.earlier = at.seconds
+        if progress:
+            name = f"{label}: " if label else ""
+            print(f"{name}{at.resumption(schedule)}, from {checkpoint}", file=sys.stderr)
     else:
         start = observer.measure(state.position, average=False)["train_mse"]
         labels = energy.field.labels
@@ -212,6 +221,7 @@ def run(
 
     def save() -> None:
         if checkpoint is not None:
+            at.seconds = stopwatch.seconds
             arrays = snapshot(at, state, energy, observer, random)
             checkpoints.save(checkpoint, arrays, known)
 
@@ -331,7 +341,10 @@ def _result(
     temperature = float(np.mean(at.temperatures)) if at.temperatures else math.nan
     judged = rule.judge({name: draws[:, counted] for name, draws in series.items()})
     present = energy.readout(state.position)
-    certified = judged.converged and not interrupted and not abs(temperature - 1) > 0.02
+    if abs(temperature - 1) > 0.02:
+        judged = judged.denied(f"the kinetic temperature is {temperature:.4f} T, not within 2 %")
+    if interrupted:
+        judged = judged.denied("the run was interrupted")
     return ChainRun(
         series=series,
         counted=counted,
@@ -339,7 +352,7 @@ def _result(
         steps=np.array(at.steps, dtype=np.int64),
         final_look=final,
         posterior_mean=observer.posterior_mean(),
-        convergence=replace(judged, converged=certified),
+        convergence=judged,
         state=state,
         weights=at.at_final_look("weights", present.w),
         readouts=at.at_final_look("readouts", present.a),

@@ -221,13 +221,13 @@ def _table(point: Point) -> str:
         lines.append(f"exact: nothing is sampled; {row['seconds']:.1f} s")
         return "\n".join(lines)
     hat, size = ("-" if row[key] is None else f"{row[key]:.4g}" for key in ("r_hat", "ess"))
-    verdict = "converged" if row["converged"] else "NOT converged"
-    if row["interrupted"]:
-        verdict = "interrupted"
-    lines.append(
-        f"{verdict}: R-hat {hat}, effective sample size {size}; {row['steps']} steps, "
-        f"Langevin time {row['langevin_time']:.6g}, {row['seconds']:.1f} s"
-    )
+    reasons = row["not_converged_because"]
+    lines += [
+        f"R-hat {hat}, effective sample size {size}; {row['steps']} steps, "
+        f"Langevin time {row['langevin_time']:.6g}, {row['seconds']:.1f} s",
+        "NOT converged:" if reasons else "converged",
+        *(f"  {reason}" for reason in reasons),
+    ]
     return "\n".join(lines)
 
 

@@ -9,7 +9,6 @@ Runs with a stopping rule are counted to their end: they can only be shorter.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,6 +24,7 @@ from feature_learning.inference import starting_position
 from feature_learning.published import PROTOCOLS
 from feature_learning.randomness import generator
 from feature_learning.samplers import Underdamped
+from feature_learning.stopwatch import Stopwatch
 
 #: Samples at which a default step size is estimated: the curvature hardly depends on more.
 _PROBE_SAMPLES = 300
@@ -105,9 +105,9 @@ def _fastest(work: Callable[[], object]) -> float:
     work()
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        watch = Stopwatch()
         work()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(watch.seconds)
     return min(seconds)
 
 

@@ -42,6 +42,7 @@ from feature_learning.samplers import (
 )
 from feature_learning.schedules import Schedule
 from feature_learning.starts import plant
+from feature_learning.stopwatch import Stopwatch
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset, Teacher
 
@@ -233,6 +234,7 @@ def sample(
     fingerprint: dict[str, Any] | None = None,
     progress: bool = False,
     label: str = "",
+    stopwatch: Stopwatch | None = None,
     block_elements: int | None = None,
 ) -> tuple[ChainRun, Sampler]:
     """Sample an energy; returns the run and the sampler with the step size it used.
@@ -260,6 +262,7 @@ def sample(
         fingerprint=fingerprint,
         progress=progress,
         label=label,
+        stopwatch=stopwatch,
         random=generator(seed, "noise", device=position.device),
     )
     return result, sampler

@@ -22,6 +22,7 @@ from feature_learning import cli, hardware
 from feature_learning.applicability import SCOPES, flag
 from feature_learning.cli import build_parser, main
 from feature_learning.config import METHODS, PointConfig
+from feature_learning.diagnostics import Convergence, ConvergenceRule
 from feature_learning.observables import Observer
 from feature_learning.samplers import Underdamped
 from feature_learning.version import __version__
@@ -44,6 +45,7 @@ KEYS = [
     *("test_mse", "test_mse_posterior_mean", "train_mse", "m_S", "noise"),
     *("test_mse_sem", "test_mse_posterior_mean_sem", "train_mse_sem", "m_S_sem", "noise_sem"),
     *("steps", "langevin_time", "seconds", "converged", "r_hat", "ess", "config", "version"),
+    "not_converged_because",
 ]
 
 
@@ -146,9 +148,20 @@ def test_the_table_names_every_number():
         value, error = line.removeprefix(label).split()
         assert float(value) == pytest.approx(row[name], rel=1e-3)
         assert float(error) == pytest.approx(row[f"{name}_sem"], rel=1e-3)
-    assert "NOT converged" in out
+    reasons = row["not_converged_because"]
+    assert "2 chains of at least 4" in reasons
+    assert out.endswith("\n".join(["NOT converged:", *(f"  {each}" for each in reasons)]) + "\n")
     assert "200 steps" in out
     assert "kappa=0.1" in out
+
+
+def test_the_table_of_converged_chains_says_so(monkeypatch):
+    good = Convergence({"m_S": 1.001}, {"m_S": 1e4})
+    monkeypatch.setattr(ConvergenceRule, "judge", lambda rule, series: good)
+    code, out, _ = call("--quiet", sampler="sgld")
+    assert code == 0
+    assert out.endswith(" s\nconverged\n")
+    assert json.loads(call("--quiet", "--json", sampler="sgld")[1])["not_converged_because"] == []
 
 
 def test_the_table_of_the_kernel_limit_does_not_speak_of_samples():
@@ -514,7 +527,8 @@ def test_an_interrupt_prints_a_table_too(monkeypatch):
     interrupt_at_look(monkeypatch, 5)
     code, out, _ = call("--quiet")
     assert code == 130
-    assert "interrupted" in out
+    assert "NOT converged:\n" in out
+    assert "  the run was interrupted\n" in out
 
 
 @pytest.mark.parametrize("method", ["network", "mf", "mf-ard"])
@@ -545,9 +559,18 @@ def test_the_same_command_resumes_from_its_checkpoint(monkeypatch, tmp_path, met
         code, out, _ = call(*flags, method=method, checkpoint=path)
         assert code == 130
         assert json.loads(out)["steps"] == 130
-    code, out, _ = call(*flags, method=method, checkpoint=path)
+    first = json.loads(out)["seconds"]
+    # Quiet is quiet; without it standard error says where the run goes on.
+    code, out, err = call("--json", method=method, checkpoint=path)
     assert code == 0
     assert {**json.loads(out), "seconds": 0} == {**whole, "seconds": 0}
+    assert err.startswith(
+        f"{method} P=20 κ=0.1: resumes at step 130 of 200, Langevin time 26, after "
+    )
+    # The time of the first call counts: what it took after its checkpoint is not known to this one.
+    again = json.loads(call(*flags, method=method, checkpoint=path)[1])["seconds"]
+    assert 0 < json.loads(out)["seconds"] < again
+    assert first > 0
     # Another point does not continue this one.
     result = call(*flags, method=method, checkpoint=path, kappa=0.2)
     assert_refused(result, "checkpoint", path.name, "kappa", "0.1", "0.2")

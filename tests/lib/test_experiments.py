@@ -49,6 +49,7 @@ KEYS = {
     *MEASURED,
     *(f"{name}_sem" for name in MEASURED),
     *("steps", "langevin_time", "seconds", "converged", "r_hat", "ess", "config", "version"),
+    "not_converged_because",
 }
 
 
@@ -70,7 +71,8 @@ def test_the_row_of_every_method_says_what_was_asked_for(tiny, options):
     assert row["langevin_time"] == pytest.approx(config.langevin_time)
     assert row["seconds"] > 0
     assert not row["interrupted"]
-    assert row["converged"] is False  # two chains are too few
+    assert row["converged"] is False
+    assert "2 chains of at least 4" in row["not_converged_because"]
     for name in MEASURED:
         chains = np.array(row["chains"][name])
         assert chains.shape == (2,)
@@ -197,12 +199,15 @@ def test_the_weights_of_the_published_protocol_are_of_the_sample_it_reports(monk
 
 
 def test_a_snapshot_is_never_called_equilibrium(tiny, monkeypatch):
-    content = Convergence({"m_S": 1.0}, {"m_S": 1e4}, converged=True)
+    content = Convergence({"m_S": 1.0}, {"m_S": 1e4})
     monkeypatch.setattr(ConvergenceRule, "judge", lambda rule, series: content)
     options = {**tiny, "sampler": "sgld"}
-    assert run_point(PointConfig(**options)).row["converged"] is True
+    row = run_point(PointConfig(**options)).row
+    assert (row["converged"], row["not_converged_because"]) == (True, [])
     options |= {"langevin_time": None, "protocol": "published", "step": 0.5, "kappa": 0.01}
-    assert run_point(PointConfig(**options)).row["converged"] is False
+    row = run_point(PointConfig(**options)).row
+    assert row["converged"] is False
+    assert row["not_converged_because"] == ["it is the last sample of the published protocol"]
 
 
 def test_a_point_stops_when_converged_only_if_asked(tiny):
@@ -213,6 +218,7 @@ def test_a_point_stops_when_converged_only_if_asked(tiny):
     assert full["steps"] == 4667
     assert full["converged"]
     assert early["converged"]
+    assert early["not_converged_because"] == full["not_converged_because"] == []
     assert early["steps"] < full["steps"]
     assert early["m_S"] == pytest.approx(full["m_S"], abs=6 * (early["m_S_sem"] + full["m_S_sem"]))
 
