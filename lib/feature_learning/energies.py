@@ -213,7 +213,7 @@ class ParticleEnergy:
             )
         self.student, self.data, self.kappa = student, data, kappa
         self.temperature, self.chains, self.particles = 2 * kappa**2, chains, particles
-        self.self_energy, self.ard = self_energy, ard
+        self.self_energy, self.ard, self.block_elements = self_energy, ard, block_elements
         self.refresh_every = ard.every if ard is not None else 0
         self.scale = student.scale * student.width / particles
         self.field = Field(

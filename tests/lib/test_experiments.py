@@ -476,6 +476,30 @@ def test_the_memory_estimate_covers_the_buffers_of_a_run_and_not_ten_times_more(
     assert used < memory_needed(config) < 10 * used
 
 
+@pytest.mark.parametrize("batch_size", [1, 7, 500])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_mini_batches_hold_a_few_blocks_however_many_there_are(batch_size, dtype):
+    options = {"dim": 20, "width": 100, "samples": 2000, "test_samples": 50, "chains": 2}
+    config = PointConfig(**options, sampler="sgld", batch_size=batch_size, dtype=dtype)
+    before = storage_bytes()
+    train, test = config.datasets()
+    student = config.make_student
+    full = network_posterior(student, train, kappa=0.1, chains=2)
+    observer = Observer(student, full, test, sparsity=4)
+    start = starting_position(full, student, config.make_teacher, start="prior", seed=0)
+    state, plain = SamplerState.start(start), storage_bytes() - before
+    batches = config.make_sampling.batched(full)
+    for block in range(len(batches)):
+        batches.estimate_from(state.position, state.gradient, [block, block])
+    used = storage_bytes() - before
+    assert observer.energy is full
+    assert used < memory_needed(config)
+    # No more than 17 blocks, each with two activation buffers and the kernel's work space.
+    size = state.position.element_size()
+    one = 2 * min(batch_size, 2**18 // 100) * 116 + batch_size * 80 + 132 * 180
+    assert used - plain < 17 * one * size
+
+
 def test_the_memory_estimate_covers_wide_inputs_and_few_neurons():
     # Residual times input, (chains, block, dim), is then the largest buffer of a field.
     sizes = {"dim": 300, "samples": 4000, "test_samples": 4000, "chains": 20}
