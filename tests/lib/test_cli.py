@@ -23,6 +23,7 @@ from feature_learning.applicability import SCOPES, flag
 from feature_learning.cli import build_parser, main
 from feature_learning.config import METHODS, PointConfig
 from feature_learning.diagnostics import Convergence, ConvergenceRule
+from feature_learning.guards import Guards
 from feature_learning.observables import Observer
 from feature_learning.samplers import Underdamped
 from feature_learning.version import __version__
@@ -382,6 +383,44 @@ def test_memory_that_runs_out_on_the_way_ends_with_one_line(monkeypatch):
     monkeypatch.setattr(hardware, "memory_available", lambda device: None)
     options = {"method": "nngp", "samples": 6_000_000, "dim": 2}
     assert_refused(call("--quiet", **options), "memory")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried 9 GiB.\nSee the manual."), ["9 GiB"]),
+        (MemoryError(), ["out of memory"]),
+        (RuntimeError("[alloc] DefaultCPUAllocator: can't allocate memory: 9 bytes"), ["fewer"]),
+    ],
+    ids=["device", "numpy", "torch"],
+)
+def test_every_kind_of_exhausted_memory_ends_with_one_line(monkeypatch, error, words):
+    def exhausted(config, **options):
+        raise error
+
+    monkeypatch.setattr(cli, "run_point", exhausted)
+    result = call("--quiet")
+    assert_refused(result, "out of memory", *words)
+    assert "manual" not in result[2]
+
+
+def test_an_error_of_ours_is_not_taken_for_a_lack_of_memory(monkeypatch):
+    def wrong(config, **options):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(cli, "run_point", wrong)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        call("--quiet")
+
+
+@pytest.mark.parametrize("sampler", ["sgld", "underdamped"])
+def test_a_step_that_diverges_on_the_way_ends_with_one_line_and_a_step_that_works(
+    monkeypatch, sampler
+):
+    # The guard of the start is blind: the chains do leave for infinity.
+    monkeypatch.setattr(Guards, "check_curvature", lambda *arguments: 5.0)
+    result = call("--quiet", "--json", sampler=sampler, step=20, langevin_time=4000)
+    assert_refused(result, "diverged by step", "step size 20", "or less would work")
 
 
 def test_no_command_and_a_wrong_command_are_refused(capsys):
