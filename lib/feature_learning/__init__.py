@@ -7,7 +7,7 @@ from feature_learning.chains import ChainRun, StopWhenConverged, run
 from feature_learning.collapsed import CollapsedEnergy
 from feature_learning.config import PointConfig
 from feature_learning.diagnostics import Convergence, ConvergenceRule
-from feature_learning.energies import Ard, ParticleEnergy, mean_field_energy, network_posterior
+from feature_learning.energies import ParticleEnergy, mean_field_energy, network_posterior
 from feature_learning.errors import (
     ArgumentError,
     CheckpointError,
@@ -28,6 +28,7 @@ from feature_learning.ladder import LadderEnergy
 from feature_learning.minibatch import MiniBatchEnergy
 from feature_learning.observables import Observer
 from feature_learning.pool import run_points
+from feature_learning.priors import Ard
 from feature_learning.published import PARITY, SINGLE_INDEX, published
 from feature_learning.samplers import (
     HMC,

@@ -17,10 +17,11 @@ import torch
 
 from feature_learning import mean_field
 from feature_learning.config import PointConfig
-from feature_learning.energies import Ard, Energy, network_posterior
+from feature_learning.energies import Energy, network_posterior
 from feature_learning.errors import FeatureLearningError
 from feature_learning.hardware import check_memory
 from feature_learning.inference import starting_position
+from feature_learning.priors import Ard
 from feature_learning.published import PROTOCOLS
 from feature_learning.randomness import generator
 from feature_learning.samplers import Underdamped

@@ -21,9 +21,9 @@ from feature_learning import (
     network_posterior,
     run,
 )
-from feature_learning.energies import Ard
 from feature_learning.errors import ArgumentError
 from feature_learning.minibatch import HELD
+from feature_learning.priors import Ard
 from feature_learning.schedules import cyclical, polynomial, uniform
 
 
