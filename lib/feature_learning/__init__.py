@@ -3,7 +3,7 @@
 The public API is what is listed here; see the API page of the book.
 """
 
-from feature_learning.chains import ChainRun, StopWhenConverged, run
+from feature_learning.chains import ChainRun, run
 from feature_learning.collapsed import CollapsedEnergy
 from feature_learning.config import PointConfig
 from feature_learning.diagnostics import Convergence, ConvergenceRule
@@ -42,6 +42,7 @@ from feature_learning.samplers import (
     ReplicaExchange,
     Underdamped,
 )
+from feature_learning.stopping import StopWhenConverged
 from feature_learning.store import Store
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw

@@ -2,17 +2,16 @@ r"""The one run loop: burn-in, streaming observables, guards, stopping, checkpoi
 
 Chains live in one batch and advance together through a schedule
 (:class:`~feature_learning.schedules.Schedule`). At each look observables are measured (floats per
-chain, never weights). What a stopping rule sees is the series so far, so a resumed run stops where
-the uninterrupted one does.
+chain, never weights), and a stopping rule (:mod:`feature_learning.stopping`) may end the run.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,38 +29,13 @@ from feature_learning.observables import Observer
 from feature_learning.progress import Progress, restore, snapshot
 from feature_learning.samplers import Sampler, SamplerState
 from feature_learning.schedules import Schedule, Segment
+from feature_learning.stopping import StopRule as StopRule  # both belong to calling run
+from feature_learning.stopping import StopWhenConverged as StopWhenConverged
 from feature_learning.stopwatch import Stopwatch
 
 FloatArray = NDArray[np.float64]
 #: Steps between two looks at the interrupt flag and the progress bar.
 _CHUNK = 50
-
-
-class StopRule(Protocol):
-    """Decides after each look which chains are done; it sees only the series."""
-
-    def finished(
-        self, series: dict[str, FloatArray], counted: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """(chains,) of bool, given series (chains, looks) and which looks are past burn-in."""
-
-
-@dataclass(frozen=True)
-class StopWhenConverged:
-    """Stop all chains once the looks after burn-in satisfy the rule; judged every few looks."""
-
-    rule: ConvergenceRule = field(default_factory=ConvergenceRule)
-    every: int = 10
-
-    def finished(
-        self, series: dict[str, FloatArray], counted: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """All or none."""
-        chains = next(iter(series.values())).shape[0]
-        now = int(counted.sum())
-        good = now >= self.rule.min_draws and now % self.every == 0
-        good = good and self.rule.judge({k: v[:, counted] for k, v in series.items()}).converged
-        return np.full(chains, good)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_learning import kernel_limit, mean_field
-from feature_learning.chains import ChainRun, StopRule, StopWhenConverged
+from feature_learning.chains import ChainRun
 from feature_learning.config import PointConfig
 from feature_learning.energies import network_posterior
 from feature_learning.hardware import check_device, check_memory
@@ -25,6 +25,7 @@ from feature_learning.keys import canonical
 from feature_learning.priors import Ard
 from feature_learning.published import PROTOCOLS
 from feature_learning.samplers import Sampler
+from feature_learning.stopping import StopRule, StopWhenConverged
 from feature_learning.stopwatch import Stopwatch
 from feature_learning.version import __version__
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from feature_learning import schedules
-from feature_learning.chains import ChainRun, StopRule, run
+from feature_learning.chains import ChainRun, run
 from feature_learning.curvature import largest_curvature
 from feature_learning.energies import Energy, ParticleEnergy
 from feature_learning.errors import (
@@ -42,6 +42,7 @@ from feature_learning.samplers import (
 )
 from feature_learning.schedules import Schedule
 from feature_learning.starts import plant
+from feature_learning.stopping import StopRule
 from feature_learning.stopwatch import Stopwatch
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset, Teacher

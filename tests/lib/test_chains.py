@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from feature_learning import checkpoints
-from feature_learning.chains import StopWhenConverged
 from feature_learning.diagnostics import ConvergenceRule
 from feature_learning.errors import (
     ArgumentError,
@@ -26,6 +25,7 @@ from feature_learning.guards import Guards
 from feature_learning.inference import default_step
 from feature_learning.samplers import SGLD, Underdamped
 from feature_learning.schedules import Schedule, at_times, uniform
+from feature_learning.stopping import StopWhenConverged
 from feature_learning.stopwatch import Stopwatch
 
 
