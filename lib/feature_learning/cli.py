@@ -236,28 +236,40 @@ def _table(point: Point) -> str:
         lines.append(f"exact: nothing is sampled; {row['seconds']:.1f} s")
         return "\n".join(lines)
     hat, size = ("-" if row[key] is None else f"{row[key]:.4g}" for key in ("r_hat", "ess"))
-    verdict = "converged" if row["converged"] else "NOT converged"
-    if row["interrupted"]:
-        verdict = "interrupted"
-    lines.append(
-        f"{verdict}: R-hat {hat}, effective sample size {size}; {row['steps']} steps, "
-        f"Langevin time {row['langevin_time']:.6g}, {row['seconds']:.1f} s"
-    )
+    reasons = row["not_converged_because"]
+    lines += [
+        f"R-hat {hat}, effective sample size {size}; {row['steps']} steps, "
+        f"Langevin time {row['langevin_time']:.6g}, {row['seconds']:.1f} s",
+        "NOT converged:" if reasons else "converged",
+        *(f"  {reason}" for reason in reasons),
+    ]
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C; see ``--help``."""
+    """Run a command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C; see ``--help``.
+
+    The program ``feature-learning`` comes here by way of :mod:`feature_learning_launcher`, which
+    watches over the import of this module.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = vars(build_parser().parse_args(arguments))
-    command = options.pop("command")
-    if command != "point":
-        return cli_sweep.run_command(command, options)
+    try:
+        options = vars(build_parser().parse_args(arguments))
+        command = options.pop("command")
+        if command != "point":
+            return cli_sweep.run_command(command, options)
+        return _point(options, _given(arguments[1:]))
+    except KeyboardInterrupt:
+        return _complain("interrupted before anything was measured", code=130)
+
+
+def _point(options: dict[str, Any], given: Sequence[str]) -> int:
+    """Compute and print a point; ``given`` are the options that were set on purpose."""
     as_json, quiet = options.pop("json"), options.pop("quiet")
     checkpoint, threads = options.pop("checkpoint"), options.pop("threads")
     try:
         config = PointConfig(**options)
-        refuse_without_effect(config, _given(arguments[1:]), spell=flag)
+        refuse_without_effect(config, given, spell=flag)
         if threads is not None:
             torch.set_num_threads(check_integer("threads", threads, at_least=1, at_most=1024))
         point = run_point(config, progress=not quiet, checkpoint=checkpoint)
@@ -272,8 +284,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("out of memory; use fewer samples, chains or neurons")
     except OSError as error:
         return _complain(f"cannot use {error.filename}: {error.strerror}")
-    except KeyboardInterrupt:
-        return _complain("interrupted before anything was measured", code=130)
     print(json.dumps(point.row, allow_nan=False) if as_json else _table(point))
     return 130 if point.row["interrupted"] else 0
 

@@ -9,7 +9,6 @@ Runs with a stopping rule are counted to their end: they can only be shorter.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,13 +17,15 @@ import torch
 
 from feature_learning import mean_field
 from feature_learning.config import PointConfig
-from feature_learning.energies import Ard, Energy, network_posterior
+from feature_learning.energies import Energy, network_posterior
 from feature_learning.errors import FeatureLearningError
 from feature_learning.hardware import check_memory
 from feature_learning.inference import starting_position
+from feature_learning.priors import Ard
 from feature_learning.published import PROTOCOLS
 from feature_learning.randomness import generator
 from feature_learning.samplers import Underdamped
+from feature_learning.stopwatch import Stopwatch
 
 #: Samples at which a default step size is estimated: the curvature hardly depends on more.
 _PROBE_SAMPLES = 300
@@ -112,9 +113,9 @@ def _fastest(work: Callable[[], object]) -> float:
     work()
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        watch = Stopwatch()
         work()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(watch.seconds)
     return min(seconds)
 
 

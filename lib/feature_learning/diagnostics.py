@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,15 +50,26 @@ class Convergence:
         Per observable.
     ess : dict
         Effective sample size, per observable.
-    converged : bool
-        By this rule alone; a run asks for more, see :class:`~feature_learning.chains.ChainRun`.
-        R-hat of every watched observable below the threshold, effective sample size at least its
-        threshold, over at least ``min_chains`` chains and ``min_draws`` draws of each.
+    reasons : tuple of str
+        Why the chains are not converged, a sentence each; empty if they are. Of a
+        :class:`ConvergenceRule`: R-hat of every watched observable must be below the threshold,
+        the effective sample size at least its threshold, over at least ``min_chains`` chains and
+        ``min_draws`` draws of each. A run asks for more, see
+        :class:`~feature_learning.chains.ChainRun`.
     """
 
     r_hat: dict[str, float]
     ess: dict[str, float]
-    converged: bool
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def converged(self) -> bool:
+        """Whether there is no reason against it."""
+        return not self.reasons
+
+    def denied(self, reason: str) -> Convergence:
+        """The same with one more reason against it."""
+        return replace(self, reasons=(*self.reasons, reason))
 
 
 @dataclass(frozen=True)
@@ -82,11 +93,29 @@ class ConvergenceRule:
         watched = {name: series[name] for name in self.observables if name in series}
         hats = {name: r_hat(draws) for name, draws in watched.items()}
         sizes = {name: effective_sample_size(draws) for name, draws in watched.items()}
-        shapes = [draws.shape for draws in watched.values()]
-        enough = len(watched) == len(self.observables) and all(
-            chains >= self.min_chains and draws >= self.min_draws for chains, draws in shapes
-        )
-        good = enough and all(
-            hats[name] < self.r_hat and sizes[name] >= self.ess for name in watched
-        )
-        return Convergence(hats, sizes, good)
+        reasons = [f"{name} was not measured" for name in self.observables if name not in series]
+        # All observables have as many chains and draws: said once.
+        shapes = {draws.shape for draws in watched.values()}
+        for chains, draws in sorted(shapes):
+            if chains < self.min_chains:
+                reasons.append(f"{_counted(chains, 'chain')} of at least {self.min_chains}")
+            if draws < self.min_draws:
+                reasons.append(f"{_counted(draws, 'draw')} a chain of at least {self.min_draws}")
+        # What cannot be computed is no number below a threshold.
+        for name, value in hats.items():
+            if not value < self.r_hat:
+                reasons.append(f"R-hat of {name} is {_shown(value)}, not below {self.r_hat:g}")
+        for name, value in sizes.items():
+            if not value >= self.ess:
+                reasons.append(
+                    f"effective sample size of {name} is {_shown(value)}, not at least {self.ess:g}"
+                )
+        return Convergence(hats, sizes, tuple(reasons))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _shown(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.5g}"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from feature_learning import schedules
-from feature_learning.chains import ChainRun, StopRule, run
+from feature_learning.chains import ChainRun, run
 from feature_learning.curvature import largest_curvature
 from feature_learning.energies import Energy, ParticleEnergy
 from feature_learning.errors import (
@@ -43,6 +43,8 @@ from feature_learning.samplers import (
 from feature_learning.samplers.quantised import VARIANCES, QuantumSchedule
 from feature_learning.schedules import Schedule
 from feature_learning.starts import plant
+from feature_learning.stopping import StopRule
+from feature_learning.stopwatch import Stopwatch
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset, Teacher
 
@@ -263,6 +265,7 @@ def sample(
     fingerprint: dict[str, Any] | None = None,
     progress: bool = False,
     label: str = "",
+    stopwatch: Stopwatch | None = None,
     block_elements: int | None = None,
 ) -> tuple[ChainRun, Sampler]:
     """Sample an energy; returns the run and the sampler with the step size it used.
@@ -290,6 +293,7 @@ def sample(
         fingerprint=fingerprint,
         progress=progress,
         label=label,
+        stopwatch=stopwatch,
         random=generator(seed, "noise", device=position.device),
     )
     return result, sampler

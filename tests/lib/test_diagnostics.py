@@ -1,6 +1,7 @@
 """R-hat and effective sample size on series whose answers are known."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -69,6 +70,7 @@ GOOD = {"m_S": noise(4, 400, seed=1), "test_mse": noise(4, 400, seed=2)}
 def test_good_chains_are_converged():
     judged = ConvergenceRule().judge(GOOD)
     assert judged.converged is True
+    assert judged.reasons == ()
     assert set(judged.r_hat) == set(judged.ess) == {"m_S", "test_mse"}
     assert judged.r_hat["m_S"] == r_hat(GOOD["m_S"])
     assert judged.ess["test_mse"] == effective_sample_size(GOOD["test_mse"])
@@ -79,19 +81,48 @@ def test_every_threshold_counts_and_sits_where_it_says():
     worst, least = max(judged.r_hat.values()), min(judged.ess.values())
     just = {"r_hat": 1.0000001 * worst, "ess": least, "min_chains": 4, "min_draws": 400}
     assert ConvergenceRule(**just).judge(GOOD).converged
-    for tighter in (
-        {"r_hat": worst},
-        {"ess": least * 1.0001},
-        {"min_chains": 5},
-        {"min_draws": 401},
+    for tighter, reason in (
+        ({"r_hat": worst}, f"R-hat of .* is {worst:.5g}, not below {worst:g}"),
+        ({"ess": least * 1.0001}, f"effective sample size of .* is {least:.5g}, not at least"),
+        ({"min_chains": 5}, "4 chains of at least 5"),
+        ({"min_draws": 401}, "400 draws a chain of at least 401"),
     ):
-        assert not ConvergenceRule(**{**just, **tighter}).judge(GOOD).converged
+        judged = ConvergenceRule(**{**just, **tighter}).judge(GOOD)
+        assert not judged.converged
+        (said,) = judged.reasons  # that one alone
+        assert re.match(reason, said)
 
 
 @pytest.mark.parametrize("name", ["m_S", "test_mse"])
-def test_one_bad_observable_is_enough(name):
+def test_one_bad_observable_is_enough_and_is_named(name):
     bad = noise(4, 400, seed=3) + np.array([[0.0], [0.0], [0.0], [3.0]])
-    assert not ConvergenceRule().judge({**GOOD, name: bad}).converged
+    judged = ConvergenceRule().judge({**GOOD, name: bad})
+    assert not judged.converged
+    assert judged.reasons == (
+        f"R-hat of {name} is {judged.r_hat[name]:.5g}, not below 1.01",
+        f"effective sample size of {name} is {judged.ess[name]:.5g}, not at least 100",
+    )
+
+
+def test_one_chain_of_few_draws_says_all_that_is_missing():
+    judged = ConvergenceRule().judge({"m_S": noise(1, 3), "test_mse": noise(1, 3)})
+    assert judged.reasons == (
+        "1 chain of at least 4",
+        "3 draws a chain of at least 40",
+        "R-hat of m_S is unknown, not below 1.01",
+        "R-hat of test_mse is unknown, not below 1.01",
+        "effective sample size of m_S is unknown, not at least 100",
+        "effective sample size of test_mse is unknown, not at least 100",
+    )
+
+
+def test_a_reason_more_denies_convergence_and_changes_nothing_else():
+    judged = ConvergenceRule().judge(GOOD)
+    denied = judged.denied("the moon is full").denied("it rains")
+    assert judged.converged
+    assert not denied.converged
+    assert denied.reasons == ("the moon is full", "it rains")
+    assert (denied.r_hat, denied.ess) == (judged.r_hat, judged.ess)
 
 
 def test_other_observables_are_not_watched():
@@ -110,7 +141,9 @@ def test_chains_that_never_move_are_not_converged():
 def test_no_series_is_not_converged():
     assert ConvergenceRule().judge({}).converged is False
     # Half of what is watched is not enough either.
-    assert not ConvergenceRule().judge({"m_S": GOOD["m_S"]}).converged
+    half = ConvergenceRule().judge({"m_S": GOOD["m_S"]})
+    assert not half.converged
+    assert half.reasons == ("test_mse was not measured",)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ KEYS = {
     *MEASURED,
     *(f"{name}_sem" for name in MEASURED),
     *("steps", "langevin_time", "seconds", "converged", "r_hat", "ess", "config", "version"),
+    "not_converged_because",
 }
 
 
@@ -71,7 +72,8 @@ def test_the_row_of_every_method_says_what_was_asked_for(tiny, options):
     assert row["langevin_time"] == pytest.approx(config.langevin_time)
     assert row["seconds"] > 0
     assert not row["interrupted"]
-    assert row["converged"] is False  # two chains are too few
+    assert row["converged"] is False
+    assert "2 chains of at least 4" in row["not_converged_because"]
     for name in MEASURED:
         chains = np.array(row["chains"][name])
         assert chains.shape == (2,)
@@ -198,12 +200,15 @@ def test_the_weights_of_the_published_protocol_are_of_the_sample_it_reports(monk
 
 
 def test_a_snapshot_is_never_called_equilibrium(tiny, monkeypatch):
-    content = Convergence({"m_S": 1.0}, {"m_S": 1e4}, converged=True)
+    content = Convergence({"m_S": 1.0}, {"m_S": 1e4})
     monkeypatch.setattr(ConvergenceRule, "judge", lambda rule, series: content)
     options = {**tiny, "sampler": "sgld"}
-    assert run_point(PointConfig(**options)).row["converged"] is True
+    row = run_point(PointConfig(**options)).row
+    assert (row["converged"], row["not_converged_because"]) == (True, [])
     options |= {"langevin_time": None, "protocol": "published", "step": 0.5, "kappa": 0.01}
-    assert run_point(PointConfig(**options)).row["converged"] is False
+    row = run_point(PointConfig(**options)).row
+    assert row["converged"] is False
+    assert row["not_converged_because"] == ["it is the last sample of the published protocol"]
 
 
 def test_a_point_stops_when_converged_only_if_asked(tiny):
@@ -214,6 +219,7 @@ def test_a_point_stops_when_converged_only_if_asked(tiny):
     assert full["steps"] == 4667
     assert full["converged"]
     assert early["converged"]
+    assert early["not_converged_because"] == full["not_converged_because"] == []
     assert early["steps"] < full["steps"]
     assert early["m_S"] == pytest.approx(full["m_S"], abs=6 * (early["m_S_sem"] + full["m_S_sem"]))
 
@@ -469,6 +475,30 @@ def test_the_memory_estimate_covers_the_buffers_of_a_run_and_not_ten_times_more(
     assert observer.energy is energy
     assert state.position.shape == position.shape
     assert used < memory_needed(config) < 10 * used
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 500])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_mini_batches_hold_a_few_blocks_however_many_there_are(batch_size, dtype):
+    options = {"dim": 20, "width": 100, "samples": 2000, "test_samples": 50, "chains": 2}
+    config = PointConfig(**options, sampler="sgld", batch_size=batch_size, dtype=dtype)
+    before = storage_bytes()
+    train, test = config.datasets()
+    student = config.make_student
+    full = network_posterior(student, train, kappa=0.1, chains=2)
+    observer = Observer(student, full, test, sparsity=4)
+    start = starting_position(full, student, config.make_teacher, start="prior", seed=0)
+    state, plain = SamplerState.start(start), storage_bytes() - before
+    batches = config.make_sampling.batched(full)
+    for block in range(len(batches)):
+        batches.estimate_from(state.position, state.gradient, [block, block])
+    used = storage_bytes() - before
+    assert observer.energy is full
+    assert used < memory_needed(config)
+    # No more than 17 blocks, each with two activation buffers and the kernel's work space.
+    size = state.position.element_size()
+    one = 2 * min(batch_size, 2**18 // 100) * 116 + batch_size * 80 + 132 * 180
+    assert used - plain < 17 * one * size
 
 
 def test_the_memory_estimate_covers_wide_inputs_and_few_neurons():
