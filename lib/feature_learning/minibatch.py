@@ -93,7 +93,7 @@ class MiniBatchEnergy:
                 block_elements=full.block_elements,
             )
         else:
-            _refill(field, full.data.inputs[cut], full.data.labels[cut])
+            field.refill(full.data.inputs[cut], full.data.labels[cut])
         self._holders[slot] = block, field
         return field
 
@@ -151,13 +151,3 @@ def _part(data: Dataset, cut: slice) -> Dataset:
     """Some samples of a data set, copied."""
     fields = {**vars(data), "inputs": data.inputs[cut].clone(), "labels": data.labels[cut].clone()}
     return Dataset(**fields)
-
-
-def _refill(field: Field, inputs: Tensor, labels: Tensor) -> None:
-    """Put other samples into a field of as many, into the very memory that its kernels read."""
-    field.labels.copy_(labels)
-    dim = inputs.shape[1]
-    for tile in field.tiles:
-        rows = inputs[tile.span]
-        tile.inputs[:, :dim].copy_(rows)  # beyond dim stands the one of the hidden bias
-        tile.inputs_t[:dim].copy_(rows.t())

@@ -55,13 +55,15 @@ def test_the_mean_over_blocks_is_the_gradient(build, options):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("build", [network_posterior, mean_field_energy])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-@pytest.mark.parametrize(("batch_size", "block_elements"), [(1, None), (3, 10)])
+# The compiled kernel takes 64 inputs of ±1 and more from tables, whose codes are of the samples.
+@pytest.mark.parametrize(("batch_size", "block_elements"), [(1, None), (3, 10), (64, None)])
 def test_blocks_that_take_turns_are_each_right(
     build, activation, dtype, batch_size, block_elements
 ):
     """More blocks than are held, in an order in which each one displaces another."""
     student = Student(4, 5, activation=activation, hidden_bias_variance=0.3)
-    data = draw(SparseParity(4, 2), 100, seed=1, dtype=dtype)
+    samples = 100 if batch_size < 10 else 2300
+    data = draw(SparseParity(4, 2), samples, seed=1, dtype=dtype)
     energy = build(student, data, kappa=0.3, block_elements=block_elements)
     batches = MiniBatchEnergy(energy, batch_size)
     assert len(batches) > 2 * HELD
@@ -79,7 +81,7 @@ def test_blocks_that_take_turns_are_each_right(
     energy.gradient(theta, out)
     torch.testing.assert_close(total, out, rtol=1e-4, atol=1e-6)
     # The training set is what it was.
-    again = draw(SparseParity(4, 2), 100, seed=1, dtype=dtype)
+    again = draw(SparseParity(4, 2), samples, seed=1, dtype=dtype)
     assert torch.equal(data.inputs, again.inputs)
     assert torch.equal(data.labels, again.labels)
 

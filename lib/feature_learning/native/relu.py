@@ -63,11 +63,15 @@ class ReluKernel:
         assert library is not None
         self._run = library.relu_chain
         self._inputs, self._labels = inputs, labels.contiguous()
-        self._codes = _codes(inputs)
+        self.read_inputs()
         self._chains, self._particles = chains, particles
         self._size = library.relu_work(inputs.shape[1], particles)
         self._buffers: tuple[Tensor, Tensor, Tensor] | None = None
         self._threads: int | None = None
+
+    def read_inputs(self) -> None:
+        """Make the codes of the inputs, again whenever the memory of the inputs has changed."""
+        self._codes = _codes(self._inputs)
 
     @property
     def coded(self) -> bool:
