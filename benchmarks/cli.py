@@ -13,10 +13,10 @@ from typing import Any
 from benchmarks import machine
 from book_tools import speed
 from book_tools.errors import BookError
-from book_tools.project import Project
 
 # The thread pool of XLA is sized once, when jax is imported: contenders are imported in main().
 
+ROOT = Path(__file__).parents[1]
 PARTS = ("steps", "effective", "settling")
 KAPPA = 0.005
 #: Trajectories of HMC where effective samples are counted: long enough to move a readout.
@@ -156,9 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from benchmarks.problem import DisagreementError, MissingPeerError
 
     try:
-        project = Project(Path(__file__).parents[1])
-        path = options.out or project.build / speed.NAME
-        path = project.results / speed.NAME if options.store else path
+        path = speed.stored(ROOT) if options.store else options.out or ROOT / "_build" / speed.NAME
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8"):
             pass  # better now than after the measurement
@@ -166,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         speed.write(frame, path)
         print(f"\nthe table is in {path}")
         if options.store:
-            readme = project.root / "README.md"
+            readme = ROOT / "README.md"
             readme.write_text(speed.update(readme.read_text("utf-8"), frame), encoding="utf-8")
             print("and the README's part is written from it")
     except (DisagreementError, MissingPeerError, BookError, OSError) as error:

@@ -19,7 +19,7 @@ import pandas as pd
 from book_tools.errors import BookError
 
 NAME = "bench.csv"
-"""The file, in :attr:`book_tools.project.Project.results`."""
+"""The file, beside the tables of the sweeps."""
 
 COLUMNS = {
     "quantity": "string",
@@ -79,6 +79,12 @@ _PARTICIPANTS = (
     (OURS, "underdamped"),
     ("posteriors", "underdamped"),
 )
+
+
+def stored(root: Path) -> Path:
+    """Where the measurements of a checkout stand; there may be none."""
+    # As in book_tools.project, which needs Sphinx, and measuring does not.
+    return root / "book" / "data" / "results" / NAME
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
