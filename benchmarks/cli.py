@@ -19,8 +19,9 @@ from book_tools.errors import BookError
 ROOT = Path(__file__).parents[1]
 PARTS = ("steps", "effective", "settling")
 KAPPA = 0.005
-#: Trajectories of HMC where effective samples are counted: long enough to move a readout.
-LONG = {"leapfrog_step": 0.1, "leapfrogs": 100}
+#: Trajectories of HMC where effective samples are counted: a readout's period is 2π/√T = 890, and
+#: at h = 0.2 most trajectories are accepted (0.8 at P = 1000).
+LONG = {"leapfrog_step": 0.2, "leapfrogs": 500}
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
     origin = machine.origin(threads, now)
     rate, timings, sizes, settlings = machine.MatrixRate(), [], [], []
     if "steps" in options.parts:
-        rate.measure(10)
+        rate.measure(10 * chosen.turn)
         for samples in chosen.samples:
             for chains in chosen.chains:
                 case = steps.measure(
@@ -197,7 +198,7 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
                     dim=options.dim,
                     check_hmc=samples == chosen.samples[0],
                 )
-                rate.measure(3)
+                rate.measure(chosen.turn)
                 if not timings:  # only now is it certain that there will be a table
                     print(f"{origin['cpu']}, {origin['cores']} cores, {threads} threads")
                     print(", ".join(f"{name} {machine.version(name)}" for name in _packages(who)))

@@ -87,16 +87,18 @@ class MatrixRate:
 
     rates: list[float] = field(default_factory=list)
 
-    def measure(self, repeats: int = 5) -> None:
-        """Some more products."""
+    def measure(self, seconds: float) -> None:
+        """Products for about so many seconds, at least one."""
         import torch
 
         left, right = torch.rand(EDGE, EDGE), torch.rand(EDGE, EDGE)
         out = torch.empty(EDGE, EDGE)
-        for _ in range(repeats):
+        begun = now = time.perf_counter()
+        while now == begun or now < begun + seconds:
             start = time.perf_counter()
             torch.mm(left, right, out=out)
-            self.rates.append(2 * EDGE**3 / (time.perf_counter() - start) / 1e9)
+            now = time.perf_counter()
+            self.rates.append(2 * EDGE**3 / (now - start) / 1e9)
 
     @property
     def best(self) -> float:

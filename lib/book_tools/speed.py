@@ -70,7 +70,9 @@ BOUNDS = ("at most", "at least")
 
 _KEY = ["quantity", "package", "dynamics", "observable", "samples", "chains"]
 _RUN = ["threads", "cpu", "cores", "load", "date_utc", "revision"]
-_START, _END = "<!-- speed: written by `make bench BENCH=full` -->", "<!-- end of speed -->"
+START, END = "<!-- speed: written by `make bench BENCH=full` -->", "<!-- end of speed -->"
+"""Lines of the README between which :func:`render` stands."""
+UNKNOWN = "Nothing is measured yet."
 _PARTICIPANTS = (
     (OURS, "sgld"),
     ("blackjax", "sgld"),
@@ -233,8 +235,10 @@ def provenance(frame: pd.DataFrame) -> str:
     )
 
 
-def render(frame: pd.DataFrame) -> str:
+def render(frame: pd.DataFrame | None) -> str:
     """The README's part: time per step of everybody, and what it means, as Markdown."""
+    if frame is None:
+        return UNKNOWN
     steps = select(frame, "step_time")
     known = {pair: len(steps[_of(steps, *pair)]) for pair in _PARTICIPANTS}
     shown = [pair for pair in _PARTICIPANTS if known[pair]]
@@ -288,7 +292,7 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def update(readme: str, frame: pd.DataFrame) -> str:
+def update(readme: str, frame: pd.DataFrame | None) -> str:
     """The README with its part replaced.
 
     Raises
@@ -296,7 +300,7 @@ def update(readme: str, frame: pd.DataFrame) -> str:
     BookError
         If the README has not one place for it.
     """
-    if readme.count(_START) != 1 or readme.count(_END) != 1:
-        raise BookError(f"README.md must have the lines {_START!r} and {_END!r} once each")
-    before, rest = readme.split(_START)
-    return f"{before}{_START}\n{render(frame)}\n{_END}{rest.split(_END)[1]}"
+    if readme.count(START) != 1 or readme.count(END) != 1:
+        raise BookError(f"README.md must have the lines {START!r} and {END!r} once each")
+    before, rest = readme.split(START)
+    return f"{before}{START}\n{render(frame)}\n{END}{rest.split(END)[1]}"
