@@ -162,7 +162,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with path.open("a", encoding="utf-8"):
             pass  # better now than after the measurement
         frame = measure(options, threads, now)
-        speed.write(frame, path)
+        try:
+            speed.write(frame, path)
+        except BookError:  # minutes of measuring must not be lost
+            rejected = ROOT / "_build" / f"rejected-{speed.NAME}"
+            rejected.parent.mkdir(exist_ok=True)
+            frame.to_csv(rejected, index=False)
+            raise
         print(f"\nthe table is in {path}")
         if options.store:
             readme = ROOT / "README.md"

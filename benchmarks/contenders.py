@@ -192,7 +192,7 @@ def check(problem: Problem, contenders: Sequence[Any]) -> None:
     DisagreementError
         With the contender and the number.
     """
-    expected = problem.gradient(problem.w, problem.a)
+    expected = problem.start_gradient
     for contender in contenders:
         who = f"{contender.name} ({contender.dynamics})"
         for found, start in zip(contender.position(), (problem.w, problem.a), strict=True):

@@ -134,11 +134,13 @@ def measure(problem: Problem, dynamics: str, *, seconds: float, every: int) -> l
         accepted = float(ours.sampler.report(ours.state)["acceptance"].mean())
         setting += f", acceptance {accepted:.2f}"
     sizes = effective_sizes(np.stack(overlaps, 1), np.stack(readouts, 1))
+    # NaN where a chain never moved, trajectory after trajectory rejected: nothing was measured.
     return [
         Effective(
             dynamics, name, problem.samples, steps, tuple(float(s) / steps for s in values), setting
         )
         for name, values in sizes.items()
+        if np.isfinite(values).all()
     ]
 
 
@@ -158,9 +160,8 @@ def effective_sizes(overlaps: Array, readouts: Array) -> dict[str, Array]:
     )
     return {
         "m_S": np.array([effective_sample_size(chain[None]) for chain in overlaps]),
-        # A readout that never moved (a rejected trajectory after the other) has no size: NaN.
-        "median readout": np.nanmedian(each, axis=1),
-        "slowest readout": np.nanmin(each, axis=1),
+        "median readout": np.median(each, axis=1),
+        "slowest readout": np.min(each, axis=1),
     }
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,11 @@ class Problem:
         of_a = np.einsum("cp,cnp->cn", push, np.maximum(z, 0)) + self.temperature * a
         of_w = a[:, :, None] * np.einsum("cp,cnp,pd->cnd", push, z > 0, inputs, optimize=True)
         return of_w + self.temperature * dim * w, of_a
+
+    @cached_property
+    def start_gradient(self) -> tuple[Array, Array]:
+        """:meth:`gradient` where the chains start: everybody is compared with it."""
+        return self.gradient(self.w, self.a)
 
     def dataset(self) -> Dataset:
         """Inputs and labels for this library."""

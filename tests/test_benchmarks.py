@@ -288,6 +288,8 @@ def test_chains_that_have_learned_keep_the_problem_and_move(contenders, module):
     assert [each.observable for each in found] == ["m_S", "median readout", "slowest readout"]
     assert all(each.steps >= 40 and each.steps % 5 == 0 for each in found)
     assert found[2].value <= found[1].value
+    stuck = replace(warm, leapfrog_step=1e3, leapfrogs=5)  # every trajectory is rejected
+    assert effective.measure(stuck, "hmc", seconds=0.01, every=5) == []
     accepted = effective.measure(replace(warm, leapfrogs=5), "hmc", seconds=0.01, every=5)
     assert "acceptance" in accepted[0].setting
 
