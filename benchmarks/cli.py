@@ -39,7 +39,7 @@ class Effort:
     warm
         Steps from the prior to the warm start.
     effective
-        For each dynamics.
+        By dynamics: the slower it forgets, the longer; SGLD's readouts have a bound.
     settling_samples
         Where chains agree.
     settling
@@ -53,14 +53,36 @@ class Effort:
     effective_samples: int
     effective_chains: int
     warm: int
-    effective: float
+    effective: dict[str, float]
     settling_samples: int
     settling: float
 
 
 EFFORTS = {
-    "quick": Effort((100, 1000), (1, 4), 0.1, 3, 1000, 2, 2000, 8.0, 100, 15.0),
-    "full": Effort((100, 1000, 5000, 10_000), (1, 4), 0.3, 7, 5000, 2, 5000, 80.0, 100, 90.0),
+    "quick": Effort(
+        samples=(100, 1000),
+        chains=(1, 4),
+        turn=0.1,
+        rounds=3,
+        effective_samples=1000,
+        effective_chains=2,
+        warm=2000,
+        effective={"sgld": 8.0, "underdamped": 15.0, "hmc": 8.0},
+        settling_samples=100,
+        settling=15.0,
+    ),
+    "full": Effort(
+        samples=(100, 1000, 5000, 10_000),
+        chains=(1, 4),
+        turn=0.3,
+        rounds=7,
+        effective_samples=5000,
+        effective_chains=2,
+        warm=5000,
+        effective={"sgld": 60.0, "underdamped": 150.0, "hmc": 80.0},
+        settling_samples=100,
+        settling=90.0,
+    ),
 }
 
 
@@ -231,7 +253,9 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
         for dynamics in DYNAMICS:
             constants = replace(problem, **LONG) if dynamics == HMC else problem
             every = constants.leapfrogs if dynamics == HMC else 50 if dynamics == SGLD else 20
-            found = effective.measure(constants, dynamics, seconds=chosen.effective, every=every)
+            found = effective.measure(
+                constants, dynamics, seconds=chosen.effective[dynamics], every=every
+            )
             sizes += [(each, problem.chains) for each in found]
             print(effective.lines(found, rows.fastest(flat, problem.samples, dynamics)), flush=True)
     if "settling" in options.parts:

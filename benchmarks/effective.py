@@ -11,9 +11,17 @@ chain has its own effective sample size, by ArviZ. Watched are the overlap m_S, 
 ``slowest readout`` is the one of smallest effective sample size in its chain, ``median readout``
 the middle one.
 
-The readouts of SGLD forget in a Langevin time of about σ_a²/T, which is 2·10⁴ at κ = 0.005 and more
-than a bench can run. An estimate from a run that spans few of its own memories is too large: below
-:data:`TRUSTED` effective samples in a chain it is marked "at most".
+An estimate from a run that spans few of its own memories is too large: below :data:`TRUSTED`
+effective samples in a chain it is marked "at most". The readouts of SGLD forget in a Langevin time
+of about σ_a²/T, which is 2·10⁴ at κ = 0.005 and more than a bench can run. Theirs has a sharper
+bound. SGLD is reversible (but for its step), so that the autocorrelation over m steps is a mean of
+powers, ρ_m = E x with 0 ≤ x ≤ 1, and by Jensen's inequality 1 + 2 Σ_k ρ_km = E (1+x)/(1-x) is at
+least (1+ρ_m)/(1-ρ_m). With ρ_m = 1 - D, D half the mean squared displacement over σ_a²::
+
+    effective samples per step ≤ D / (m (2 - D))
+
+which needs no mean and holds for short runs. D is averaged over the readouts: the slowest of them
+moves no farther.
 """
 
 from __future__ import annotations
@@ -51,6 +59,7 @@ class Effective:
     steps: int
     per_step: tuple[float, ...]
     setting: str
+    bounded: bool = False
 
     @property
     def value(self) -> float:
@@ -59,8 +68,9 @@ class Effective:
 
     @property
     def bound(self) -> str:
-        """``at most`` if a chain has too few effective samples to trust their number."""
-        return "at most" if min(self.per_step) * self.steps < TRUSTED else ""
+        """``at most`` where a bound was taken, or a chain has too few to trust their number."""
+        few = min(self.per_step) * self.steps < TRUSTED
+        return "at most" if few or self.bounded else ""
 
 
 def learned(problem: Problem, steps: int) -> Problem:
@@ -133,13 +143,22 @@ def measure(problem: Problem, dynamics: str, *, seconds: float, every: int) -> l
     if dynamics == HMC:
         accepted = float(ours.sampler.report(ours.state)["acceptance"].mean())
         setting += f", acceptance {accepted:.2f}"
-    sizes = effective_sizes(np.stack(overlaps, 1), np.stack(readouts, 1))
+    moved = np.stack(readouts, 1)
+    sizes = effective_sizes(np.stack(overlaps, 1), moved)
+    limit = steps * reversible_bound(moved, every) if dynamics == SGLD else np.inf
     # NaN where a chain never moved, trajectory after trajectory rejected: nothing was measured.
     return [
         Effective(
-            dynamics, name, problem.samples, steps, tuple(float(s) / steps for s in values), setting
+            dynamics,
+            name,
+            problem.samples,
+            steps,
+            tuple(float(size) / steps for size in np.minimum(values, most)),
+            setting,
+            bool((values > most).any()),
         )
         for name, values in sizes.items()
+        for most in [np.inf if name == "m_S" else limit]
         if np.isfinite(values).all()
     ]
 
@@ -163,6 +182,17 @@ def effective_sizes(overlaps: Array, readouts: Array) -> dict[str, Array]:
         "median readout": np.median(each, axis=1),
         "slowest readout": np.min(each, axis=1),
     }
+
+
+def reversible_bound(readouts: Array, every: int) -> Array:
+    """The most effective samples per step that readouts of prior variance 1 can have, (chains,).
+
+    Of a reversible chain; ``readouts`` are (chains, looks, width), ``every`` steps apart.
+    """
+    lag = max(1, readouts.shape[1] // 4)
+    moved = np.square(readouts[:, lag:] - readouts[:, :-lag]).mean(axis=(1, 2)) / 2
+    # Beyond D = 1 they have forgotten.
+    return np.minimum(moved, 1.0) / (lag * every * (2 - np.minimum(moved, 1.0)))
 
 
 def lines(found: Sequence[Effective], times: Mapping[str, float]) -> str:

@@ -272,10 +272,34 @@ def test_effective_samples_are_counted_within_each_chain(module):
     assert sizes["slowest readout"] == pytest.approx(looks / 19, rel=0.6)
 
 
+def test_the_bound_of_a_reversible_chain_is_met_by_one_memory_and_holds_for_several(module):
+    random, looks, width = np.random.default_rng(2), 4000, 64
+    kept = np.exp(-1 / np.array([50.0] * width))
+    mixed = np.exp(-1 / np.array([5.0, 500.0] * (width // 2)))
+    bounds, rates = [], []
+    for factor in (kept, mixed):
+        series = random.normal(size=(1, looks, width))
+        for at in range(1, looks):
+            fresh = np.sqrt(1 - factor**2) * series[:, at]
+            series[:, at] = factor * series[:, at - 1] + fresh
+        # Lags of 1000 looks would have forgotten everything: look at the first 160 alone.
+        pieces = series[0].reshape(-1, 160, width)
+        bounds.append(module("effective").reversible_bound(pieces, 10).mean())
+        rates.append(((1 - factor) / (1 + factor)).mean() / 10)
+    # D over 40 looks of a memory of 50 is 0.55, known to a few per cent from so many pieces.
+    assert bounds[0] == pytest.approx(np.tanh(40 / 50 / 2) / 400, rel=0.1)
+    assert bounds[0] > 0.8 * rates[0]
+    assert module("effective").reversible_bound(np.zeros((2, 8, 3)), 5) == pytest.approx(0)
+    # Two memories: the slow half has far fewer than the bound, which is of the mean.
+    slow = (1 - np.exp(-1 / 500)) / (1 + np.exp(-1 / 500)) / 10
+    assert bounds[1] > slow
+
+
 def test_few_effective_samples_are_only_a_bound(module):
     kind = module("effective").Effective
     assert kind("sgld", "m_S", 5, 1000, (0.02, 0.02), "").bound == ""
     assert kind("sgld", "m_S", 5, 1000, (0.02, 0.009), "").bound == "at most"
+    assert kind("sgld", "m_S", 5, 1000, (0.02, 0.02), "", bounded=True).bound == "at most"
 
 
 def test_chains_that_have_learned_keep_the_problem_and_move(contenders, module):

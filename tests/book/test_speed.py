@@ -100,7 +100,7 @@ def test_faults_are_named_and_not_written(spoilt, problem, tmp_path):
     ("old", "new", "problem"),
     [
         ("quantity,", "amount,", "does not have the columns"),
-        (",2,A processor", ",two,A processor", "column threads must be of type Int64"),
+        (",0.005,2,", ",0.005,two,", "column threads must be of type Int64"),
         ("1000.0", "fast", "column value must be of type Float64"),
     ],
 )
