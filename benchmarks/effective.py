@@ -20,8 +20,8 @@ least (1+ρ_m)/(1-ρ_m). With ρ_m = 1 - D, D half the mean squared displacement
 
     effective samples per step ≤ D / (m (2 - D))
 
-which needs no mean and holds for short runs. D is averaged over the readouts: the slowest of them
-moves no farther.
+which needs no mean and holds for short runs. (It is of draws m steps apart; those between add about
+D²/12 of it.) D is averaged over the readouts: the slowest of them moves no farther.
 """
 
 from __future__ import annotations
