@@ -62,14 +62,14 @@ EFFORTS = {
     "quick": Effort(
         samples=(100, 1000),
         chains=(1, 4),
-        turn=0.1,
+        turn=0.05,
         rounds=3,
         effective_samples=1000,
         effective_chains=2,
         warm=2000,
-        effective={"sgld": 8.0, "underdamped": 15.0, "hmc": 8.0},
+        effective={"sgld": 5.0, "underdamped": 10.0, "hmc": 5.0},
         settling_samples=100,
-        settling=15.0,
+        settling=10.0,
     ),
     "full": Effort(
         samples=(100, 1000, 5000, 10_000),
@@ -107,7 +107,7 @@ def parser() -> argparse.ArgumentParser:
         "--effort",
         choices=tuple(EFFORTS),
         default="quick",
-        help="quick: a minute or two; full: about twelve minutes (default: %(default)s)",
+        help="quick: a minute or two; full: twelve to fifteen minutes (default: %(default)s)",
     )
     add("--parts", choices=PARTS, nargs="+", default=list(PARTS), help="what to measure (all)")
     add("--samples", type=_positive, nargs="+", metavar="P", help="cases of the step times")
