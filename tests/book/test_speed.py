@@ -133,8 +133,9 @@ def test_the_gain_is_over_the_fastest_peer_and_a_bound_below_if_theirs_is_one_ab
     ratio, bound = speed.gain(frame, "m_S")
     assert ratio == pytest.approx((2e-3 / 1100) / (1e-5 / 2500))
     assert bound == "at least"
-    both = frame.assign(bound="at most")
-    assert speed.gain(both, "m_S") == (pytest.approx(ratio), "")
+    peers = frame.assign(bound=None).astype(frame.dtypes)
+    assert speed.gain(peers, "m_S") == (pytest.approx(ratio), "")
+    assert math.isnan(speed.gain(frame.assign(bound="at most"), "m_S")[0])
     alone = frame[frame["package"] == "feature_learning"]
     assert math.isnan(speed.gain(alone, "m_S")[0])
 
