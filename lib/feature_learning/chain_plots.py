@@ -106,7 +106,8 @@ def rank_plot(
             color=_COLOURS[chain % len(_COLOURS)], alpha=0.75, edgecolor="white", lw=0.5,
         )  # fmt: skip
         ax.plot([0, 1], [base + scale] * 2, color="black", ls=":", lw=1.0)
-    ax.set_yticks(range(chains), [f"{chains - i}: {labels[chains - 1 - i]}" for i in range(chains)])
+    names = [f"{chain + 1}: {label}" for chain, label in enumerate(labels)]
+    ax.set_yticks(np.arange(chains) + 0.5 * scale, names[::-1])
     ax.set_xlim(0, 1)
     ax.set_ylim(0, chains)
     ax.grid(visible=False)

@@ -19,8 +19,9 @@ the widest prior, ω₀ = √T/s (for the paper's readouts s = 1 and ω₀ = √
 
     f = 2 ω₀ = 2 √T/s
 
-is chosen: critical where the data are silent, and still not above the frequency of a mode that they
-have stiffened fourfold. No adaptation is needed, and nothing depends on how a burn-in went.
+is chosen: critical where the data are silent, the best there is for modes that they have made four
+times stiffer, and within a quarter of the least τ of x² in between. No adaptation is needed, and
+nothing depends on how a burn-in went.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def test_chains_of_one_law_have_flat_ranks_at_the_dotted_line():
 
 def test_a_chain_that_sits_above_has_its_ranks_on_the_right():
     ax = axes()
-    rank_plot(ax, noise(shift=6.0), LABELS, title="t", bins=9)
+    rank_plot(ax, noise(shift=20.0), LABELS, title="t", bins=9)
     found = heights(ax)
     assert (found[1, :5] == 0).all()
     assert found[1, 6:].sum() == pytest.approx(found[1].sum())

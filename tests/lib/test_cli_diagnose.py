@@ -116,8 +116,7 @@ def test_without_velocities_there_is_no_temperature(keep):
 
 
 def test_several_runs_are_compared(keep):
-    long = {"langevin_time": 400.0, "looks": 100}
-    one, two = keep("one", **long), keep("two", start="planted", langevin_time=400.0)
+    one, two = keep("one", langevin_time=80.0, looks=40), keep("two", start="planted")
     code, out, _ = call(one, two)
     assert code == 0
     for words in ("one: network", "two: network", "one: prior", "two: planted", "all together"):

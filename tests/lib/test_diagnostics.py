@@ -142,7 +142,7 @@ def test_the_autocorrelation_time_of_an_autoregression_is_in_langevin_time():
     times = 100 + spacing * np.arange(1, 4001)
     found = report({"m_S": autoregression(4, 4000, rho)}, times)["m_S"]
     assert found.spacing == pytest.approx(spacing)
-    assert found.autocorrelation_time == pytest.approx(spacing * (1 + rho) / (1 - rho), rel=0.1)
+    assert found.autocorrelation_time == pytest.approx(spacing * (1 + rho) / (1 - rho), rel=0.2)
     assert found.ess_bulk * found.autocorrelation_time == pytest.approx(4 * 4000 * spacing)
     # Variance of a mean: σ² τ over the total time.
     expected = math.sqrt(found.sd**2 * found.autocorrelation_time / (4 * 4000 * spacing))
