@@ -1,6 +1,7 @@
 """The command line: ``feature-learning point`` computes one point of a figure.
 
-The commands for many points are in :mod:`feature_learning.cli_sweep`.
+The commands for many points are in :mod:`feature_learning.cli_sweep`, the one that judges a run is
+in :mod:`feature_learning.cli_diagnose`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 
-from feature_learning import cli_sweep
+from feature_learning import cli_diagnose, cli_sweep
 from feature_learning.activations import ACTIVATIONS
 from feature_learning.applicability import flag, refuse_without_effect, scopes_listed
 from feature_learning.config import METHODS, TEACHERS, PointConfig
@@ -39,7 +40,8 @@ examples:
     feature-learning point --method mf-ard --samples 1000 --kappa 0.005
 
 Every error printed is the mean squared error (MSE), not half of it. Ctrl-C prints what has been
-measured so far; with --checkpoint FILE the same command resumes where it was.
+measured so far; with --checkpoint FILE the same command resumes where it was, and
+"feature-learning diagnose FILE" judges its chains.
 """
 
 
@@ -75,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_problem(point)
     _add_method(point)
     _add_run(point)
+    cli_diagnose.add_command(commands)
     cli_sweep.add_commands(commands)
     return parser
 
@@ -136,7 +139,12 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         help="plain SGLD on the published clock and stopping rule; reports the last sample",
     )
     add("--step", type=float, help="step size (default: from the curvature at the start)")
-    add("--friction", type=float, help="of samplers underdamped and gibbs (0.02; for mf 0.01)")
+    add(
+        "--friction",
+        type=_friction,
+        metavar="F",
+        help="of samplers underdamped and gibbs (0.02; for mf 0.01); auto: critical for the prior",
+    )
     add(
         "--step-schedule",
         choices=list(SHAPES),
@@ -173,6 +181,16 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         default=default.nngp_variant,
         help="(%(default)s)",
     )
+
+
+def _friction(text: str) -> float | str:
+    """A number, or ``auto``."""
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number or auto, not {text!r}") from None
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -256,6 +274,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = vars(build_parser().parse_args(arguments))
         command = options.pop("command")
+        if command == "diagnose":
+            return cli_diagnose.run_command(options)
         if command != "point":
             return cli_sweep.run_command(command, options)
         return _point(options, _given(arguments[1:]))

@@ -42,7 +42,7 @@ from feature_learning.samplers import (
 )
 from feature_learning.samplers.quantised import VARIANCES, QuantumSchedule
 from feature_learning.schedules import Schedule
-from feature_learning.starts import plant
+from feature_learning.starts import PLANTED_EVERY, plant
 from feature_learning.stopping import StopRule
 from feature_learning.stopwatch import Stopwatch
 from feature_learning.student import Student
@@ -245,8 +245,8 @@ def starting_position(
     )
     if start != "prior":
         views = student.views(position, energy.chains, energy.particles, readout=readout)
-        stride = 2 if start == "spread" else 1
-        plant(student, teacher, type(views)(*(view[::stride] for view in views)), random)
+        every = PLANTED_EVERY[start]
+        plant(student, teacher, type(views)(*(view[::every] for view in views)), random)
     return position
 
 

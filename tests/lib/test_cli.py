@@ -126,6 +126,13 @@ def test_json_is_one_object_and_nothing_else_on_standard_output(options):
         assert "step" in err  # the progress
 
 
+def test_an_automatic_friction_is_reported_as_its_number():
+    code, out, err = call("--json", "--quiet", friction="auto")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["config"]["friction"] == 0.28  # 2 √2 κ
+    assert_refused(call("--quiet", friction="fast"), "friction", "a number or auto", "'fast'")
+
+
 def test_quiet_is_quiet_and_changes_no_number():
     _, loud, _ = call("--json")
     code, out, err = call("--json", "--quiet")
