@@ -315,10 +315,7 @@ def _result(
     temperature = float(np.mean(at.temperatures)) if at.temperatures else math.nan
     judged = rule.judge({name: draws[:, counted] for name, draws in series.items()})
     present = energy.readout(state.position)
-    if abs(temperature - 1) > 0.02:
-        judged = judged.denied(f"the kinetic temperature is {temperature:.4f} T, not within 2 %")
-    if interrupted:
-        judged = judged.denied("the run was interrupted")
+    judged = judged.of_run(temperature, interrupted=interrupted)
     return ChainRun(
         series=series,
         counted=counted,

@@ -107,7 +107,8 @@ def as_json(runs: Sequence[Draws], compared: dict[str, Agreement]) -> dict[str, 
         "runs": [
             {
                 "name": run.name,
-                "converged": run.converged(),
+                "converged": run.convergence().converged,
+                "not_converged_because": list(run.convergence().reasons),
                 "finished": run.finished,
                 "chains": len(run.starts),
                 "starts": list(run.starts),
@@ -154,7 +155,7 @@ def as_text(runs: Sequence[Draws], compared: dict[str, Agreement]) -> str:
 
 
 def _run_text(run: Draws) -> str:
-    draws, config = int(run.counted.sum()), run.config
+    draws = int(run.counted.sum())
     lines = [f"{run.name}: {_what(run)}"]
     temperature = (
         "" if math.isnan(run.kinetic_temperature) else f", at {run.kinetic_temperature:.3f} T"
@@ -179,11 +180,10 @@ def _run_text(run: Draws) -> str:
             f"{name:13}{each.mean:>11.4g}{error:>12}{each.r_hat:>8.3f}{bulk:>10}{tail:>10}{time:>9}"
             + ("" if each.agree else "  chains disagree")
         )
-    if config is not None and config.protocol is not None:
-        lines.append("a snapshot of the published protocol: not a sample of equilibrium")
     if "weight" in run.series:
         lines.append("draws have weights, of which none of these numbers know")
-    lines.append("converged" if run.converged() else "NOT converged")
+    reasons = run.convergence().reasons
+    lines.append(f"NOT converged: {'; '.join(reasons)}" if reasons else "converged")
     return "\n".join([*lines, "", *_by_chain(run)])
 
 

@@ -95,6 +95,19 @@ class Convergence:
         """The same with one more reason against it."""
         return replace(self, reasons=(*self.reasons, reason))
 
+    def of_run(self, kinetic_temperature: float, *, interrupted: bool) -> Convergence:
+        """The same with what a run has to say besides its draws (NaN: there are no velocities)."""
+        judged = self
+        if abs(kinetic_temperature - 1) > 0.02:
+            judged = judged.denied(
+                f"the kinetic temperature is {kinetic_temperature:.4f} T, not within 2 %"
+            )
+        return judged.denied("the run was interrupted") if interrupted else judged
+
+    def of_snapshot(self) -> Convergence:
+        """The same for a last sample: at a finite time, whatever its chains say."""
+        return self.denied("it is the last sample of the published protocol")
+
 
 @dataclass(frozen=True)
 class ConvergenceRule:

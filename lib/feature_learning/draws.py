@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from feature_learning import checkpoints
 from feature_learning.config import PointConfig
-from feature_learning.diagnostics import ConvergenceRule, Diagnosis, r_hat, report
+from feature_learning.diagnostics import Convergence, ConvergenceRule, Diagnosis, r_hat, report
 from feature_learning.errors import ArgumentError, CheckpointError
 from feature_learning.keys import canonical
 from feature_learning.starts import start_of_each
@@ -31,7 +31,7 @@ REPORTED = ("m_S", "test_mse", "train_mse", "anisotropy")
 _HOW = (
     *("sampler", "protocol", "chains", "langevin_time", "step", "friction", "burn_in", "looks"),
     *("start", "stop_when_converged", "solver", "dtype", "device", "block_elements", "quantum"),
-    *("batch_size", "nngp_variant"),
+    *("batch_size", "nngp_variant", "step_schedule", "rounding", "quantum_epoch"),
 )
 #: Fewest looks past burn-in, as R-hat splits each chain in two.
 _FEWEST = 4
@@ -80,11 +80,12 @@ class Draws:
         """Each reported observable, diagnosed."""
         return report(self.past_burn_in(), self.times[self.counted])
 
-    def converged(self, rule: ConvergenceRule | None = None) -> bool:
+    def convergence(self, rule: ConvergenceRule | None = None) -> Convergence:
         """The criterion of :class:`~feature_learning.chains.ChainRun`, on what is in the file."""
-        whole = self.finished is not False and not (self.config and self.config.protocol)
         judged = (rule or ConvergenceRule()).judge(self.past_burn_in())
-        return whole and judged.converged and not abs(self.kinetic_temperature - 1) > 0.02
+        judged = judged.of_run(self.kinetic_temperature, interrupted=self.finished is False)
+        snapshot = self.config is not None and self.config.protocol is not None
+        return judged.of_snapshot() if snapshot else judged
 
 
 def read_draws(path: Path, *, name: str | None = None) -> Draws:

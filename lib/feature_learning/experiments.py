@@ -200,9 +200,7 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
         row[f"{name}_sem"] = _standard_error(values[name])
     row |= {f"{name}_last": _number(run.last(name).mean()) for name in ("test_mse", "m_S")}
     row["chains"] = {name: [_number(value) for value in values[name]] for name in MEASURED}
-    judged = run.convergence
-    if snapshot:  # a snapshot at a finite time is not equilibrium, whatever its chains say
-        judged = judged.denied("it is the last sample of the published protocol")
+    judged = run.convergence.of_snapshot() if snapshot else run.convergence
     row |= {
         "predictor": "one sample",
         "steps": int(run.steps[run.final_look].max()) if len(run.steps) else 0,

@@ -74,8 +74,8 @@ def test_the_report_for_people_has_every_number_and_the_verdict(keep):
         if each.agree:
             assert float(row[4]) == pytest.approx(each.ess_bulk, rel=0.01)
             assert float(row[5]) == pytest.approx(each.ess_tail, rel=0.01)
-    verdict = "converged" if read_draws(path).converged() else "NOT converged"
-    assert verdict in lines
+    reasons = read_draws(path).convergence().reasons
+    assert (f"NOT converged: {'; '.join(reasons)}" if reasons else "converged") in lines
     chains = lines[lines.index(next(line for line in lines if line.startswith("chain "))) + 1 :]
     assert [line.split()[:2] for line in chains] == [[str(n), "prior"] for n in (1, 2, 3, 4)]
 
@@ -96,7 +96,7 @@ def test_json_is_one_object_with_the_numbers_of_the_library(keep):
     (run,), draws = found["runs"], read_draws(path)
     assert run["name"] == "run"
     assert run["finished"] is True
-    assert run["converged"] is draws.converged()
+    assert run["converged"] is draws.convergence().converged
     assert run["starts"] == ["planted", "prior", "planted", "prior"]
     assert (run["chains"], run["draws"]) == (4, 10)
     assert PointConfig(**run["config"]) == draws.config

@@ -49,7 +49,11 @@ def drawn(name="a", *, apart=0.0, seed=0, draws=200, **options):
 def test_the_report_of_a_file_is_that_of_its_run(ran):
     path, row = ran(chains=4, start="spread", friction=0.5)
     run = read_draws(path)
-    assert (run.name, run.finished, run.converged()) == ("point", True, row["converged"])
+    assert (run.name, run.finished, run.convergence().converged) == (
+        "point",
+        True,
+        row["converged"],
+    )
     assert run.starts == ("planted", "prior", "planted", "prior")
     assert run.config == PointConfig(**row["config"])
     assert run.kinetic_temperature == pytest.approx(row["kinetic_temperature"])
@@ -87,11 +91,11 @@ def test_a_run_that_has_not_used_up_its_time_is_unfinished(ran):
 
 
 def test_an_unfinished_run_and_a_snapshot_are_never_converged():
-    assert drawn().converged()
-    assert not drawn(finished=False).converged()
-    assert not drawn(config=replace(CONFIG, protocol="published")).converged()
-    assert not drawn(kinetic_temperature=1.03).converged()
-    assert drawn(kinetic_temperature=math.nan).converged()  # there are no velocities
+    assert drawn().convergence().converged
+    assert not drawn(finished=False).convergence().converged
+    assert not drawn(config=replace(CONFIG, protocol="published")).convergence().converged
+    assert not drawn(kinetic_temperature=1.03).convergence().converged
+    assert drawn(kinetic_temperature=math.nan).convergence().converged  # there are no velocities
 
 
 def test_a_run_without_a_configuration_can_be_judged_all_the_same(trial, tmp_path):

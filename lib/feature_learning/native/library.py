@@ -22,7 +22,8 @@ def load() -> ctypes.CDLL | None:
         except OSError:  # built for another system
             continue
         library.relu_instructions.restype = ctypes.c_char_p
-        library.relu_work.restype, library.relu_work.argtypes = _LONG, [_LONG, _LONG]
+        library.relu_work.restype = _LONG
+        library.relu_work.argtypes = [_LONG] * 3 + [ctypes.c_int]
         library.relu_chain.restype = None
         library.relu_chain.argtypes = [_POINTER] * 6 + [_FLOAT] * 2 + [_LONG] * 4 + [_POINTER] * 4
         library.normal_fill.restype = None

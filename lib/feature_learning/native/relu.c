@@ -15,9 +15,9 @@
  *
  * Layout: x (samples, fan_in), w and drive (fan_in, particles), the rest vectors. f, drive and bias
  * may be NULL. Inputs of +-1 may come as codes too (samples, groups), five inputs a group, which
- * takes a third of the time: see signs.h; NULL if there are none. `work` needs
- * relu_work(fan_in, particles) floats. No global state: threads may call this at the same time with
- * work of their own.
+ * takes less than half of the time: see signs.h; NULL if there are none. `work` needs
+ * relu_work(last - first, fan_in, particles, codes or not) floats. No global state: threads may call
+ * this at the same time with work of their own.
  */
 
 #include <string.h>
@@ -85,9 +85,12 @@ const char *relu_instructions(void) {
 #endif
 }
 
-long relu_work(long fan_in, long particles) {
+/* Floats of work space for so many samples at a time, as codes or as they are. */
+long relu_work(long samples, long fan_in, long particles, int coded) {
     const long padded = particles + 32, groups = (fan_in + 4) / 5;
-    return padded * (2 * fan_in + 2 + CODED_BLOCK) + GATED_BLOCK * 17 + 2 * groups * ENTRIES * 32;
+    const long kept = coded ? CODED_BLOCK : BLOCK, block = coded ? GATED_BLOCK : BLOCK;
+    return padded * (2 * fan_in + 2 + (samples < kept ? samples : kept)) +
+           (samples < block ? samples : block) * 17 + (coded ? 2 * groups * ENTRIES * 32 : 0);
 }
 
 void relu_chain(const float *x, const unsigned char *codes, const float *y, const float *w,

@@ -61,17 +61,17 @@ class ReluKernel:
     def __init__(self, inputs: Tensor, labels: Tensor, *, chains: int, particles: int) -> None:
         library = load()
         assert library is not None
-        self._run = library.relu_chain
+        self._library, self._run = library, library.relu_chain
         self._inputs, self._labels = inputs, labels.contiguous()
-        self.read_inputs()
         self._chains, self._particles = chains, particles
-        self._size = library.relu_work(inputs.shape[1], particles)
-        self._buffers: tuple[Tensor, Tensor, Tensor] | None = None
         self._threads: int | None = None
+        self.read_inputs()
 
     def read_inputs(self) -> None:
         """Make the codes of the inputs, again whenever the memory of the inputs has changed."""
         self._codes = _codes(self._inputs)
+        self._size = self._library.relu_work(*self._inputs.shape, self._particles, self.coded)
+        self._buffers: tuple[Tensor, Tensor, Tensor] | None = None
 
     @property
     def coded(self) -> bool:

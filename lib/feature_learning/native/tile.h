@@ -144,7 +144,8 @@ TARGET static void NAME(chain)(const struct sums *ask, long first, long last, fl
     const long panels = (particles + WIDTH - 1) / WIDTH, padded = panels * WIDTH;
     /* The self-energy asks for z again in the backward pass; a network only for the gates. */
     const int gated = ask->codes && !ask->s;
-    const long block = gated ? GATED_BLOCK : ask->codes ? CODED_BLOCK : BLOCK;
+    const long most = gated ? GATED_BLOCK : ask->codes ? CODED_BLOCK : BLOCK;
+    const long block = last - first < most ? last - first : most;
     const long kept = gated ? 1 : WIDTH; /* numbers kept of a sample and a panel */
     float *w_panel = work, *a_panel = w_panel + padded * fan_in, *s_panel = a_panel + padded;
     float *z = s_panel + padded, *partial = z + block * panels * kept;
@@ -156,7 +157,7 @@ TARGET static void NAME(chain)(const struct sums *ask, long first, long last, fl
     NAME(pack)(ask->a, 1, particles, a_panel);
     if (ask->drive) {
         memset(gradient, 0, padded * fan_in * sizeof(float));
-        memset(entries, 0, groups * ENTRIES * WIDTH * sizeof(float));
+        if (ask->codes) memset(entries, 0, groups * ENTRIES * WIDTH * sizeof(float));
         if (ask->s) NAME(pack)(ask->s, 1, particles, s_panel);
         else memset(s_panel, 0, padded * sizeof(float));
     }
