@@ -36,8 +36,12 @@ from feature_learning.errors import (
     check_integer,
     check_scale,
 )
+from feature_learning.student import Student
 
 FloatArray = NDArray[np.float64]
+
+#: Below this effective sample size, as a fraction of the draws, no number is given.
+LEAST_ESS = 0.02
 
 #: By how much proposals are wider than what they imitate.
 WIDER = 1.15
@@ -177,19 +181,25 @@ class OneNeuron:
         slope = overlap * t * self._slope
         force_inside = 2 * (overlap**2 - slope) - reward * inside
         force_outside = 2 * slope - reward * outside
-        # At λ = 0 the moments are known without draws. The error of the draws there is taken off, as
-        # far as the two laws overlap: all of it before anything is learned, nothing of it after.
+        # At λ = 0 the moments are known without draws. The error of the draws there is taken off
+        # as far as the two laws overlap: all of it before anything is learned, nothing after.
         shared = float(np.minimum(weight, untilted).sum())
         change = (weight - shared * untilted) / (2 * half)
         known = self._moments_without_reward(nu)
         return Averages(
             reward=float(weight @ reward),
             relevant=(
-                shared * known[0] + float(change @ inside) - lam * float(weight @ (force_inside / half))
-            ) / k,
+                shared * known[0]
+                + float(change @ inside)
+                - lam * float(weight @ (force_inside / half))
+            )
+            / k,
             irrelevant=(
-                shared * known[1] + float(change @ outside) - lam * float(weight @ (force_outside / half))
-            ) / off,
+                shared * known[1]
+                + float(change @ outside)
+                - lam * float(weight @ (force_outside / half))
+            )
+            / off,
             log_normaliser=log_normaliser,
             ess=1 / float(weight @ weight) / len(weight),
         )
@@ -221,7 +231,7 @@ class OneNeuron:
         return weight / weight.sum(), reward, half, top + math.log(float(weight.mean()))
 
     def _draw(self) -> None:
-        k, count = self.sparsity, len(self._bulk_normal)
+        k = self.sparsity
         centre, spread = math.sqrt(self.dim - k - 0.5), WIDER * math.sqrt(0.5)
         root = np.linalg.cholesky(self.covariance) * WIDER
         aligned = self.mean + self._aligned_normal @ root.T
@@ -261,3 +271,28 @@ def _overlap(w: FloatArray, tau: FloatArray) -> tuple[FloatArray, FloatArray]:
         overlap += sign * (c * (2 * ndtr(z) - 1) + tau * density)
         slope += sign * density
     return overlap / 2**k, slope / 2**k
+
+
+def check_student(student: Student) -> None:
+    """Refuse a student to which the population equations do not apply."""
+    if student.activation != "relu" or student.hidden_bias_variance is not None:
+        raise ArgumentError(
+            "the population equation is for activation relu without hidden_bias_variance, not "
+            f"{student.activation!r} with {student.hidden_bias_variance!r}"
+        )
+
+
+def readout_noise(student: Student, kappa: float, precision: float) -> float:
+    """ν = κ² N^(2γ) ρ_irr/σ_a²; ``precision`` is ρ_irr."""
+    scale = float(student.width ** (2 * student.gamma)) / student.readout_variance
+    return kappa**2 * scale * precision
+
+
+def sufficient(ess: float, draws: int) -> float:
+    """The effective sample size, refused where it is too small to trust the averages."""
+    if not ess >= LEAST_ESS:
+        raise ConvergenceError(
+            f"the effective sample size is {ess * draws:.1f} of {draws} draws; "
+            f"at least {LEAST_ESS:.0%} are needed"
+        )
+    return ess
