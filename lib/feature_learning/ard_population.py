@@ -42,7 +42,7 @@ FloatArray = NDArray[np.float64]
 #: How often the draws are fitted to a solution, each time from where the last one led.
 FITS = 2
 
-#: The smallest relative rise of κ that counts as a fold.
+#: The smallest rise of log κ that counts as a fold.
 WIGGLE = 0.005
 
 
@@ -97,8 +97,9 @@ class Branch:
     def folds(self) -> tuple[Solution, Solution] | None:
         """Where the unlearned and where the learned solution end (spinodals), if they do.
 
-        The two ends of the largest rise of κ with the ratio; a rise below :data:`WIGGLE` is noise
-        of the draws and no fold.
+        The two ends of the largest rise of κ with the ratio; a rise below ``WIGGLE`` is noise of
+        the draws and no fold. The end of the unlearned solution is a flat minimum: its κ is known much
+        better than its ratio and overlap, and is an upper bound if the first ratio has it.
         """
         x = np.log(self.ratio - 1)
         fine = np.linspace(x[0], x[-1], 4001)

@@ -27,13 +27,13 @@ from feature_learning.teachers import Dataset
 
 def test_averages_are_those_of_weighted_draws_from_the_prior():
     """At a mild reward, where draws from the prior still reach the tilted law."""
-    dim, sparsity, ratio, lam, nu = 12, 2, 3.0, 60.0, 4.0
+    dim, sparsity, ratio, lam, nu = 12, 2, 3.0, 15.0, 4.0
     neuron = OneNeuron(dim, sparsity, ratio=ratio)
     neuron.start(nu)
     neuron.fit(lam, nu)
     found = neuron.averages(lam, nu)
     random = torch.Generator().manual_seed(0)
-    x = torch.randn(400_000, dim, generator=random, dtype=torch.float64)
+    x = torch.randn(200_000, dim, generator=random, dtype=torch.float64)
     w = x.clone()
     w[:, :sparsity] *= math.sqrt(ratio)
     overlap, half = gaussian_overlap(w, sparsity), nu + w.square().sum(dim=1) / 2
