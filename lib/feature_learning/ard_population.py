@@ -98,8 +98,8 @@ class Branch:
         """Where the unlearned and where the learned solution end (spinodals), if they do.
 
         The two ends of the largest rise of κ with the ratio; a rise below ``WIGGLE`` is noise of
-        the draws and no fold. The end of the unlearned solution is a flat minimum: its κ is known much
-        better than its ratio and overlap, and is an upper bound if the first ratio has it.
+        the draws and no fold. The end of the unlearned solution is a flat minimum: its κ is known
+        much better than its ratio and overlap, and is an upper bound if the first ratio has it.
         """
         x = np.log(self.ratio - 1)
         fine = np.linspace(x[0], x[-1], 4001)
