@@ -220,7 +220,8 @@ def branch(
         worst = max(worst, float(np.abs(point.violation).max()))
         rows.append((point.kappa, point.m_S, point.relevant, point.irrelevant,
                      point.free_energy, sufficient(point.found.ess, draws)))  # fmt: skip
-    return Branch(axis, *np.array(rows).T, residual=worst)
+    kappa, m, relevant, irrelevant, energy, ess = np.array(rows).T
+    return Branch(axis, kappa, m, relevant, irrelevant, energy, ess, residual=worst)
 
 
 @dataclass(frozen=True)

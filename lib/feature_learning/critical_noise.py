@@ -80,11 +80,16 @@ def noise_of_overlap(
 
     for iteration in range(1, 20):
         before, centre = kappa, math.log(kappa)
+        if excess(centre - 3) < 0:
+            # Nearly all neurons have to be aligned, more closely than the draws are as yet.
+            kappa /= math.sqrt(2)
+            neuron.fit((1 - m) ** 2 / (2 * kappa * kappa), readout_noise(student, kappa, unit))
+            continue
         try:
-            kappa = math.exp(brentq(excess, centre - 5, centre + 7, xtol=1e-9))
+            kappa = math.exp(brentq(excess, centre - 3, centre + 7, xtol=1e-9))
         except ValueError as error:
             raise ConvergenceError(
-                f"no noise between {before / 150:.3g} and {before * 1100:.3g} gives m_S = {m:g}"
+                f"no noise up to {before * 1100:.3g} gives an m_S as small as {m:g}"
             ) from error
         lam, nu = (1 - m) ** 2 / (2 * kappa * kappa), readout_noise(student, kappa, unit)
         if abs(kappa / before - 1) < 1e-4 and iteration > 1:
