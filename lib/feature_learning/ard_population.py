@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import Akima1DInterpolator
 from scipy.optimize import brentq, root
 
 from feature_learning.errors import ArgumentError, ConvergenceError, check_integer, check_scale
@@ -103,7 +103,7 @@ class Branch:
         """
         x = np.log(self.ratio - 1)
         fine = np.linspace(x[0], x[-1], 4001)
-        height = CubicSpline(x, np.log(self.kappa))(fine)
+        height = Akima1DInterpolator(x, np.log(self.kappa))(fine)
         rise = height - np.minimum.accumulate(height)
         high = int(rise.argmax())
         if rise[high] < WIGGLE:
@@ -115,7 +115,7 @@ class Branch:
         """All solutions at ``kappa`` within the range of ratios, by growing overlap."""
         check_scale("kappa", kappa)
         x, folds = np.log(self.ratio - 1), self.folds()
-        spline = CubicSpline(x, np.log(self.kappa))
+        spline = Akima1DInterpolator(x, np.log(self.kappa))
         found = []
         for each in spline.solve(math.log(kappa), extrapolate=False):
             kind = "only"
@@ -154,7 +154,7 @@ class Branch:
         """The point with ``log(ratio - 1) = x``."""
         axis = np.log(self.ratio - 1)
         log_kappa, logit, energy = (
-            float(CubicSpline(axis, values)(x))
+            float(Akima1DInterpolator(axis, values)(x))
             for values in (
                 np.log(self.kappa), np.log(self.m_S / (1 - self.m_S)), self.free_energy
             )
@@ -271,7 +271,11 @@ class _Equations:
             self.unknown = np.array([math.log(self.neuron.start(1.0)), 0.0])
             self._approach()
         else:
-            self.neuron.like(before[-1].neuron)
+            # A neighbour's draws may have forgotten the aligned neurons while there were none, and
+            # an effective sample size does not see what no draw has seen: look for them afresh.
+            lam, nu = np.exp(before[-1].unknown)
+            if lam > 1.5 * self.neuron.start(float(nu)):
+                self.neuron.like(before[-1].neuron)
             # Along the line through the last two.
             self.unknown = before[-1].unknown * len(before) - before[0].unknown * (len(before) - 1)
         for _ in range(FITS):

@@ -182,6 +182,15 @@ def test_outside_the_folds_there_is_one_solution(folded):
     assert ours.ess.min() > 0.1
 
 
+def test_aligned_neurons_are_not_forgotten_where_there_are_none_yet():
+    """Draws without them would follow the bulk alone, to half of the noise."""
+    student = Student(40, 512)
+    ratios = 1 + np.geomspace(0.002, 0.2, 14)
+    ours = branch(student, sparsity=4, ratios=ratios, draws=1024)
+    plain = noise_of_overlap(student, sparsity=4, draws=1024).critical
+    assert ours.kappa.min() == pytest.approx(plain, rel=0.05)
+
+
 def test_only_combinations_of_scales_matter():
     """f does not change if σ_w grows and σ_a falls, nor if N^(2γ)/σ_a² is kept."""
     ratios = 1 + np.geomspace(5, 200, 5)
