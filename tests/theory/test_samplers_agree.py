@@ -54,7 +54,7 @@ class Densities(Observer):
         return values
 
 
-def sampled(sampler, time, *, seed, kappa=0.15, batch_size=None, rungs=1):
+def sampled(sampler, time, *, seed, kappa=0.1, batch_size=None, rungs=1):
     """Averages of each chain at d = 8, k = 2, N = 16, P = 40; of a ladder those of its first κ."""
     teacher, student = SparseParity(8, 2), Student(8, 16)
     data = draw(teacher, 40, seed=0)
@@ -93,14 +93,14 @@ def arbiter():
 
 
 CASES = [
-    (MALA(0.2), 150, {}),
+    (MALA(0.2), 250, {}),
     (Underdamped(0.3, friction=0.1), 600, {}),
     (Gibbs(0.3, every=10, friction=0.1), 500, {}),
-    (SGLD(0.05), 250, {}),
-    (PreconditionedSGLD(0.01), 60, {}),
-    (AdaptiveSGLD(0.05), 150, {}),
-    (QuantisedLangevin(0.05, 0.06), 250, {}),
-    (MiniBatchSGLD(0.02), 50, {"batch_size": 20}),
+    (SGLD(0.05), 400, {}),
+    (PreconditionedSGLD(0.01), 120, {}),
+    (AdaptiveSGLD(0.05), 250, {}),
+    (QuantisedLangevin(0.05, 0.04), 400, {}),
+    (MiniBatchSGLD(0.015), 50, {"batch_size": 20}),
     (ReplicaExchange(Underdamped(0.3, friction=0.1), every=10), 600, {"rungs": 2}),
 ]
 
@@ -112,14 +112,13 @@ def test_each_sampler_agrees_with_long_hmc(sampler, time, options, arbiter):
     other = sampled(sampler, time, seed=2, **options)
     differences, errors = apart(other, arbiter)
     assert (differences < SIGMAS).all(), differences
-    # It would notice a few per cent of the test MSE; of m_S = 0.13 only what is large.
-    assert errors[1] < 0.02
-    assert errors[0] < 0.12
+    # It would notice a few per cent of m_S = 0.39 and of the test MSE,
+    assert (errors < 0.04).all(), errors
     differences, errors = apart(other, arbiter, FRACTIONS)
     assert (differences < SIGMAS).all(), dict(zip(FRACTIONS, differences, strict=True))
-    # And 5 % of a density, where it is not small.
+    # and 10 % of a density, where it is not small.
     large = [arbiter[name].mean() > 0.1 for name in FRACTIONS]
-    assert errors[large].max() < 0.05
+    assert errors[large].max() < 0.1
 
 
 def test_the_densities_are_not_those_of_the_prior(arbiter):
@@ -134,6 +133,8 @@ def test_the_densities_are_not_those_of_the_prior(arbiter):
 
 def test_hmc_was_accepted_as_wanted_and_another_temperature_is_far_away(arbiter):
     assert arbiter["acceptance"].mean() == pytest.approx(0.8, abs=0.1)
-    hot = sampled(HMC(0.3, leapfrogs=10), 800, seed=3, kappa=0.15 * math.sqrt(2))
+    hot = sampled(HMC(0.3, leapfrogs=10), 800, seed=3, kappa=0.1 * math.sqrt(2))
     differences, _ = apart(hot, arbiter)
     assert (differences > 2 * SIGMAS).all()
+    differences, _ = apart(hot, arbiter, FRACTIONS)
+    assert differences.max() > 2 * SIGMAS
