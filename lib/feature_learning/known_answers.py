@@ -75,7 +75,8 @@ class Frozen:
 
     def readout(self, theta: Tensor) -> Parameters:
         """The parameters that define the predictor."""
-        return self.inner.views(self.whole(theta))
+        parameters: Parameters = self.inner.views(self.whole(theta))
+        return parameters
 
     def gradient(self, theta: Tensor, out: Tensor) -> None:
         """The energy's gradient along the readouts."""
@@ -89,15 +90,18 @@ class Frozen:
 
     def value(self, theta: Tensor) -> Tensor:
         """U of each chain."""
-        return self.inner.value(self.whole(theta))
+        value: Tensor = self.inner.value(self.whole(theta))
+        return value
 
     def loss(self, theta: Tensor) -> Tensor:
         """L of each chain."""
-        return self.inner.loss(self.whole(theta))
+        loss: Tensor = self.inner.loss(self.whole(theta))
+        return loss
 
     def readout_law(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Of the readouts, which are all there is."""
-        return self.inner.readout_law(self.whole(theta))
+        law: tuple[Tensor, Tensor] = self.inner.readout_law(self.whole(theta))
+        return law
 
 
 class FrozenLadder(Frozen, LadderEnergy):
