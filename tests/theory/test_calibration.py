@@ -78,13 +78,13 @@ def test_a_posterior_that_is_too_hot_or_too_cold_has_its_shape():
 
 def test_the_false_alarm_rate_is_what_it_says():
     """Over simulated uniform ranks of independent quantities."""
-    random, alarms, trials = np.random.default_rng(0), 0, 2000
+    random, alarms, trials = np.random.default_rng(0), 0, 400
     for _ in range(trials):
         ranks = {name: random.integers(0, 16, size=200) for name in "abcde"}
-        alarms += not Calibration(ranks, 15).calibrated(0.05, bins=8)
-    # At most 5 %, and near it: the bound of Bonferroni is nearly reached.
-    assert stats.binomtest(alarms, trials, 0.05, alternative="greater").pvalue > 1e-3
-    assert alarms > 0.03 * trials
+        alarms += not Calibration(ranks, 15).calibrated(0.2, bins=8)
+    # At most 20 %, and near it: Bonferroni's bound for five independent tests is 18.5 %.
+    assert stats.binomtest(alarms, trials, 0.2, alternative="greater").pvalue > 1e-3
+    assert alarms > 0.12 * trials
 
 
 @pytest.mark.parametrize(
