@@ -59,7 +59,7 @@ def test_a_factor_of_2_in_the_temperature_is_far_away(make, factor):
 
 
 def test_a_preconditioner_that_follows_the_chain_is_seen_to_be_wrong():
-    follows = PreconditionedSGLD(1, damping=1.0, memory_factor=0.9, always=True)
+    follows = PreconditionedSGLD(1, damping=0.1, memory_factor=0.5, always=True)
     member = replace(MEMBERS["preconditioned SGLD, corrected"], sampler=follows)
     found = trial(member, one_neuron(), seed=1)
     assert np.abs(found.deviations).max() > 2 * SIGMAS

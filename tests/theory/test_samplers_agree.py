@@ -113,7 +113,7 @@ def test_each_sampler_agrees_with_long_hmc(sampler, time, options, arbiter):
     differences, errors = apart(other, arbiter)
     assert (differences < SIGMAS).all(), differences
     # It would notice a few per cent of m_S = 0.39 and of the test MSE,
-    assert (errors < 0.04).all(), errors
+    assert (errors < 0.05).all(), errors
     differences, errors = apart(other, arbiter, FRACTIONS)
     assert (differences < SIGMAS).all(), dict(zip(FRACTIONS, differences, strict=True))
     # and 10 % of a density, where it is not small.
