@@ -13,9 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from feature_learning.errors import ArgumentError
 from feature_learning.results import Results
@@ -91,10 +93,9 @@ def _pairs(point: pd.DataFrame, step: float) -> pd.DataFrame:
 def _halving(
     pairs: pd.DataFrame, observable: str, block: str, samples: int, kappa: float, step: float
 ) -> Halving:
-    columns = [pairs[f"{observable}{part}"].astype(float).to_numpy() for part in ("", "_half")]
+    columns = [_numbers(pairs[f"{observable}{part}"]) for part in ("", "_half")]
     difference, count = columns[0] - columns[1], len(pairs)
-    names = [f"{observable}_sem{part}" for part in ("", "_half")]
-    chains = np.array([pairs[name].astype(float).to_numpy() for name in names])
+    chains = np.array([_numbers(pairs[f"{observable}_sem{part}"]) for part in ("", "_half")])
     errors = [math.sqrt(float(np.square(chains).sum())) / count]
     if count > 1:
         errors.append(float(difference.std(ddof=1)) / math.sqrt(count))
@@ -111,3 +112,8 @@ def _halving(
         float(difference.mean()),
         max(known, default=math.nan),
     )
+
+
+def _numbers(column: pd.Series[Any]) -> NDArray[np.float64]:
+    """The values of a column, NaN where missing."""
+    return np.asarray(column.to_numpy(dtype=float, na_value=math.nan))

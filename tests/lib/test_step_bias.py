@@ -25,12 +25,13 @@ def table(values, sems=None, steps=(0.5, 0.25), block="a", samples=1000):
             "test_mse_one_sample": values[at, seed],
             "test_mse_one_sample_sem": sems[at, seed],
             "m_S": 1 - values[at, seed],
-            "m_S_sem": sems[at, seed],
+            # As a table is read: missing numbers are NA.
+            "m_S_sem": pd.NA if math.isnan(sems[at, seed]) else sems[at, seed],
         }
         for at, step in enumerate(steps)
         for seed in range(values.shape[1])
     ]
-    return pd.DataFrame(rows).dropna(subset="m_S").convert_dtypes(convert_floating=False)
+    return pd.DataFrame(rows).dropna(subset="m_S")
 
 
 def halving(frame, observable="test_mse_one_sample"):
