@@ -91,3 +91,25 @@ def check_table(table: pd.DataFrame) -> None:
     for name in ("samples", "kappa", "value", "sem", "seeds"):
         if name not in table.columns:
             raise ArgumentError(f"table must have a column {name}, it has {list(table.columns)}")
+
+
+def cell_value(table: pd.DataFrame, samples: int, kappa: float) -> float | None:
+    """The value of one cell; None if it is a hole."""
+    row = _row(table, samples, kappa)
+    return None if row is None else float(row["value"])
+
+
+def cell_text(table: pd.DataFrame, samples: int, kappa: float) -> str:
+    """Value ± standard error of one cell, for a table of a page; "-" if it is a hole."""
+    row = _row(table, samples, kappa)
+    if row is None:
+        return "-"
+    error = "" if np.isnan(row["sem"]) else f" ± {row['sem']:.1g}"
+    return f"{row['value']:.3g}{error}"
+
+
+def _row(table: pd.DataFrame, samples: int, kappa: float) -> pd.Series | None:
+    check_table(table)
+    same = np.isclose(table["kappa"].to_numpy(float), kappa, rtol=1e-9, atol=0)
+    found = table[same & (table["samples"] == samples)]
+    return None if found.empty else found.iloc[0]
