@@ -43,3 +43,25 @@ def onset_text(bounds: Sequence[float]) -> str:
     if np.isnan(above):
         return "not computed" if np.isnan(below) else f"not up to {below:.0f}"
     return f"up to {above:.0f}" if np.isnan(below) else f"{below:.0f} to {above:.0f}"
+
+
+def columns_apart(
+    ours: pd.DataFrame, theirs: pd.DataFrame, kappa: float, level: float = 0.5
+) -> int | None:
+    """By how many columns of the grid the onset of two tables differs at one noise.
+
+    Returns
+    -------
+    int or None
+        Positive if ours comes at more samples. None where it cannot be said: a cell of theirs is
+        not in ours, or one of the two does not pass the level.
+    """
+    rows = [table[np.isclose(table["kappa"].to_numpy(float), kappa)] for table in (ours, theirs)]
+    columns = sorted(int(samples) for samples in rows[1]["samples"])
+    if not columns or not set(columns) <= {int(samples) for samples in rows[0]["samples"]}:
+        return None
+    same = rows[0][rows[0]["samples"].isin(columns)]
+    found = [crossing(table, kappa, level)[1] for table in (same, rows[1])]
+    if np.isnan(found).any():
+        return None
+    return columns.index(int(found[0])) - columns.index(int(found[1]))
