@@ -119,6 +119,9 @@ def _texts(
                 text = "not computed"
             else:
                 spread = "" if np.isnan(error) else f" ± {error:.1g}"
-                text = f"{unit} {value:.3g}{spread}, m_S {overlap[row, column]:.3f}"
+                share = overlap[row, column]
+                text = f"{unit} {value:.3g}{spread}" + (
+                    "" if np.isnan(share) else f", m_S {share:.3f}"
+                )
             lines[row][column].append(f"{labels[name]}: {text}")
     return [["<br>".join(cell) for cell in row] for row in lines]

@@ -32,3 +32,11 @@ def test_the_unit_is_that_of_the_window():
     data = page[page.rindex("Plotly.newPlot") :]
     assert "A: test MSE 0.02" in data.replace("\\u003c", "<")
     assert "half" not in data
+
+
+def test_an_overlap_that_is_not_known_is_left_out():
+    rows = table((100, 0.001, 0.5), (1000, 0.01, 0.02))
+    page = hover_page({"a": rows}, {"a": rows[:1]}, labels={"a": "A"}, description="map")
+    data = page[page.rindex("Plotly.newPlot") :].replace("\\u003c", "<")
+    assert "A: half test MSE 0.5 ± 0.1, m_S 0.500" in data.replace("\\u00b1", "±")
+    assert "m_S nan" not in data
