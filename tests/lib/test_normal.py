@@ -63,7 +63,8 @@ def test_every_number_follows_from_its_place_and_the_key(count, key):
     words = philox(counters, key)
     pairs = [*box_muller(words[:, 0], words[:, 1]), *box_muller(words[:, 2], words[:, 3])]
     expected = np.stack([each.reshape(blocks, 16) for each in pairs], axis=1).ravel()[:count]
-    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
+    # Near u = 1 the logarithm is a small difference of two: its root has an error of 1e-4 there.
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-4)
 
 
 @needs_library
