@@ -159,18 +159,8 @@ def _fault(options: argparse.Namespace) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write; 0, or 2 with one line on standard error."""
     options = parser().parse_args(arguments)
-    plain = (options.samples, options.chains, options.rounds, options.turn, options.out)
-    partial = options.ours_only or set(options.parts) != set(PARTS) or any(plain)
-    if options.store and (options.effort != "full" or partial or options.width != 512):
-        print(
-            "benchmarks: --store needs --effort full, and no option that leaves something out",
-            file=sys.stderr,
-        )
-        return 2
-    if options.turn is not None and not 0 < options.turn < 60:
-        print(
-            f"benchmarks: --turn must be above 0 and below 60, not {options.turn}", file=sys.stderr
-        )
+    if text := _fault(options):
+        print(f"benchmarks: {text}", file=sys.stderr)
         return 2
     threads, now = options.threads or machine.cores(), machine.load()
     if text := machine.warning(now):

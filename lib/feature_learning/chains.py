@@ -197,6 +197,7 @@ def run(
         if checkpoint is not None:
             at.seconds = stopwatch.seconds
             arrays = snapshot(at, state, energy, observer, random)
+            arrays["planned"] = np.array(looks)  # tells readers of the file where the end is
             checkpoints.save(checkpoint, arrays, known)
 
     looks = len(schedule.segments)

@@ -131,6 +131,8 @@ class ConvergenceRule:
         hats = {name: r_hat(draws) for name, draws in watched.items()}
         sizes = {name: effective_sample_size(draws) for name, draws in watched.items()}
         reasons = [f"{name} was not measured" for name in self.observables if name not in series]
+        if "weight" in series:
+            reasons.append("samples have weights, which R-hat and effective sample size ignore")
         # All observables have as many chains and draws: said once.
         shapes = {draws.shape for draws in watched.values()}
         for chains, draws in sorted(shapes):

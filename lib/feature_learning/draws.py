@@ -82,7 +82,8 @@ class Draws:
 
     def convergence(self, rule: ConvergenceRule | None = None) -> Convergence:
         """The criterion of :class:`~feature_learning.chains.ChainRun`, on what is in the file."""
-        judged = (rule or ConvergenceRule()).judge(self.past_burn_in())
+        draws = {name: draws[:, self.counted] for name, draws in self.series.items()}
+        judged = (rule or ConvergenceRule()).judge(draws)
         judged = judged.of_run(self.kinetic_temperature, interrupted=self.finished is False)
         snapshot = self.config is not None and self.config.protocol is not None
         return judged.of_snapshot() if snapshot else judged
@@ -108,7 +109,8 @@ def read_draws(path: Path, *, name: str | None = None) -> Draws:
         }
         counted = np.asarray(arrays["counted"], dtype=bool)
         times, temperatures = arrays["times"], arrays["temperatures"]
-        chains, done = len(arrays["final_look"]), bool((arrays["final_look"] >= 0).all())
+        chains, stopped = len(arrays["final_look"]), bool((arrays["final_look"] >= 0).all())
+        finished = stopped or int(arrays["counters"][0]) >= int(arrays["planned"])
         shape = (chains, len(times))
         if len(counted) != shape[1] or any(each.shape != shape for each in series.values()):
             raise ValueError("its series do not fit together")
@@ -131,7 +133,7 @@ def read_draws(path: Path, *, name: str | None = None) -> Draws:
         times=times,
         starts=("?",) * chains if config is None else start_of_each(config.start, chains),
         kinetic_temperature=float(temperatures.mean()) if len(temperatures) else math.nan,
-        finished=None if config is None else done or _complete(config, float(times[-1])),
+        finished=None if config is None else finished,
         config=config,
     )
 
@@ -144,11 +146,6 @@ def _configuration(fingerprint: dict[str, Any]) -> PointConfig | None:
     except (TypeError, ArgumentError):
         return None
     return config if canonical(config) == fields else None
-
-
-def _complete(config: PointConfig, time: float) -> bool:
-    """Whether a run that was not stopped by a rule has used up its budget."""
-    return time >= config.make_sampling.langevin_time * (1 - 1e-9)
 
 
 @dataclass(frozen=True)

@@ -98,10 +98,21 @@ class Field:
         )
 
     def refill(self, inputs: Tensor, labels: Tensor) -> None:
-        """Put other samples in the place of these, as many: nothing is allocated but their codes.
+        """Put other samples in the place of these, as many; nothing is allocated but their codes.
 
-        ``inputs`` (samples, dim), ``labels`` (samples,).
+        ``inputs`` (samples, dim), ``labels`` (samples,). The memory of the data set that the field
+        was made of is overwritten: give it one of its own.
+
+        Raises
+        ------
+        ArgumentError
+            For another number of samples or of inputs.
         """
+        if inputs.shape != (len(self), self.student.dim) or labels.shape != self.labels.shape:
+            raise ArgumentError(
+                f"inputs and labels must be {(len(self), self.student.dim)} and {(len(self),)}, "
+                f"not {tuple(inputs.shape)} and {tuple(labels.shape)}"
+            )
         self.labels.copy_(labels)
         dim = self.student.dim
         for tile in self.tiles:

@@ -128,7 +128,7 @@ def test_several_runs_are_compared(keep):
 def test_an_unfinished_run_says_so(keep):
     path = keep("run")
     arrays, fingerprint = checkpoints.read(path)
-    checkpoints.save(path, arrays, fingerprint | {"langevin_time": 80.0})
+    checkpoints.save(path, arrays | {"planned": 2 * arrays["planned"]}, fingerprint)
     code, out, _ = call(path)
     assert code == 0
     assert "UNFINISHED" in out

@@ -34,7 +34,7 @@ def drawn(name="a", *, apart=0.0, seed=0, draws=200, **options):
     return Draws(
         **{
             "name": name,
-            "series": {"m_S": values, "test_mse": values[:, ::-1], "weight": np.ones((4, draws))},
+            "series": {"m_S": values, "test_mse": values[:, ::-1], "train_mse": np.abs(values)},
             "counted": np.ones(draws, dtype=bool),
             "times": np.arange(1.0, draws + 1),
             "starts": ("planted", "prior") * 2,
@@ -84,6 +84,7 @@ def test_a_run_that_has_not_used_up_its_time_is_unfinished(ran):
     }
     for name in ("counted", "times", "steps"):
         cut[name] = arrays[name][:looks]
+    cut["counters"] = np.array([looks, 0, int(arrays["steps"][looks - 1])])
     checkpoints.save(path, cut, fingerprint)
     run = read_draws(path)
     assert run.finished is False
@@ -96,6 +97,8 @@ def test_an_unfinished_run_and_a_snapshot_are_never_converged():
     assert not drawn(config=replace(CONFIG, protocol="published")).convergence().converged
     assert not drawn(kinetic_temperature=1.03).convergence().converged
     assert drawn(kinetic_temperature=math.nan).convergence().converged  # there are no velocities
+    weighted = drawn().series | {"weight": np.ones((4, 200))}
+    assert "weights" in " ".join(drawn(series=weighted).convergence().reasons)
 
 
 def test_a_run_without_a_configuration_can_be_judged_all_the_same(trial, tmp_path):

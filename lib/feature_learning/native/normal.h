@@ -12,7 +12,7 @@
 
 typedef uint64_t WORDS __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef float FLOATS __attribute__((vector_size(4 * LANES), aligned(4)));
-typedef int32_t INTS __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef int32_t INTS __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint32_t NAME(unsigned_ints) __attribute__((vector_size(4 * LANES), aligned(4)));
 
 /* Products of the lower 32 bits of each lane. */

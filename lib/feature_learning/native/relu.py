@@ -65,13 +65,17 @@ class ReluKernel:
         self._inputs, self._labels = inputs, labels.contiguous()
         self._chains, self._particles = chains, particles
         self._threads: int | None = None
+        self._size = 0
+        self._buffers: tuple[Tensor, Tensor, Tensor] | None = None
         self.read_inputs()
 
     def read_inputs(self) -> None:
         """Make the codes of the inputs, again whenever the memory of the inputs has changed."""
         self._codes = _codes(self._inputs)
-        self._size = self._library.relu_work(*self._inputs.shape, self._particles, self.coded)
-        self._buffers: tuple[Tensor, Tensor, Tensor] | None = None
+        size = self._library.relu_work(*self._inputs.shape, self._particles, self.coded)
+        if size != self._size:
+            self._size = size
+            self._buffers = None
 
     @property
     def coded(self) -> bool:
