@@ -34,7 +34,7 @@ def drawn(name="a", *, apart=0.0, seed=0, draws=200, **options):
     return Draws(
         **{
             "name": name,
-            "series": {"m_S": values, "test_mse": values[:, ::-1], "train_mse": np.abs(values)},
+            "series": {"m_S": values, "test_mse": values[:, ::-1], "not reported": values},
             "counted": np.ones(draws, dtype=bool),
             "times": np.arange(1.0, draws + 1),
             "starts": ("planted", "prior") * 2,
