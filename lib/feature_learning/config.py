@@ -77,6 +77,7 @@ class PointConfig:
     penalty: float = 0.0
     quantum: float | None = None
     batch_size: int | None = None
+    tilt: float = 1.0
 
     def __post_init__(self) -> None:
         check_choice("teacher", self.teacher, TEACHERS)
@@ -93,6 +94,7 @@ class PointConfig:
         check_scale("kappa", self.kappa)
         check_scale("alpha0", self.alpha0)
         check_real("penalty", self.penalty, at_least=0)
+        check_scale("tilt", self.tilt)
         if self.protocol is not None:
             check_choice("protocol", self.protocol, ("published",))
             if self.method != "network" or self.langevin_time is not None:
@@ -108,6 +110,7 @@ class PointConfig:
         _ = self.make_teacher, self.make_student, self.make_sampling
         given = [name for name in _TELLING if getattr(self, name) is not None]
         given += ["penalty"] if self.penalty else []
+        given += ["tilt"] if self.tilt != 1 else []
         refuse_without_effect(self, given)
         refuse_sampler(self)
 
@@ -130,6 +133,8 @@ class PointConfig:
             readout_variance=self.readout_variance,
             hidden_bias_variance=self.hidden_bias_variance,
             output_bias_variance=self.output_bias_variance,
+            tilt=self.tilt,
+            tilted=self.sparsity if self.tilt != 1 else 0,
         )
 
     @property

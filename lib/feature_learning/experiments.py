@@ -24,6 +24,7 @@ from feature_learning.hardware import check_device, check_memory
 from feature_learning.inference import sample
 from feature_learning.keys import canonical
 from feature_learning.published import PROTOCOLS
+from feature_learning.release import ReleasedEnergy
 from feature_learning.samplers import Sampler
 from feature_learning.version import __version__
 
@@ -136,13 +137,16 @@ def _chains(config: PointConfig, progress: bool, checkpoint: Path | None) -> Poi
     }
     stop: StopRule | None = StopWhenConverged() if config.stop_when_converged else None
     if config.method == "network":
-        energy = network_posterior(
-            student,
-            data,
-            kappa=config.kappa,
-            chains=config.chains,
-            penalty=config.penalty,
-            block_elements=config.block_elements,
+        network: dict[str, Any] = {
+            "kappa": config.kappa,
+            "chains": config.chains,
+            "penalty": config.penalty,
+            "block_elements": config.block_elements,
+        }
+        energy = (
+            ReleasedEnergy(student, data, relevant=config.sparsity, **network)
+            if config.start == "released"
+            else network_posterior(student, data, **network)
         )
         schedule = None
         if config.protocol is not None:
@@ -177,7 +181,7 @@ def _chains(config: PointConfig, progress: bool, checkpoint: Path | None) -> Poi
 def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, Any]:
     """The row of a sampled point."""
     snapshot = config.protocol is not None
-    names = ("test_mse", "train_mse", "m_S", "noise")
+    names = ("test_mse", "train_mse", "m_S", "noise", "relevant_variance")
     values = {name: run.last(name) if snapshot else run.mean(name) for name in names}
     values["test_mse_posterior_mean"] = (
         np.full(config.chains, math.nan) if snapshot else run.posterior_mean["test_mse"]
@@ -187,6 +191,8 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
         row[name] = _number(values[name].mean())
         row[f"{name}_sem"] = _standard_error(values[name])
     row |= {f"{name}_last": _number(run.last(name).mean()) for name in ("test_mse", "m_S")}
+    row["relevant_variance"] = _number(values["relevant_variance"].mean())
+    row["relevant_variance_sem"] = _standard_error(values["relevant_variance"])
     row["chains"] = {name: [_number(value) for value in values[name]] for name in MEASURED}
     judged = run.convergence
     row |= {
