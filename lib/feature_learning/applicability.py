@@ -134,7 +134,7 @@ def refuse_sampler(choices: _Choices) -> None:
         moving = choices.sampler in _FIXED or choices.batch_size is not None
         if choices.method != "network" or choices.protocol is not None or moving:
             raise ArgumentError(
-                "start released changes the prior as the run goes: it is for method network without "
+                "start released changes the prior during the run: it is for method network without "
                 f"protocol, batch_size and samplers {', '.join(_FIXED)}, not for method "
                 f"{choices.method}, protocol {choices.protocol}, sampler {choices.sampler}, "
                 f"batch_size {choices.batch_size}"

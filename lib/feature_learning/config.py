@@ -34,10 +34,11 @@ class PointConfig:
     (:attr:`make_sampling`); ``particles`` of None means the width. ``protocol="published"`` runs
     plain SGLD on the published clock and stopping rule and reports the last sample ("as run").
     ``nngp_variant`` is ``matched`` or ``as-published``. ``penalty`` is λ of the homogeneity penalty
-    λ Σ_i Var_j ``|w_ij|`` on the loss of the network. Which option has an effect for which method
-    stands in :data:`feature_learning.applicability.SCOPES`; ``particles``, ``friction``,
-    ``quantum``, ``batch_size`` and a ``penalty`` above 0 are refused where they have none, and so
-    is a sampler that does not go with the method
+    λ Σ_i Var_j ``|w_ij|`` on the loss of the network. ``tilt`` multiplies the prior variance of its
+    weights on the relevant coordinates (:mod:`feature_learning.free_energy`). Which option has an
+    effect for which method stands in :data:`feature_learning.applicability.SCOPES`; ``particles``,
+    ``friction``, ``quantum``, ``batch_size``, a ``penalty`` above 0 and a ``tilt`` other than 1 are
+    refused where they have none, and so is a sampler that does not go with the method
     (:func:`feature_learning.applicability.refuse_sampler`).
     """
 

@@ -198,7 +198,7 @@ def starting_position(
     seed: int,
     readout: bool = True,
 ) -> Tensor:
-    """Starting points of all chains, flat: prior draws, tilted or with planted neurons if asked for.
+    """Starting points of all chains, flat: prior draws, tilted or with planted neurons.
 
     Drawn from the ``start`` stream of the seed on the CPU, whatever the device.
     """

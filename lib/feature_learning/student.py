@@ -63,8 +63,8 @@ class Student:
     hidden_bias_variance, output_bias_variance : float or None
         Prior variances of b_i and c; None means there is no such bias.
     tilt : float
-        The first ``tilted`` weights of each neuron have this multiple of the prior variance: a field
-        on the coordinates of the target, for free energies (:mod:`feature_learning.free_energy`).
+        The first ``tilted`` weights of each neuron have this multiple of the prior variance: a
+        field on the coordinates of the target (:mod:`feature_learning.free_energy`).
     tilted : int
         Number of these weights.
 
