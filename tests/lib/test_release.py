@@ -85,9 +85,9 @@ def test_without_a_release_the_posterior_is_that_of_the_student():
     energy.release_over(0)
     plain = network_posterior(STUDENT, data(), kappa=0.1, chains=3)
     torch.testing.assert_close(energy.prior.stiffness, plain.prior.stiffness)
-    with pytest.raises(ArgumentError, match="^steps must be"):
+    with pytest.raises(ArgumentError, match=r"^steps must be"):
         energy.release_over(-1)
-    with pytest.raises(ArgumentError, match="^relevant must be"):
+    with pytest.raises(ArgumentError, match=r"^relevant must be"):
         ReleasedEnergy(STUDENT, data(), relevant=7, kappa=0.1)
 
 

@@ -1,4 +1,4 @@
-"""Thermodynamic integration against evidences that are known: quadrature, Gaussian, grid, exchange."""
+"""Thermodynamic integration against known evidences: Gaussian, grid, replica exchange."""
 
 from __future__ import annotations
 
