@@ -106,12 +106,12 @@ def test_a_released_run_starts_tilted_and_is_released_in_half_of_burn_in():
 
 
 def test_a_released_point_stays_near_the_target_where_one_from_the_prior_is_far():
-    options = {"dim": 12, "sparsity": 2, "width": 32, "samples": 30, "kappa": 0.02, "chains": 2}
-    options |= {"langevin_time": 300.0, "test_samples": 500, "looks": 20}
+    options = {"dim": 20, "sparsity": 4, "width": 64, "samples": 250, "kappa": 0.005, "chains": 2}
+    options |= {"langevin_time": 200.0, "test_samples": 500, "looks": 20}
     found = {
         start: run_point(PointConfig(start=start, **options)).row for start in ("prior", "released")
     }
-    assert found["released"]["m_S"] > found["prior"]["m_S"] + 0.2
+    assert found["released"]["m_S"] > found["prior"]["m_S"] + 0.5
     assert found["released"]["relevant_variance"] > found["prior"]["relevant_variance"]
     assert found["prior"]["relevant_variance_sem"] > 0
 

@@ -31,7 +31,7 @@ from feature_learning.free_energy import (
     tilt_work,
 )
 
-AXIS = np.linspace(-9, 9, 901)
+AXIS = np.linspace(-9, 9, 601)
 W, A = np.meshgrid(AXIS, AXIS, indexing="ij")
 CELL = (AXIS[1] - AXIS[0]) ** 2
 KAPPAS = np.geomspace(0.05, 3.0, 16)
@@ -69,12 +69,12 @@ def test_evidence_of_a_linear_regression_from_its_exact_mean_losses():
         loss = (residual + eigenvalues * noise / (eigenvalues + noise)).sum() / 30
         return log_z, loss
 
-    kappas = np.geomspace(0.01, 3, 25)
+    kappas = np.geomspace(0.1, 3, 25)
     losses = np.array([exact(kappa)[1] for kappa in kappas])
     prior = (y @ y + eigenvalues.sum()) / 30
     found = log_evidence(kappas, losses, 0 * losses, prior=prior)
-    assert found.value == pytest.approx(exact(0.01)[0], abs=0.5)
-    assert abs(found.value - exact(0.01)[0]) < 3 * found.discretisation + 0.05
+    assert found.value == pytest.approx(exact(0.1)[0], rel=1e-3)
+    assert abs(found.value - exact(0.1)[0]) < 3 * found.discretisation + 0.01
     shuffled = random.permutation(25)
     again = log_evidence(kappas[shuffled], losses[shuffled], 0 * losses, prior=prior)
     assert again.value == pytest.approx(found.value)
@@ -163,8 +163,9 @@ def test_sampled_means_give_the_evidence_within_their_error():
         energy = network_posterior(student, data, kappa=float(kappa), chains=chains)
         random = torch.Generator().manual_seed(1)
         theta = student.sample_prior(chains, 1, random, dtype=torch.float64)
-        step = min(0.2, 0.3 / math.sqrt(energy.temperature))
-        sampler = Underdamped(step, friction=0.5)
+        # The curvature grows as w²: 0.08 is stable up to w = 25.
+        step = min(0.08, 0.3 / math.sqrt(energy.temperature))
+        sampler = Underdamped(step, friction=0.3)
         state = sampler.init(energy, theta, random)
         losses, squares = [], []
         for _ in range(20):
