@@ -1,6 +1,7 @@
 # `make` alone lists the targets. Everything is installed into .venv and built into _build.
 
 PROFILE ?= quick
+BENCH ?= quick
 # More arguments for pip, for instance another package index (a CPU build of torch is enough).
 PIP_ARGS ?=
 
@@ -22,6 +23,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PROFILE=stored|quick|paper   what 'make book' shows or computes (default: quick)"
+	@echo "  BENCH=quick|full             how much 'make bench' measures (default: quick)"
 	@echo "  FIGURE=... WORKERS=... LIMIT=SECONDS   for 'make reproduce'"
 	@echo "  PYTHON=...                   the Python to use, 3.11 or newer"
 	@echo "  PIP_ARGS=...                 more arguments for pip"
@@ -87,8 +89,15 @@ typecheck: env ## mypy, strict, on lib
 	$(BIN)/mypy
 
 .PHONY: bench
-bench: $(VENV)/.installed-bench ## speed of one SGLD step, side by side with other packages
-	$(BIN)/python -m benchmarks.sgld_step
+bench: effort $(VENV)/.installed-bench ## speed, side by side with other packages; BENCH=full stores the table
+	$(BIN)/python -m benchmarks --effort $(BENCH) $(if $(filter full,$(BENCH)),--store)
+
+.PHONY: effort
+effort:
+	@case '$(BENCH)' in \
+		quick | full) ;; \
+		*) echo "BENCH is '$(BENCH)'; it must be quick or full" >&2; exit 2 ;; \
+	esac
 
 $(VENV)/.installed-bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[bench]'

@@ -1,35 +1,44 @@
 """The benchmark measures what it says. How fast anything is, no test asserts.
 
-Whether the peers make the same step is checked by the benchmark itself, each time it starts; here
-that check is shown to accept our step and to refuse wrong ones.
+Whether the peers make the same steps is checked by the benchmark itself, each time it starts; here
+that check is shown to accept our steps and to refuse wrong ones.
 """
 
-import csv
 import importlib
 import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from book_tools import speed
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--samples", "7", "20", "--chains", "1", "3", "--width", "16", "--dim", "5"]
-TINY += ["--rounds", "2", "--steps", "3", "--threads", "1"]
+TINY += ["--rounds", "2", "--turn", "0.001", "--threads", "1"]
+STEPS = ["--ours-only", "--parts", "steps"]
 
 
 @pytest.fixture
-def contenders(monkeypatch):
+def module(monkeypatch):
+    """A function that imports a module of the benchmark."""
     monkeypatch.syspath_prepend(ROOT)
-    return importlib.import_module("benchmarks.contenders")
+    return lambda name: importlib.import_module(f"benchmarks.{name}")
 
 
 @pytest.fixture
-def bench(contenders, monkeypatch):
-    module = importlib.import_module("benchmarks.sgld_step")
-    monkeypatch.setattr(module, "limit_threads", lambda threads: None)
-    return module
+def contenders(module):
+    return module("contenders")
+
+
+@pytest.fixture
+def main(module, monkeypatch):
+    monkeypatch.setattr(module("machine"), "limit_threads", lambda threads: None)
+    return module("cli").main
 
 
 @pytest.fixture(params=[1, 3], ids=["one chain", "three chains"])
@@ -37,73 +46,112 @@ def problem(contenders, request):
     return contenders.Problem.make(samples=20, chains=request.param, width=64, dim=8)
 
 
-def test_the_command_prints_a_table_of_positive_numbers(tmp_path):
-    file = tmp_path / "rounds.csv"
+def ours(contenders, problem):
+    return [
+        kind(contenders.checkable(problem, dynamics))
+        for (name, dynamics), kind in contenders.CONTENDERS.items()
+        if name == "feature_learning"
+    ]
+
+
+# The command
+
+
+def test_the_command_prints_a_table_and_writes_one_that_is_sound(tmp_path):
+    file = tmp_path / "new" / "bench.csv"
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.sgld_step", "--ours-only", "--csv", file, *TINY],
+        [sys.executable, "-m", "benchmarks", *STEPS, "--out", file, *TINY],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": "lib"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=True,
     )
-    lines = done.stdout.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.split()[:3] == ["P", "chains", "steps"])
-    table = [line.replace("(", " ").replace(")", " ").split() for line in lines[start + 1 :]]
-    assert [row[:3] for row in table] == [
-        [samples, chains, "3"] for samples in ("7", "20") for chains in ("1", "3")
-    ]
-    for _, _, _, middle, low, _, high in table:
-        assert 0 < float(low) <= float(middle) <= float(high) < math.inf
-    with file.open(encoding="utf-8", newline="") as rows:
-        values = [float(row["us_per_chain_step"]) for row in csv.DictReader(rows)]
-    assert len(values) == 4 * 2
-    assert all(0 < value < math.inf for value in values)
+    printed = done.stdout.splitlines()
+    start = next(i for i, line in enumerate(printed) if line.split()[:2] == ["P", "chains"])
+    lines = [line.split()[:3] for line in printed[start + 1 : start + 13]]
+    cases = [(p, c) for p in ("7", "20") for c in ("1", "3")]
+    kinds = ("SGLD", "underdamped", "HMC")
+    assert lines == [[p, c, kind] for p, c in cases for kind in kinds]
+    frame = speed.read(file)
+    assert list(speed.problems(frame)) == []
+    assert len(speed.select(frame, "step_time")) == len(speed.select(frame, "matrix_share")) == 12
+    # The share is what it says: 4 P N d operations over the time and the rate.
+    of = {"samples": 20, "chains": 3, "dynamics": "sgld"}
+    time = speed.value(frame, "step_time", **of)
+    rate = speed.value(frame, "matrix_rate")
+    share = speed.value(frame, "matrix_share", **of)
+    assert share == pytest.approx(4 * 20 * 16 * 5 / time / 1e3 / rate, rel=1e-3)
 
 
 @pytest.mark.parametrize("peer", ["blackjax", "posteriors"])
 def test_a_missing_peer_is_one_line_that_names_the_extra(
-    bench, contenders, monkeypatch, peer, capsys
+    main, contenders, monkeypatch, peer, capsys, tmp_path
 ):
-    for name in ("blackjax", "posteriors"):
-        if name != peer:
-            monkeypatch.setitem(contenders.CONTENDERS, name, contenders.Ours)
-    for module in (peer, "posteriors.sgmcmc"):
-        monkeypatch.setitem(sys.modules, module, None)
-    assert bench.main(TINY) == 2
+    for key in list(contenders.CONTENDERS):
+        if key[0] not in (peer, "feature_learning"):
+            monkeypatch.delitem(contenders.CONTENDERS, key)
+    for name in (peer, "posteriors.sgmcmc"):
+        monkeypatch.setitem(sys.modules, name, None)
+    out = str(tmp_path / "bench.csv")
+    assert main([*TINY, "--parts", "steps", "--out", out]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.count("\n") == 1
     assert f"{peer} cannot be imported" in printed.err
     assert "pip install -e .[bench]" in printed.err
+    assert "Traceback" not in printed.err
 
 
-@pytest.mark.parametrize("bad", [["--rounds", "0"], ["--samples", "-1"], ["--steps", "many"]])
-def test_bad_options_end_with_exit_code_2(bench, bad, capsys):
+@pytest.mark.parametrize(
+    "bad", [["--rounds", "0"], ["--samples", "-1"], ["--turn", "long"], ["--effort", "huge"]]
+)
+def test_bad_options_end_with_exit_code_2(main, bad, capsys):
     with pytest.raises(SystemExit) as stop:
-        bench.main(["--ours-only", *bad])
+        main([*STEPS, *bad])
     assert stop.value.code == 2
     assert bad[0] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("bad", "word"),
+    [
+        (["--turn", "-1"], "--turn must be above 0"),
+        (["--turn", "nan"], "--turn must be above 0"),
+        (["--store"], "--store needs --effort full"),
+        (["--effort", "full", "--store", "--ours-only"], "--store needs"),
+        (["--effort", "full", "--store", "--parts", "steps"], "--store needs"),
+        (["--effort", "full", "--store", "--samples", "100"], "--store needs"),
+        (["--effort", "full", "--store", "--width", "64"], "--store needs"),
+    ],
+)
+def test_options_that_do_not_go_together_end_with_one_line(main, bad, word, capsys):
+    assert main(bad) == 2
+    printed = capsys.readouterr()
+    assert word in printed.err
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
 def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(
-    bench, tmp_path, capsys
+    main, tmp_path, capsys
 ):
-    assert bench.main(["--ours-only", *TINY, "--csv", str(tmp_path / "none" / "rounds.csv")]) == 2
+    (tmp_path / "file").write_text("")
+    assert main([*STEPS, *TINY, "--out", str(tmp_path / "file" / "bench.csv")]) == 2
     assert capsys.readouterr().out == ""
 
 
-def test_ratios_are_ours_over_blackjax_and_posteriors_over_ours(bench):
-    times = {"feature_learning": (2.0, 1.0, 3.0), "blackjax": (4.0,), "posteriors": (10.0,)}
-    case = [bench.Timing(100, 1, name, "batch", 5, values) for name, values in times.items()]
-    assert bench.row(case).split()[-2:] == ["0.50", "5.00"]
-    assert "ours/blackjax 0.50" in bench.verdict([case])
-    assert "posteriors/ours 10.00" in bench.verdict([case])  # the fastest rounds
+def test_a_busy_machine_is_named_and_an_idle_one_is_not(module):
+    machine = module("machine")
+    assert "load average is 3.2" in machine.warning(3.2)
+    assert machine.warning(0.1) == ""
 
 
-def test_our_step_is_the_step_of_the_problem(contenders, problem):
-    contenders.check(problem, [contenders.Ours(problem)])
+# The steps
+
+
+def test_our_steps_are_the_steps_of_the_problem(contenders, problem):
+    for contender in ours(contenders, problem):
+        contenders.check(contenders.checkable(problem, contender.dynamics), [contender])
 
 
 def wrong_gradient(contender):
@@ -151,10 +199,10 @@ def wrong_start(contender):
     ],
 )
 def test_a_wrong_step_is_refused(contenders, problem, spoil, message):
-    contender = contenders.Ours(problem)
-    spoil(contender)
-    with pytest.raises(contenders.DisagreementError, match=message):
-        contenders.check(problem, [contender])
+    for contender in ours(contenders, problem):
+        spoil(contender)
+        with pytest.raises(contenders.DisagreementError, match=message):
+            contenders.check(contenders.checkable(problem, contender.dynamics), [contender])
 
 
 def test_noise_shared_between_chains_is_refused(contenders):
@@ -164,3 +212,191 @@ def test_noise_shared_between_chains_is_refused(contenders):
     the_same_noise_in_every_chain(contender)
     with pytest.raises(contenders.DisagreementError, match="correlated"):
         contenders.check(problem, [contender])
+
+
+@pytest.mark.parametrize("change", [{"friction": 0.1}, {"inertial_step": 0.4}])
+def test_another_friction_or_step_is_refused(contenders, problem, change):
+    contender = contenders.CONTENDERS["feature_learning", "underdamped"](problem)
+    with pytest.raises(contenders.DisagreementError):
+        contenders.check(replace(problem, **change), [contender])
+
+
+def test_a_turn_of_hmc_is_whole_trajectories(contenders, module):
+    problem = contenders.Problem.make(samples=7, chains=1, width=16, dim=5)
+    contender = contenders.CONTENDERS["feature_learning", "hmc"](problem)
+    assert contender.unit == problem.leapfrogs == 20
+    (timing,) = module("steps").measure(
+        7, 1, [("feature_learning", "hmc")], seconds=0.001, rounds=3, width=16, dim=5
+    )
+    assert timing.steps % 20 == 0
+    assert len(timing.microseconds) == 3
+    assert all(0 < value < math.inf for value in timing.microseconds)
+
+
+def timing(module, contender, dynamics, values, *, samples=100, chains=1):
+    shape, operations = "batch", 4 * samples * 512 * 35
+    kind = module("steps").Timing
+    return kind(samples, chains, contender, dynamics, shape, 5, operations, values)
+
+
+def test_ratios_are_over_our_time_of_the_same_dynamics(module):
+    steps = module("steps")
+    case = [
+        timing(module, "feature_learning", "sgld", (2.0, 1.0, 3.0)),
+        timing(module, "blackjax", "sgld", (5.0,)),
+        timing(module, "feature_learning", "underdamped", (4.0,)),
+        timing(module, "posteriors", "underdamped", (10.0,)),
+    ]
+    shown = [line.split() for line in steps.lines(case, 1000.0).splitlines()]
+    assert [line[-4] for line in shown] == ["1.00", "2.50", "1.00", "2.50"]
+    assert "blackjax SGLD: at least 2.50" in steps.verdict([case])
+
+
+# Effective samples
+
+
+def test_effective_samples_are_counted_within_each_chain(module):
+    random = np.random.default_rng(0)
+    looks, width = 2000, 6
+    white = random.normal(size=(2, looks, width))
+    slow = white.copy()
+    for at in range(1, looks):  # an autoregression of memory 1/(1-0.9): τ = (1+0.9)/(1-0.9) = 19
+        slow[:, at, 3] = 0.9 * slow[:, at - 1, 3] + white[:, at, 3]
+    # Chains that lie apart, as those in different metastable states do.
+    slow[1] += 10
+    overlaps = np.array([[0.0], [5.0]]) + random.normal(size=(2, looks))
+    sizes = module("effective").effective_sizes(overlaps, slow)
+    assert sizes["m_S"] == pytest.approx(looks, rel=0.15)
+    assert sizes["median readout"] == pytest.approx(looks, rel=0.15)
+    # The relative error of an estimate of τ from 2000/19 memories is about 0.2.
+    assert sizes["slowest readout"] == pytest.approx(looks / 19, rel=0.6)
+
+
+def test_the_bound_of_a_reversible_chain_is_met_by_one_memory_and_holds_for_several(module):
+    random, looks, width = np.random.default_rng(2), 4000, 64
+    kept = np.exp(-1 / np.array([50.0] * width))
+    mixed = np.exp(-1 / np.array([5.0, 500.0] * (width // 2)))
+    bounds, rates = [], []
+    for factor in (kept, mixed):
+        series = random.normal(size=(1, looks, width))
+        for at in range(1, looks):
+            fresh = np.sqrt(1 - factor**2) * series[:, at]
+            series[:, at] = factor * series[:, at - 1] + fresh
+        # Lags of 1000 looks would have forgotten everything: look at the first 160 alone.
+        pieces = series[0].reshape(-1, 160, width)
+        bounds.append(module("effective").reversible_bound(pieces, 10).mean())
+        rates.append(((1 - factor) / (1 + factor)).mean() / 10)
+    # D over 40 looks of a memory of 50 is 0.55, known to a few per cent from so many pieces.
+    assert bounds[0] == pytest.approx(np.tanh(40 / 50 / 2) / 400, rel=0.1)
+    assert bounds[0] > 0.8 * rates[0]
+    assert module("effective").reversible_bound(np.zeros((2, 8, 3)), 5) == pytest.approx(0)
+    # Two memories: the slow half has far fewer than the bound, which is of the mean.
+    slow = (1 - np.exp(-1 / 500)) / (1 + np.exp(-1 / 500)) / 10
+    assert bounds[1] > slow
+
+
+def test_few_effective_samples_are_only_a_bound(module):
+    kind = module("effective").Effective
+    assert kind("sgld", "m_S", 5, 1000, (0.02, 0.02), "").bound == ""
+    assert kind("sgld", "m_S", 5, 1000, (0.02, 0.009), "").bound == "at most"
+    assert kind("sgld", "m_S", 5, 1000, (0.02, 0.02), "", bounded=True).bound == "at most"
+
+
+def test_chains_that_have_learned_keep_the_problem_and_move(contenders, module):
+    problem = contenders.Problem.make(samples=20, chains=2, width=16, dim=5)
+    effective = module("effective")
+    warm = effective.learned(problem, 50)
+    assert not np.array_equal(warm.w, problem.w)
+    assert np.array_equal(warm.inputs, problem.inputs)
+    found = effective.measure(warm, "underdamped", seconds=0.01, every=5)
+    assert [each.observable for each in found] == ["m_S", "median readout", "slowest readout"]
+    assert all(each.steps >= 40 and each.steps % 5 == 0 for each in found)
+    assert found[2].value <= found[1].value
+    stuck = replace(warm, leapfrog_step=1e3, leapfrogs=5)  # every trajectory is rejected
+    assert effective.measure(stuck, "hmc", seconds=0.01, every=5) == []
+    accepted = effective.measure(replace(warm, leapfrogs=5), "hmc", seconds=0.01, every=5)
+    assert "acceptance" in accepted[0].setting
+
+
+# Until chains agree
+
+
+def test_a_run_stops_when_chains_agree_and_when_its_time_is_up(module):
+    settling = module("settling")
+    random = np.random.default_rng(1)
+    counted = np.arange(220) >= 20
+    agree = {name: random.normal(size=(4, 220)) for name in ("m_S", "test_mse")}
+    apart = {name: draws + np.arange(4)[:, None] for name, draws in agree.items()}
+    late, early = settling.Agreed(deadline=math.inf), settling.Agreed(deadline=-math.inf)
+    assert late.finished(agree, counted).all()
+    assert late.agreed
+    assert late.r_hat < 1.01
+    assert not settling.Agreed(deadline=math.inf).finished(apart, counted).any()
+    assert early.finished(apart, counted).all()
+    assert not early.agreed
+    # Only every so many looks, and only past burn-in.
+    assert not settling.Agreed(deadline=math.inf).finished(agree, counted & False).any()
+
+
+def test_a_run_that_is_cut_off_says_that_its_chains_did_not_agree(module):
+    settling = module("settling")
+    run = settling.measure("sgld", samples=10, seconds=0.05)
+    assert not run.agreed
+    assert run.seconds > 0.05
+    assert "do not agree within" in settling.line(run)
+
+
+# The table
+
+
+def measured(module):
+    """Numbers of everybody, made up."""
+    packages = ("feature_learning", "blackjax", "posteriors")
+    steps = [
+        timing(module, name, "sgld", (2.0 + at, 3.0 + at, 5.0 + at), samples=p, chains=c)
+        for p in (100, 5000)
+        for c in (1, 4)
+        for at, name in enumerate(packages)
+    ]
+    steps += [timing(module, "feature_learning", "underdamped", (4.0,), samples=5000)]
+    kind = module("effective").Effective
+    sizes = [
+        (kind(dynamics, name, 5000, 10_000, values, "step 1"), 2)
+        for dynamics, values in (("sgld", (1e-5, 3e-5)), ("underdamped", (0.01, 0.03)))
+        for name in ("m_S", "slowest readout")
+    ]
+    run = module("settling").Settling
+    settlings = [
+        run("underdamped", 100, 4, 0.005, 12.0, 500, True, 1.005, "step 1"),
+        run("sgld", 100, 4, 0.005, 60.0, 9000, False, 1.5, "step 1"),
+    ]
+    rate = module("machine").MatrixRate([90.0, 100.0])
+    return rate, steps, sizes, settlings
+
+
+@pytest.fixture
+def frame(module, monkeypatch):
+    monkeypatch.setattr(module("rows"), "version", lambda package: "1.2")
+    origin = module("machine").origin(2, 0.123)
+    return module("rows").table(origin, *measured(module), kappa=0.005)
+
+
+def test_the_table_has_its_schema_and_comes_back_from_its_file(frame, tmp_path):
+    path = tmp_path / "new" / "bench.csv"
+    speed.write(frame, path)
+    again = speed.read(path)
+    assert again.dtypes.astype(str).to_dict() == speed.COLUMNS
+    assert again.equals(frame)
+    assert set(frame["quantity"]) == set(speed.UNITS)
+
+
+def test_rates_are_effective_samples_over_the_fastest_step_of_each_package(frame):
+    rates = speed.select(frame, "ess_rate", observable="m_S", dynamics="sgld")
+    found = dict(zip(rates["package"], rates["value"], strict=True))
+    assert found == pytest.approx(
+        {"feature_learning": 2e-5 / 3e-6, "blackjax": 2e-5 / 4e-6, "posteriors": 2e-5 / 5e-6}
+    )
+    assert set(rates["bound"]) == {"at most"}
+    ratio, bound = speed.gain(frame, "m_S")
+    assert ratio == pytest.approx((0.02 / 4e-6) / (2e-5 / 4e-6))
+    assert bound == "at least"

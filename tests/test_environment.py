@@ -103,3 +103,15 @@ def test_a_wrong_profile_stops_the_book_before_anything_is_made_and_nothing_else
         assert "make book" in listed.stdout
     for right in ("stored", "quick", "paper"):
         assert make(f"PROFILE={right}", "profile").returncode == 0
+
+
+def test_a_wrong_effort_stops_the_benchmark_before_anything_is_made():
+    stopped = make("BENCH=huge", "bench")
+    assert stopped.returncode == 2
+    assert "BENCH is 'huge'; it must be quick or full" in stopped.stderr
+    assert stopped.stdout == ""
+    for right in ("quick", "full"):
+        assert make(f"BENCH={right}", "effort").returncode == 0
+        planned = make("--dry-run", f"BENCH={right}", "bench").stdout
+        assert f"benchmarks --effort {right}" in planned
+        assert ("--store" in planned) is (right == "full")

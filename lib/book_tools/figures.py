@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ class PaperFigure:
         The cells.
     page
         The page of the book that shows it, empty while there is none.
+    panels
+        Further names of it on the command line.
     """
 
     id: str
@@ -64,6 +66,12 @@ class PaperFigure:
     hours: float
     needs: tuple[Need, ...]
     page: str = ""
+    panels: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its id and those of its panels."""
+        return (self.id, *self.panels)
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ class Listing:
     histograms: tuple[str, ...] = ()
 
     def figure(self, name: str) -> PaperFigure:
-        """The figure of that name.
+        """The figure of that name, its id or one of its panels, in capital letters or not.
 
         Raises
         ------
@@ -93,10 +101,13 @@ class Listing:
             If there is none.
         """
         for figure in self.figures:
-            if figure.id == name:
+            if name.strip().casefold() in map(str.casefold, figure.names):
                 return figure
-        known = ", ".join(figure.id for figure in self.figures) or "none"
-        raise InputError(f"figure is {name!r}; the figures of {FIGURES} are {known}")
+        known = ", ".join(
+            f"{figure.id} ({', '.join(figure.panels)})" if figure.panels else figure.id
+            for figure in self.figures
+        )
+        raise InputError(f"figure is {name!r}; {FIGURES} knows {known or 'none'}")
 
     def grids(self, name: str | None = None) -> list[str]:
         """The files of the sweeps that a figure needs, or that any does."""
@@ -124,8 +135,12 @@ def load_figures(project: Project) -> Listing:
     for number, row in enumerate(_rows(document, "figure"), start=1):
         where = f"figure {row.get('id', number)!r}"
         figure = _figure(row, where)
-        if figure.id in {earlier.id for earlier in figures}:
-            raise BookError(f"{FIGURES}: {where} is listed twice")
+        known = [each.casefold() for earlier in figures for each in earlier.names]
+        for position, each in enumerate(map(str.casefold, figure.names)):
+            if each in known:
+                what = where if position == 0 else f"{where}: panel {figure.names[position]!r}"
+                raise BookError(f"{FIGURES}: {what} is listed twice")
+            known.append(each)
         if figure.page and figure.page not in project.pages():
             raise BookError(
                 f"{FIGURES}: {where}: page {figure.page!r} is not in {project.toc.name}"
@@ -173,15 +188,24 @@ def _hours(hours: float) -> str:
 
 
 def _figure(row: Mapping[str, Any], where: str) -> PaperFigure:
-    _only_keys(row, {"id", "shows", "page", "hours", "needs"}, where)
+    _only_keys(row, {"id", "panels", "shows", "page", "hours", "needs"}, where)
     hours = row.get("hours")
     if isinstance(hours, bool) or not isinstance(hours, int | float) or not hours > 0:
         raise BookError(f"{FIGURES}: {where}: hours is {hours!r}; it must be a number above 0")
     needs = tuple(_need(each, where) for each in _rows(row, "needs"))
     if not needs:
         raise BookError(f"{FIGURES}: {where}: it needs nothing")
-    figure = PaperFigure(_text(row, "id", where), _text(row, "shows", where), float(hours), needs)
-    return replace(figure, page=_text(row, "page", where)) if "page" in row else figure
+    panels = row.get("panels", [])
+    if not isinstance(panels, list) or not all(isinstance(each, str) and each for each in panels):
+        raise BookError(f"{FIGURES}: {where}: panels is {panels!r}; it must be a list of names")
+    return PaperFigure(
+        _text(row, "id", where),
+        _text(row, "shows", where),
+        float(hours),
+        needs,
+        _text(row, "page", where) if "page" in row else "",
+        tuple(panels),
+    )
 
 
 def _need(row: Mapping[str, Any], where: str) -> Need:

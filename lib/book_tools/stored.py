@@ -2,7 +2,9 @@
 
 Beside every file of a sweep, ``book/data/sweeps/NAME.toml``, there may be its results:
 ``book/data/results/NAME.csv``, one row a cell (:mod:`feature_learning.table`), and ``NAME.npz``
-with the hidden weights of a few cells, by the cell's key. A table may have holes.
+with the hidden weights of a few cells, by the cell's key. A table may have holes. Two kinds of file
+are no such results and have checks of their own: the histograms, and the measurements of speed
+(:mod:`book_tools.speed`), which are rows of one run on one machine and no cells.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from book_tools import speed
+from book_tools.errors import BookError
 from book_tools.project import Project
 from feature_learning.densities import HISTOGRAMS, read_npz
 from feature_learning.errors import FeatureLearningError, StoreError
@@ -27,8 +31,8 @@ LIMIT = 10 * 2**20
 
 
 def tables(project: Project) -> list[Path]:
-    """The tables that are stored; empty before the first one."""
-    return sorted(project.results.glob("*.csv"))
+    """The tables of sweeps that are stored; empty before the first one."""
+    return sorted(path for path in project.results.glob("*.csv") if path.name != speed.NAME)
 
 
 def merge(
@@ -103,6 +107,9 @@ def check_results(project: Project) -> tuple[list[str], list[str]]:
     if size >= LIMIT:
         problems.append(f"the results have {size / 2**20:.1f} MiB; they must stay below 10 MiB")
     for path in sorted(project.results.iterdir()):
+        if path.name == speed.NAME:
+            problems += _speed_problems(path)
+            continue
         histograms = path.name.endswith(HISTOGRAMS)
         stem = path.name.removesuffix(HISTOGRAMS) if histograms else path.stem
         grid_path = project.sweeps / f"{stem}.toml"
@@ -142,6 +149,13 @@ def table_problems(grid: Grid, frame: pd.DataFrame) -> Iterator[str]:
             yield f"{key} is no cell of {grid.name}; `make reproduce` drops such rows"
         elif row["block"] != blocks[key]:
             yield f"{key} is of block {blocks[key]!r}, not {row['block']!r}"
+
+
+def _speed_problems(path: Path) -> Iterator[str]:
+    try:
+        yield from (f"{path.name}: {text}" for text in speed.problems(speed.read(path)))
+    except BookError as error:
+        yield str(error)
 
 
 def rows(frame: pd.DataFrame) -> Sequence[Mapping[str, Any]]:

@@ -3,11 +3,11 @@
 The public API is what is listed here; see the API page of the book.
 """
 
-from feature_learning.chains import ChainRun, StopWhenConverged, run
+from feature_learning.chains import ChainRun, run
 from feature_learning.collapsed import CollapsedEnergy
 from feature_learning.config import PointConfig
 from feature_learning.diagnostics import Convergence, ConvergenceRule
-from feature_learning.energies import Ard, ParticleEnergy, mean_field_energy, network_posterior
+from feature_learning.energies import ParticleEnergy, mean_field_energy, network_posterior
 from feature_learning.errors import (
     ArgumentError,
     CheckpointError,
@@ -28,6 +28,7 @@ from feature_learning.ladder import LadderEnergy
 from feature_learning.minibatch import MiniBatchEnergy
 from feature_learning.observables import Observer
 from feature_learning.pool import run_points
+from feature_learning.priors import Ard
 from feature_learning.published import PARITY, SINGLE_INDEX, published
 from feature_learning.samplers import (
     HMC,
@@ -41,6 +42,7 @@ from feature_learning.samplers import (
     ReplicaExchange,
     Underdamped,
 )
+from feature_learning.stopping import StopWhenConverged
 from feature_learning.store import Store
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw

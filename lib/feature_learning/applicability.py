@@ -68,6 +68,12 @@ _OWN_CLOCK = Scope(
     ("method", "protocol"),
 )
 
+_QUANTISED = Scope(
+    "sampler quantised of methods network, mf and mf-ard",
+    lambda choices: _OWN_CLOCK.holds(choices) and choices.sampler == "quantised",
+    ("method", "sampler", "protocol"),
+)
+
 #: Option to scope. An option that is not named here has an effect always.
 SCOPES: dict[str, Scope] = {
     "degree": Scope(
@@ -88,11 +94,14 @@ SCOPES: dict[str, Scope] = {
         lambda choices: _OWN_CLOCK.holds(choices) and choices.sampler in ("underdamped", "gibbs"),
         ("method", "sampler", "protocol"),
     ),
-    "quantum": Scope(
-        "sampler quantised of methods network, mf and mf-ard",
-        lambda choices: _OWN_CLOCK.holds(choices) and choices.sampler == "quantised",
+    "step_schedule": Scope(
+        "sampler sgld of methods network, mf and mf-ard",
+        lambda choices: _OWN_CLOCK.holds(choices) and choices.sampler == "sgld",
         ("method", "sampler", "protocol"),
     ),
+    "rounding": _QUANTISED,
+    "quantum_epoch": _QUANTISED,
+    "quantum": _QUANTISED,
     "batch_size": Scope(
         "sampler sgld of methods network and mf",
         lambda choices: (

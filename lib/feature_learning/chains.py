@@ -2,17 +2,16 @@ r"""The one run loop: burn-in, streaming observables, guards, stopping, checkpoi
 
 Chains live in one batch and advance together through a schedule
 (:class:`~feature_learning.schedules.Schedule`). At each look observables are measured (floats per
-chain, never weights). What a stopping rule sees is the series so far, so a resumed run stops where
-the uninterrupted one does.
+chain, never weights), and a stopping rule (:mod:`feature_learning.stopping`) may end the run.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,37 +29,13 @@ from feature_learning.observables import Observer
 from feature_learning.progress import Progress, restore, snapshot
 from feature_learning.samplers import Sampler, SamplerState
 from feature_learning.schedules import Schedule, Segment
+from feature_learning.stopping import StopRule as StopRule  # both belong to calling run
+from feature_learning.stopping import StopWhenConverged as StopWhenConverged
+from feature_learning.stopwatch import Stopwatch
 
 FloatArray = NDArray[np.float64]
 #: Steps between two looks at the interrupt flag and the progress bar.
 _CHUNK = 50
-
-
-class StopRule(Protocol):
-    """Decides after each look which chains are done; it sees only the series."""
-
-    def finished(
-        self, series: dict[str, FloatArray], counted: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """(chains,) of bool, given series (chains, looks) and which looks are past burn-in."""
-
-
-@dataclass(frozen=True)
-class StopWhenConverged:
-    """Stop all chains once the looks after burn-in satisfy the rule; judged every few looks."""
-
-    rule: ConvergenceRule = field(default_factory=ConvergenceRule)
-    every: int = 10
-
-    def finished(
-        self, series: dict[str, FloatArray], counted: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """All or none."""
-        chains = next(iter(series.values())).shape[0]
-        now = int(counted.sum())
-        good = now >= self.rule.min_draws and now % self.every == 0
-        good = good and self.rule.judge({k: v[:, counted] for k, v in series.items()}).converged
-        return np.full(chains, good)
 
 
 @dataclass(frozen=True)
@@ -82,9 +57,9 @@ class ChainRun:
     posterior_mean : dict of array (chains,)
         Test MSE, m_S and noise of the predictor averaged over the looks past burn-in.
     convergence : Convergence
-        Converged means: R-hat below 1.01 for m_S and the test MSE over at least four chains and
-        effective sample size at least 100 (the defaults of the rule), a kinetic temperature within
-        2 % of T, and not interrupted.
+        Converged, or the reasons why not. Converged means: R-hat below 1.01 for m_S and the test
+        MSE over at least four chains of 40 draws and effective sample size at least 100 (the
+        defaults of the rule), a kinetic temperature within 2 % of T, and not interrupted.
     state : SamplerState
         Where the chains are now: the batch runs on after a chain's final look.
     weights : Tensor (chains, particles, fan_in)
@@ -154,6 +129,7 @@ def run(
     fingerprint: dict[str, Any] | None = None,
     progress: bool = False,
     label: str = "",
+    stopwatch: Stopwatch | None = None,
     random: torch.Generator,
 ) -> ChainRun:
     """Run chains from ``position`` through ``schedule``.
@@ -174,9 +150,11 @@ def run(
     fingerprint : dict, optional
         Identifies the run in its checkpoint (JSON-serialisable).
     progress : bool
-        Progress with the time left, on standard error.
+        Progress with the time left, on standard error; first of all where the run resumes.
     label : str
         Name of the run in the progress line.
+    stopwatch : Stopwatch, optional
+        Is given the seconds of earlier calls, from the checkpoint.
     random : torch.Generator
         The Langevin noise, on the device of ``position``.
 
@@ -193,6 +171,7 @@ def run(
         If the checkpoint is damaged or of another run.
     """
     guards, rule, known = guards or Guards(), rule or ConvergenceRule(), fingerprint or {}
+    stopwatch = stopwatch or Stopwatch()
     state, at = sampler.init(energy, position, random), Progress()
     stored = checkpoints.load(checkpoint, known) if checkpoint is not None else None
     if stored is not None:
@@ -202,6 +181,10 @@ def run(
             raise CheckpointError(
                 f"checkpoint {checkpoint} does not fit this run ({error}); move it away"
             ) from error
+        stopwatch.earlier = at.seconds
+        if progress:
+            name = f"{label}: " if label else ""
+            print(f"{name}{at.resumption(schedule)}, from {checkpoint}", file=sys.stderr)
     else:
         start = observer.measure(state.position, average=False)["train_mse"]
         labels = energy.field.labels
@@ -212,6 +195,7 @@ def run(
 
     def save() -> None:
         if checkpoint is not None:
+            at.seconds = stopwatch.seconds
             arrays = snapshot(at, state, energy, observer, random)
             checkpoints.save(checkpoint, arrays, known)
 
@@ -331,7 +315,7 @@ def _result(
     temperature = float(np.mean(at.temperatures)) if at.temperatures else math.nan
     judged = rule.judge({name: draws[:, counted] for name, draws in series.items()})
     present = energy.readout(state.position)
-    certified = judged.converged and not interrupted and not abs(temperature - 1) > 0.02
+    judged = judged.of_run(temperature, interrupted=interrupted)
     return ChainRun(
         series=series,
         counted=counted,
@@ -339,7 +323,7 @@ def _result(
         steps=np.array(at.steps, dtype=np.int64),
         final_look=final,
         posterior_mean=observer.posterior_mean(),
-        convergence=replace(judged, converged=certified),
+        convergence=judged,
         state=state,
         weights=at.at_final_look("weights", present.w),
         readouts=at.at_final_look("readouts", present.a),

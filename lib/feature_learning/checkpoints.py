@@ -19,7 +19,7 @@ from feature_learning.atomic import replacing
 from feature_learning.errors import CheckpointError
 
 #: Raised when the content of a checkpoint changes meaning.
-FORMAT = 2
+FORMAT = 3
 #: What reading a damaged file, or one that is no archive at all, can raise.
 _DAMAGE = (
     OSError,
@@ -58,6 +58,31 @@ def save(path: Path, arrays: dict[str, NDArray[Any]], fingerprint: dict[str, Any
         ) from error
 
 
+def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The arrays of any checkpoint of this format, and the fingerprint of its run.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read, is damaged, or of another format.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        header = json.loads(arrays.pop("header").tobytes())
+        if header.get("format") == FORMAT and header["arrays"] != sorted(arrays):
+            raise ValueError("arrays are missing")
+    except _DAMAGE as error:
+        raise CheckpointError(
+            f"checkpoint {path} is damaged or none ({error}); moved away, a run starts afresh"
+        ) from error
+    if header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"checkpoint {path} has format {header.get('format')!r}, this version reads {FORMAT}"
+        )
+    return arrays, header.get("fingerprint", {})
+
+
 def load(path: Path, fingerprint: dict[str, Any]) -> dict[str, NDArray[Any]] | None:
     """Read a checkpoint of this very run; None if there is none yet.
 
@@ -68,22 +93,8 @@ def load(path: Path, fingerprint: dict[str, Any]) -> dict[str, NDArray[Any]] | N
     """
     if not path.exists():
         return None
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(arrays.pop("header").tobytes())
-        if header.get("format") == FORMAT and header["arrays"] != sorted(arrays):
-            raise ValueError("arrays are missing")
-    except _DAMAGE as error:
-        raise CheckpointError(
-            f"checkpoint {path} is damaged ({error}); move it away to start afresh"
-        ) from error
-    if header.get("format") != FORMAT:
-        raise CheckpointError(
-            f"checkpoint {path} has format {header.get('format')!r}, this version reads {FORMAT}"
-        )
+    arrays, theirs = read(path)
     ours = json.loads(json.dumps(fingerprint))
-    theirs = header.get("fingerprint", {})
     different = sorted(
         key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)
     )

@@ -1,6 +1,7 @@
 """The command line: ``feature-learning point`` computes one point of a figure.
 
-The commands for many points are in :mod:`feature_learning.cli_sweep`.
+The commands for many points are in :mod:`feature_learning.cli_sweep`, the one that judges a run is
+in :mod:`feature_learning.cli_diagnose`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 
-from feature_learning import cli_sweep
+from feature_learning import cli_diagnose, cli_sweep
 from feature_learning.activations import ACTIVATIONS
 from feature_learning.applicability import flag, refuse_without_effect, scopes_listed
 from feature_learning.config import METHODS, TEACHERS, PointConfig
@@ -22,6 +23,8 @@ from feature_learning.errors import FeatureLearningError, check_integer
 from feature_learning.experiments import MEASURED, Point, run_point
 from feature_learning.inference import SAMPLERS, STARTS
 from feature_learning.mean_field import SOLVERS
+from feature_learning.samplers.quantised import VARIANCES
+from feature_learning.schedules import SHAPES
 from feature_learning.version import __version__
 
 _EPILOG = f"""\
@@ -37,7 +40,8 @@ examples:
     feature-learning point --method mf-ard --samples 1000 --kappa 0.005
 
 Every error printed is the mean squared error (MSE), not half of it. Ctrl-C prints what has been
-measured so far; with --checkpoint FILE the same command resumes where it was.
+measured so far; with --checkpoint FILE the same command resumes where it was, and
+"feature-learning diagnose FILE" judges its chains.
 """
 
 
@@ -73,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_problem(point)
     _add_method(point)
     _add_run(point)
+    cli_diagnose.add_command(commands)
     cli_sweep.add_commands(commands)
     return parser
 
@@ -134,8 +139,26 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         help="plain SGLD on the published clock and stopping rule; reports the last sample",
     )
     add("--step", type=float, help="step size (default: from the curvature at the start)")
-    add("--friction", type=float, help="of samplers underdamped and gibbs (0.02; for mf 0.01)")
+    add(
+        "--friction",
+        type=_friction,
+        metavar="F",
+        help="of samplers underdamped and gibbs (0.02; for mf 0.01); auto: critical for the prior",
+    )
+    add(
+        "--step-schedule",
+        choices=list(SHAPES),
+        default=default.step_schedule,
+        help="of sampler sgld (%(default)s)",
+    )
+    add("--rounding", choices=list(VARIANCES), help="of sampler quantised (stochastic)")
     add("--quantum", type=float, help="of sampler quantised (the size of the thermal noise)")
+    add(
+        "--quantum-epoch",
+        type=int,
+        metavar="E",
+        help="of sampler quantised: steps of an epoch in which the quantum falls (it stays)",
+    )
     add("--batch-size", type=int, metavar="B", help="of sampler sgld (all samples)")
     add("--burn-in", type=float, default=default.burn_in, help="fraction not counted (%(default)s)")
     add("--start", choices=STARTS, default=default.start, help="starting points (%(default)s)")
@@ -165,6 +188,16 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         default=default.nngp_variant,
         help="(%(default)s)",
     )
+
+
+def _friction(text: str) -> float | str:
+    """A number, or ``auto``."""
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number or auto, not {text!r}") from None
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -228,28 +261,42 @@ def _table(point: Point) -> str:
         lines.append(f"exact: nothing is sampled; {row['seconds']:.1f} s")
         return "\n".join(lines)
     hat, size = ("-" if row[key] is None else f"{row[key]:.4g}" for key in ("r_hat", "ess"))
-    verdict = "converged" if row["converged"] else "NOT converged"
-    if row["interrupted"]:
-        verdict = "interrupted"
-    lines.append(
-        f"{verdict}: R-hat {hat}, effective sample size {size}; {row['steps']} steps, "
-        f"Langevin time {row['langevin_time']:.6g}, {row['seconds']:.1f} s"
-    )
+    reasons = row["not_converged_because"]
+    lines += [
+        f"R-hat {hat}, effective sample size {size}; {row['steps']} steps, "
+        f"Langevin time {row['langevin_time']:.6g}, {row['seconds']:.1f} s",
+        "NOT converged:" if reasons else "converged",
+        *(f"  {reason}" for reason in reasons),
+    ]
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C; see ``--help``."""
+    """Run a command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C; see ``--help``.
+
+    The program ``feature-learning`` comes here by way of :mod:`feature_learning_launcher`, which
+    watches over the import of this module.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = vars(build_parser().parse_args(arguments))
-    command = options.pop("command")
-    if command != "point":
-        return cli_sweep.run_command(command, options)
+    try:
+        options = vars(build_parser().parse_args(arguments))
+        command = options.pop("command")
+        if command == "diagnose":
+            return cli_diagnose.run_command(options)
+        if command != "point":
+            return cli_sweep.run_command(command, options)
+        return _point(options, _given(arguments[1:]))
+    except KeyboardInterrupt:
+        return _complain("interrupted before anything was measured", code=130)
+
+
+def _point(options: dict[str, Any], given: Sequence[str]) -> int:
+    """Compute and print a point; ``given`` are the options that were set on purpose."""
     as_json, quiet = options.pop("json"), options.pop("quiet")
     checkpoint, threads = options.pop("checkpoint"), options.pop("threads")
     try:
         config = PointConfig(**options)
-        refuse_without_effect(config, _given(arguments[1:]), spell=flag)
+        refuse_without_effect(config, given, spell=flag)
         if threads is not None:
             torch.set_num_threads(check_integer("threads", threads, at_least=1, at_most=1024))
         point = run_point(config, progress=not quiet, checkpoint=checkpoint)
@@ -264,8 +311,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("out of memory; use fewer samples, chains or neurons")
     except OSError as error:
         return _complain(f"cannot use {error.filename}: {error.strerror}")
-    except KeyboardInterrupt:
-        return _complain("interrupted before anything was measured", code=130)
     print(json.dumps(point.row, allow_nan=False) if as_json else _table(point))
     return 130 if point.row["interrupted"] else 0
 

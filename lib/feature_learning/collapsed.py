@@ -20,9 +20,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from feature_learning.energies import Ard, Prior
 from feature_learning.errors import ArgumentError, check_integer, check_scale
 from feature_learning.field import Field
+from feature_learning.priors import Ard, Prior
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset
 

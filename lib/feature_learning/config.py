@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 
@@ -15,6 +16,7 @@ from feature_learning.errors import (
     check_real,
     check_scale,
 )
+from feature_learning.friction import automatic_friction
 from feature_learning.inference import Sampling
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, Teacher, draw
@@ -23,7 +25,7 @@ METHODS = ("network", "mf", "mf-ard", "nngp")
 TEACHERS = ("parity", "single-index")
 #: Options whose default of None tells whether they were set. (Neither step nor budget: the points
 #: of a grid share them, the kernel limit among them.)
-_TELLING = ("particles", "friction", "quantum", "batch_size")
+_TELLING = ("particles", "friction", "rounding", "quantum_epoch", "quantum", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,17 @@ class PointConfig:
     """Everything that defines a point. Defaults are the paper's parity setting.
 
     ``langevin_time``, ``step`` and ``friction`` of None mean the defaults of sampler and method
-    (:attr:`make_sampling`); ``particles`` of None means the width. ``protocol="published"`` runs
-    plain SGLD on the published clock and stopping rule and reports the last sample ("as run").
+    (:attr:`make_sampling`). A friction of ``auto`` is replaced at once by the number that
+    :func:`~feature_learning.friction.automatic_friction` gives for this prior and noise.
+    ``particles`` of None means the width. ``protocol="published"`` runs plain SGLD on the published
+    clock and stopping rule and reports the last sample ("as run").
     ``nngp_variant`` is ``matched`` or ``as-published``. ``penalty`` is λ of the homogeneity penalty
     λ Σ_i Var_j ``|w_ij|`` on the loss of the network. ``tilt`` multiplies the prior variance of its
     weights on the relevant coordinates (:mod:`feature_learning.free_energy`). Which option has an
     effect for which method stands in :data:`feature_learning.applicability.SCOPES`; ``particles``,
-    ``friction``, ``quantum``, ``batch_size``, a ``penalty`` above 0 and a ``tilt`` other than 1 are
-    refused where they have none, and so is a sampler that does not go with the method
+    ``friction``, ``rounding``, ``quantum_epoch``, ``quantum``, ``batch_size``, a ``penalty`` above
+    0, a ``tilt`` other than 1 and a ``step_schedule`` that is not constant are refused where they
+    have none, and so is a sampler that does not go with the method
     (:func:`feature_learning.applicability.refuse_sampler`).
     """
 
@@ -62,7 +67,8 @@ class PointConfig:
     seed: int = 0
     langevin_time: float | None = None
     step: float | None = None
-    friction: float | None = None
+    step_schedule: str = "constant"
+    friction: float | Literal["auto"] | None = None
     burn_in: float = 0.5
     looks: int = 200
     start: str = "prior"
@@ -76,6 +82,8 @@ class PointConfig:
     device: str = "cpu"
     block_elements: int | None = None
     penalty: float = 0.0
+    rounding: str | None = None
+    quantum_epoch: int | None = None
     quantum: float | None = None
     batch_size: int | None = None
     tilt: float = 1.0
@@ -107,13 +115,25 @@ class PointConfig:
             check_integer("particles", self.particles, at_least=1)
         if self.batch_size is not None:
             check_integer("batch_size", self.batch_size, at_least=1, at_most=self.samples)
+        if isinstance(self.friction, str):
+            self._set_friction(self.friction)
         # The rest is checked by what it is handed to; do so now, before any work.
         _ = self.make_teacher, self.make_student, self.make_sampling
         given = [name for name in _TELLING if getattr(self, name) is not None]
         given += ["penalty"] if self.penalty else []
         given += ["tilt"] if self.tilt != 1 else []
+        given += ["step_schedule"] if self.step_schedule != "constant" else []
         refuse_without_effect(self, given)
         refuse_sampler(self)
+
+    def _set_friction(self, asked: str) -> None:
+        """Put a number in the place of ``auto``: keys, tables and results then say what was run."""
+        if asked != "auto":
+            raise ArgumentError(f"friction must be a number or 'auto', not {asked!r}")
+        collapsed = self.method != "network" and self.solver == "collapsed"
+        moving = not collapsed and self.sampler != "gibbs"
+        number = automatic_friction(self.make_student, kappa=self.kappa, readout=moving)
+        object.__setattr__(self, "friction", number)  # the class is frozen for everyone else
 
     @property
     def make_teacher(self) -> Teacher:
@@ -154,11 +174,14 @@ class PointConfig:
             sampler=kind,
             step=self.step,
             step_factor=1.5 if slow else 1.0,
-            friction=friction if self.friction is None else self.friction,
+            friction=friction if self.friction is None else cast(float, self.friction),
             langevin_time=default if self.langevin_time is None else self.langevin_time,
             burn_in=self.burn_in,
             looks=self.looks,
             start=self.start,
+            step_schedule=self.step_schedule if self.sampler == kind == "sgld" else "constant",
+            rounding=self.rounding if kind == "quantised" else None,
+            quantum_epoch=self.quantum_epoch if kind == "quantised" else None,
             quantum=self.quantum if kind == "quantised" else None,
             batch_size=self.batch_size if self.sampler == kind == "sgld" else None,
         )

@@ -1,16 +1,26 @@
-"""Convergence of several chains: rank-normalised R-hat and effective sample size, from ArviZ."""
+r"""Convergence of several chains: rank-normalised R-hat and effective sample size, from ArviZ.
+
+The integrated autocorrelation time τ is that of the effective sample size: M chains of n draws that
+lie Δ apart in Langevin time are worth M n Δ/τ independent ones,
+
+    τ = M n Δ / ESS,   for one stationary chain  τ = Δ (1 + 2 Σ_t ρ_t)
+
+so that the variance of a mean over the time t is σ² τ/t. Where R-hat says that the chains are not
+in one place, ESS counts places rather than draws, and τ is not a time of the dynamics.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from arviz_stats.base.array import BaseArray
 from numpy.typing import NDArray
 
-from feature_learning.errors import check_integer, check_real
+from feature_learning.errors import ArgumentError, check_integer, check_real
 
 FloatArray = NDArray[np.float64]
 #: ArviZ carries no types: this is its documented interface for plain arrays.
@@ -34,6 +44,20 @@ def effective_sample_size(draws: FloatArray) -> float:
     return float(_ARVIZ.ess(draws, chain_axis=0, draw_axis=1, method="bulk"))
 
 
+def tail_effective_sample_size(draws: FloatArray) -> float:
+    """Smaller of the effective sample sizes of the 5 % and the 95 % quantile; NaN below four."""
+    if not _informative(draws):
+        return math.nan
+    return float(_ARVIZ.ess(draws, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95)))
+
+
+def standard_error(draws: FloatArray) -> float:
+    """Monte-Carlo standard error of the mean of draws (chains, draws); NaN below four."""
+    if not _informative(draws):
+        return math.nan
+    return float(_ARVIZ.mcse(draws, chain_axis=0, draw_axis=1, method="mean"))
+
+
 def _informative(draws: FloatArray) -> bool:
     """Whether there are draws to judge: enough, finite, and not chains that never move."""
     moving = draws.shape[1] >= 4 and bool(np.ptp(draws, axis=1).any())
@@ -50,15 +74,39 @@ class Convergence:
         Per observable.
     ess : dict
         Effective sample size, per observable.
-    converged : bool
-        By this rule alone; a run asks for more, see :class:`~feature_learning.chains.ChainRun`.
-        R-hat of every watched observable below the threshold, effective sample size at least its
-        threshold, over at least ``min_chains`` chains and ``min_draws`` draws of each.
+    reasons : tuple of str
+        Why the chains are not converged, a sentence each; empty if they are. Of a
+        :class:`ConvergenceRule`: R-hat of every watched observable must be below the threshold,
+        the effective sample size at least its threshold, over at least ``min_chains`` chains and
+        ``min_draws`` draws of each. A run asks for more, see
+        :class:`~feature_learning.chains.ChainRun`.
     """
 
     r_hat: dict[str, float]
     ess: dict[str, float]
-    converged: bool
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def converged(self) -> bool:
+        """Whether there is no reason against it."""
+        return not self.reasons
+
+    def denied(self, reason: str) -> Convergence:
+        """The same with one more reason against it."""
+        return replace(self, reasons=(*self.reasons, reason))
+
+    def of_run(self, kinetic_temperature: float, *, interrupted: bool) -> Convergence:
+        """The same with what a run has to say besides its draws (NaN: there are no velocities)."""
+        judged = self
+        if abs(kinetic_temperature - 1) > 0.02:
+            judged = judged.denied(
+                f"the kinetic temperature is {kinetic_temperature:.4f} T, not within 2 %"
+            )
+        return judged.denied("the run was interrupted") if interrupted else judged
+
+    def of_snapshot(self) -> Convergence:
+        """The same for a last sample: at a finite time, whatever its chains say."""
+        return self.denied("it is the last sample of the published protocol")
 
 
 @dataclass(frozen=True)
@@ -82,11 +130,117 @@ class ConvergenceRule:
         watched = {name: series[name] for name in self.observables if name in series}
         hats = {name: r_hat(draws) for name, draws in watched.items()}
         sizes = {name: effective_sample_size(draws) for name, draws in watched.items()}
-        shapes = [draws.shape for draws in watched.values()]
-        enough = len(watched) == len(self.observables) and all(
-            chains >= self.min_chains and draws >= self.min_draws for chains, draws in shapes
+        reasons = [f"{name} was not measured" for name in self.observables if name not in series]
+        # All observables have as many chains and draws: said once.
+        shapes = {draws.shape for draws in watched.values()}
+        for chains, draws in sorted(shapes):
+            if chains < self.min_chains:
+                reasons.append(f"{_counted(chains, 'chain')} of at least {self.min_chains}")
+            if draws < self.min_draws:
+                reasons.append(f"{_counted(draws, 'draw')} a chain of at least {self.min_draws}")
+        # What cannot be computed is no number below a threshold.
+        for name, value in hats.items():
+            if not value < self.r_hat:
+                reasons.append(f"R-hat of {name} is {_shown(value)}, not below {self.r_hat:g}")
+        for name, value in sizes.items():
+            if not value >= self.ess:
+                reasons.append(
+                    f"effective sample size of {name} is {_shown(value)}, not at least {self.ess:g}"
+                )
+        return Convergence(hats, sizes, tuple(reasons))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _shown(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.5g}"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the draws of several chains say of one observable, all chains together.
+
+    Attributes
+    ----------
+    mean, sd : float
+        Of all draws.
+    mcse : float
+        Monte-Carlo standard error of the mean.
+    r_hat : float
+        Rank-normalised split R-hat.
+    ess_bulk, ess_tail : float
+        Effective sample sizes of the bulk and of the tails (5 % and 95 % quantiles).
+    autocorrelation_time : float
+        Integrated, in Langevin time (module docstring).
+    spacing : float
+        Langevin time between two draws.
+    agree : bool
+        R-hat is below its threshold. If not, the chains are stuck in different places or still on
+        their way, and ``mcse``, both sample sizes and the autocorrelation time are not to be
+        believed.
+    """
+
+    mean: float
+    sd: float
+    mcse: float
+    r_hat: float
+    ess_bulk: float
+    ess_tail: float
+    autocorrelation_time: float
+    spacing: float
+    agree: bool
+
+    @property
+    def resolved(self) -> bool:
+        """Whether draws lie close enough to see the autocorrelation time: two of them within it."""
+        return self.autocorrelation_time >= 2 * self.spacing
+
+
+def report(
+    series: Mapping[str, FloatArray], times: FloatArray, *, threshold: float = 1.01
+) -> dict[str, Diagnosis]:
+    """Diagnose every observable.
+
+    Parameters
+    ----------
+    series : mapping of name to array (chains, draws)
+        Draws past burn-in; at least two chains of at least four draws.
+    times : array (draws,)
+        Their Langevin times, increasing and about equally spaced.
+    threshold : float
+        Of R-hat.
+
+    Raises
+    ------
+    ArgumentError
+        For too few chains or draws, or times that do not fit.
+    """
+    check_real("threshold", threshold, above=1)
+    if len(times) < 4 or not (np.diff(times) > 0).all():
+        raise ArgumentError(
+            f"times must be at least 4 that increase, not {len(times)} of them from "
+            f"{times[0] if len(times) else math.nan:g} to {times[-1] if len(times) else math.nan:g}"
         )
-        good = enough and all(
-            hats[name] < self.r_hat and sizes[name] >= self.ess for name in watched
+    spacing = float(times[-1] - times[0]) / (len(times) - 1)
+    found: dict[str, Diagnosis] = {}
+    for name, draws in series.items():
+        if draws.ndim != 2 or draws.shape[0] < 2 or draws.shape[1] != len(times):
+            raise ArgumentError(
+                f"series {name} must be at least 2 chains of {len(times)} draws, one a time, "
+                f"not {draws.shape}"
+            )
+        hat, size = r_hat(draws), effective_sample_size(draws)
+        found[name] = Diagnosis(
+            mean=float(draws.mean()),
+            sd=float(draws.std(ddof=1)),
+            mcse=standard_error(draws),
+            r_hat=hat,
+            ess_bulk=size,
+            ess_tail=tail_effective_sample_size(draws),
+            autocorrelation_time=draws.size * spacing / size,
+            spacing=spacing,
+            agree=hat < threshold,
         )
-        return Convergence(hats, sizes, good)
+    return found

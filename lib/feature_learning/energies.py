@@ -7,8 +7,7 @@ Every energy U is sampled at temperature T = 2κ², p ∝ exp(-U/T), and U = dat
 * mean field, M particles: the same with the field ``f̄ = (N^(1-γ)/M) Σ_b a_b φ_b``, weight M/N on L,
   and the self-energy ``Ω = N^(-2γ) Σ_b a_b² (1/P) Σ_μ φ_bμ²``. The drift of one particle is then
   exactly that of the one-neuron law in the field f̄. With M = N and Ω left out this IS the network.
-* either with ARD: the prior precision of input coordinate j is an order parameter ρ_j that follows
-  the particles, ``ρ_j ← (1-e) ρ_j + e (α₀ + M/2) / (β₀ + ½ Σ_b w_bj²)``, ``β₀ = α₀ σ_w²/d``.
+* either with ARD, prior precisions that follow the particles: :mod:`feature_learning.priors`.
 * any of them with a penalty on the weights, :mod:`feature_learning.penalties`, added to U.
 
 L is the mean squared error, with no factor ½: a data point then carries Gaussian noise of variance
@@ -18,15 +17,16 @@ The collapsed mean field, readouts integrated out, is in :mod:`feature_learning.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from feature_learning.errors import ArgumentError, check_integer, check_real, check_scale
+from feature_learning.errors import ArgumentError, check_integer, check_scale
 from feature_learning.field import Field
 from feature_learning.penalties import HomogeneityPenalty
+from feature_learning.priors import Ard as Ard  # part of what an energy is asked for
+from feature_learning.priors import Prior as Prior
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset
 
@@ -78,82 +78,6 @@ class Density(Energy, Protocol):
 
     def views(self, theta: Tensor) -> Parameters:
         """Views of the flat vector, the chains leading."""
-
-
-@dataclass(frozen=True)
-class Ard:
-    """Automatic relevance determination of the input coordinates.
-
-    Parameters
-    ----------
-    alpha0 : float
-        Shape of the Gamma(α₀, β₀) hyper-prior, β₀ = α₀ σ_w²/d so that its mean is the isotropic
-        precision d/σ_w². Acts as 2α₀ pseudo-particles of variance σ_w²/d. α₀ is a free choice.
-    smoothing : float
-        e in ρ ← (1-e) ρ + e ρ_new.
-    every : int
-        Steps between two updates of ρ.
-    """
-
-    alpha0: float = 4.0
-    smoothing: float = 0.5
-    every: int = 1
-
-    def __post_init__(self) -> None:
-        check_scale("alpha0", self.alpha0)
-        check_real("smoothing", self.smoothing, above=0, at_most=1)
-        check_integer("every", self.every, at_least=1)
-
-    def update(self, precision: Tensor, w: Tensor, student: Student) -> None:
-        """One smoothed update of ρ in place.
-
-        ``precision`` is (chains, 1, dim), ``w`` (chains, particles, dim or more).
-        """
-        power = w[..., : student.dim].square().sum(dim=1, keepdim=True)
-        beta0 = self.alpha0 * student.weight_variance / student.dim
-        target = (self.alpha0 + 0.5 * w.shape[1]) / (beta0 + 0.5 * power)
-        precision.lerp_(target, self.smoothing)
-
-
-class Prior:
-    """T times the prior energy of a flat parameter vector, with or without ARD."""
-
-    def __init__(
-        self,
-        student: Student,
-        *,
-        temperature: float,
-        chains: int,
-        particles: int,
-        readout: bool,
-        ard: Ard | None,
-        like: Tensor,
-    ) -> None:
-        variances = student.prior_variances(
-            chains, particles, readout=readout, dtype=like.dtype, device=like.device
-        )
-        self.student, self.temperature, self.ard = student, temperature, ard
-        self.stiffness = temperature / variances  # T/s² of each entry
-        w, _, _ = student.views(self.stiffness, chains, particles, readout=readout)
-        self._w_stiffness = w[..., : student.dim]
-        # ρ_j, (chains, 1, dim): starts at the isotropic precision, which is the hyper-prior's mean.
-        self.precision = (self._w_stiffness[:, :1] / temperature).clone()
-
-    def refresh(self, w: Tensor) -> None:
-        """Let ρ follow the weights (nothing without ARD)."""
-        if self.ard is not None:
-            self.ard.update(self.precision, w, self.student)
-            self.apply()
-
-    def apply(self) -> None:
-        """Write ρ into the stiffness of every particle."""
-        torch.mul(
-            self.precision.expand_as(self._w_stiffness), self.temperature, out=self._w_stiffness
-        )
-
-    def value(self, theta: Tensor) -> Tensor:
-        """T · prior energy of each entry (the sum is left to the caller)."""
-        return 0.5 * self.stiffness * theta.square()
 
 
 class ParticleEnergy:
@@ -213,7 +137,7 @@ class ParticleEnergy:
             )
         self.student, self.data, self.kappa = student, data, kappa
         self.temperature, self.chains, self.particles = 2 * kappa**2, chains, particles
-        self.self_energy, self.ard = self_energy, ard
+        self.self_energy, self.ard, self.block_elements = self_energy, ard, block_elements
         self.refresh_every = ard.every if ard is not None else 0
         self.scale = student.scale * student.width / particles
         self.field = Field(

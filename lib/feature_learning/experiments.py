@@ -8,7 +8,6 @@ points, the starts and the noise all come from the seed.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_learning import kernel_limit, mean_field
-from feature_learning.chains import ChainRun, StopRule, StopWhenConverged
+from feature_learning.chains import ChainRun
 from feature_learning.config import PointConfig
-from feature_learning.energies import Ard, network_posterior
+from feature_learning.energies import network_posterior
 from feature_learning.hardware import check_device, check_memory
 from feature_learning.inference import sample
 from feature_learning.keys import canonical
+from feature_learning.priors import Ard
 from feature_learning.published import PROTOCOLS
 from feature_learning.release import ReleasedEnergy
 from feature_learning.samplers import Sampler
+from feature_learning.stopping import StopRule, StopWhenConverged
+from feature_learning.stopwatch import Stopwatch
 from feature_learning.version import __version__
 
 FloatArray = NDArray[np.float64]
@@ -71,9 +73,11 @@ def run_point(
     Point
         ``row`` holds for every name of :data:`MEASURED` the mean over chains and ``NAME_sem``, its
         standard error over chains (None for one chain), and ``steps``, ``langevin_time``,
-        ``seconds``, ``converged``, ``r_hat``, ``ess``, ``config``, ``version``. Every error is MSE.
-        ``predictor`` says what ``test_mse`` is of; ``converged`` is that of
-        :class:`~feature_learning.chains.ChainRun`, and never set for a published-protocol snapshot.
+        ``seconds``, ``converged``, ``not_converged_because``, ``r_hat``, ``ess``, ``config``,
+        ``version``. Every error is MSE. ``seconds`` is the wall time of all calls together, if the
+        run was resumed. ``predictor`` says what ``test_mse`` is of; ``converged`` is that of
+        :class:`~feature_learning.chains.ChainRun`, and never set for a published-protocol snapshot;
+        ``not_converged_because`` is the list of reasons, empty if it is set.
 
     Raises
     ------
@@ -82,9 +86,13 @@ def run_point(
     """
     check_device(config.device)
     check_memory(config)
-    started = time.perf_counter()
-    point = _nngp(config) if config.method == "nngp" else _chains(config, progress, checkpoint)
-    point.row["seconds"] = time.perf_counter() - started
+    stopwatch = Stopwatch()
+    point = (
+        _nngp(config)
+        if config.method == "nngp"
+        else _chains(config, progress, checkpoint, stopwatch)
+    )
+    point.row["seconds"] = stopwatch.seconds
     point.row["config"] = asdict(config)
     point.row["version"] = __version__
     return point
@@ -116,6 +124,7 @@ def _nngp(config: PointConfig) -> Point:
             "steps": 0,
             "langevin_time": 0.0,
             "converged": True,
+            "not_converged_because": [],
             "interrupted": False,
             "r_hat": None,
             "ess": None,
@@ -123,7 +132,9 @@ def _nngp(config: PointConfig) -> Point:
     )
 
 
-def _chains(config: PointConfig, progress: bool, checkpoint: Path | None) -> Point:
+def _chains(
+    config: PointConfig, progress: bool, checkpoint: Path | None, stopwatch: Stopwatch
+) -> Point:
     """Network, MF or MF-ARD: sample, then summarise."""
     student, teacher, sampling = config.make_student, config.make_teacher, config.make_sampling
     data, test = config.datasets()
@@ -132,6 +143,7 @@ def _chains(config: PointConfig, progress: bool, checkpoint: Path | None) -> Poi
         "checkpoint": checkpoint,
         "fingerprint": {**canonical(config), "version": __version__},
         "progress": progress,
+        "stopwatch": stopwatch,
         "label": f"{config.method} P={config.samples} κ={config.kappa:g}",
         "block_elements": config.block_elements,
     }
@@ -194,7 +206,7 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
     row["relevant_variance"] = _number(values["relevant_variance"].mean())
     row["relevant_variance_sem"] = _standard_error(values["relevant_variance"])
     row["chains"] = {name: [_number(value) for value in values[name]] for name in MEASURED}
-    judged = run.convergence
+    judged = run.convergence.of_snapshot() if snapshot else run.convergence
     row |= {
         "predictor": "one sample",
         "steps": int(run.steps[run.final_look].max()) if len(run.steps) else 0,
@@ -202,8 +214,8 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
         "step": sampler.step_size,
         "kinetic_temperature": _number(run.kinetic_temperature),
         "curvature": run.curvature,
-        # A snapshot at a finite time is not equilibrium, whatever its chains say.
-        "converged": judged.converged and not snapshot,
+        "converged": judged.converged,
+        "not_converged_because": list(judged.reasons),
         "interrupted": run.interrupted,
         "r_hat": _number(max(judged.r_hat.values(), default=math.nan)),
         "ess": _number(min(judged.ess.values(), default=math.nan)),

@@ -97,6 +97,20 @@ class Field:
             else None
         )
 
+    def refill(self, inputs: Tensor, labels: Tensor) -> None:
+        """Put other samples in the place of these, as many: nothing is allocated but their codes.
+
+        ``inputs`` (samples, dim), ``labels`` (samples,).
+        """
+        self.labels.copy_(labels)
+        dim = self.student.dim
+        for tile in self.tiles:
+            rows = inputs[tile.span]
+            tile.inputs[:, :dim].copy_(rows)  # beyond dim stands the one of the hidden bias
+            tile.inputs_t[:dim].copy_(rows.t())
+        if self.kernel is not None:
+            self.kernel.read_inputs()
+
     def stepping(self) -> AbstractContextManager[None]:
         """To be held while many gradients are computed one after the other."""
         return nullcontext() if self.kernel is None else self.kernel.owns_the_threads()

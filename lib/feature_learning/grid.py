@@ -35,7 +35,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from feature_learning.config import PointConfig
 from feature_learning.errors import FeatureLearningError, GridError
@@ -252,7 +252,9 @@ def _condition(name: str, value: Any, where: str) -> Callable[[Any], bool]:
     if isinstance(value, str) and str not in kinds and value.strip()[:1] in ("<", ">"):
         bounds = [_bound(name, part.strip(), where) for part in value.split(",")]
         return lambda actual: (
-            actual is not None and all(compare(actual, bound) for compare, bound in bounds)
+            # Neither a default that depends, None, nor a word like "auto" is within any bounds.
+            isinstance(actual, int | float)
+            and all(compare(actual, each) for compare, each in bounds)
         )
     values = value if isinstance(value, list) else [value]
     if not values:
@@ -293,6 +295,7 @@ def _value(name: str, value: Any, where: str) -> Any:
 def _scalar(name: str, value: Any, where: str) -> Any:
     """A value of the type that its key has in PointConfig."""
     kinds, value = _kinds(name, where), _value(name, value, where)
+    words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
     if value == "default":
         return _DEFAULTS[name]
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -301,10 +304,11 @@ def _scalar(name: str, value: Any, where: str) -> Any:
             return float(value)
         except OverflowError:
             pass
-    elif type(value) in kinds:
+    elif type(value) in kinds or value in words:
         return value
     wanted = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
-    allowed = " or ".join(wanted[kind] for kind in kinds if kind in wanted)
+    known = [wanted[kind] for kind in kinds if kind in wanted]
+    allowed = " or ".join([*known, *(repr(word) for word in words)])
     shown = repr(value)
     shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
     raise GridError(f"{where}: {name} must be {allowed}, not {shown}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 import torch
 
 from feature_learning.errors import ArgumentError, DeviceError
+from feature_learning.minibatch import HELD
 from feature_learning.tiles import default_block_elements
 
 
@@ -37,6 +39,8 @@ class _Sizes(Protocol):
     def solver(self) -> str: ...
     @property
     def block_elements(self) -> int | None: ...
+    @property
+    def batch_size(self) -> int | None: ...
 
 
 def device_parts(device: str) -> tuple[str, int]:
@@ -94,6 +98,14 @@ def memory_needed(config: _Sizes) -> int:
         # A tile holds at least one sample of one chain.
         rows_of_tile = min(config.chains * samples, max(1, bound // particles))
         rows, block = rows + rows_of_tile, block + rows_of_tile * (particles + 16)
+    if config.batch_size is not None:
+        # A few blocks of one chain are held at the ready, with their data and their buffers.
+        held = min(HELD + 1, math.ceil(config.samples / config.batch_size))
+        rows_of_tile = min(config.batch_size, max(1, bound // particles))
+        rows, block = rows + held * rows_of_tile, block + held * rows_of_tile * (particles + 16)
+        data += held * config.batch_size * (2 * config.dim + 2)
+        # Work space of the compiled kernel, for some hundred samples and three gradients.
+        block += held * (particles + 32) * (3 * config.dim + 130)
     # Activations twice, and for each row of a tile its residual times its input.
     total = size * (data + 10 * parameters + 2 * block + rows * (config.dim + 2))
     if config.method != "network" and config.solver == "collapsed":

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from feature_learning import schedules
-from feature_learning.chains import ChainRun, StopRule, run
+from feature_learning.chains import ChainRun, run
 from feature_learning.curvature import largest_curvature
 from feature_learning.energies import Energy, ParticleEnergy
 from feature_learning.errors import (
@@ -41,8 +41,11 @@ from feature_learning.samplers import (
     Sampler,
     Underdamped,
 )
+from feature_learning.samplers.quantised import VARIANCES, QuantumSchedule
 from feature_learning.schedules import Schedule
-from feature_learning.starts import plant
+from feature_learning.starts import PLANTED_EVERY, plant
+from feature_learning.stopping import StopRule
+from feature_learning.stopwatch import Stopwatch
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset, Teacher
 
@@ -85,9 +88,17 @@ class Sampling:
     start : str
         ``prior``, ``planted`` (neurons aligned with the target), ``spread`` (every other chain
         planted) or ``released`` (from a tilted prior, :mod:`feature_learning.release`).
+    step_schedule : str
+        Of the sampler ``sgld``: one of :data:`feature_learning.schedules.SHAPES`. The budget counts
+        the largest step; a schedule that falls reaches less Langevin time in the same steps.
+    rounding : str or None
+        Of the sampler ``quantised``: ``stochastic`` (None), ``nearest`` or ``floor``.
+    quantum_epoch : int or None
+        Of the sampler ``quantised``: steps of an epoch of Seok and Cho's schedule, in which the
+        quantum falls from its first value; thermal noise fills what it leaves. None keeps it.
     quantum : float or None
-        Of the sampler ``quantised``: the multiple its steps are rounded to; None takes √(2ηT), the
-        size of the thermal noise.
+        Of the sampler ``quantised``: the multiple its steps are rounded to, at the start; None
+        takes √(2ηT), the size of the thermal noise.
     batch_size : int or None
         Samples of a mini-batch, for the sampler ``sgld``; None takes all.
     """
@@ -101,16 +112,32 @@ class Sampling:
     settle: float = 0.1
     looks: int = 200
     start: str = "prior"
+    step_schedule: str = "constant"
+    rounding: str | None = None
+    quantum_epoch: int | None = None
     quantum: float | None = None
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("sampler", self.sampler, SAMPLERS)
-        for name, sampler in (("quantum", "quantised"), ("batch_size", "sgld")):
+        for name, sampler in (
+            *((name, "quantised") for name in ("rounding", "quantum_epoch", "quantum")),
+            ("batch_size", "sgld"),
+        ):
             if getattr(self, name) is not None and self.sampler != sampler:
                 raise ArgumentError(
                     f"{name} is for sampler {sampler}, not for sampler {self.sampler}"
                 )
+        check_choice("step_schedule", self.step_schedule, schedules.SHAPES)
+        if self.step_schedule != "constant" and self.sampler != "sgld":
+            raise ArgumentError(
+                f"step_schedule {self.step_schedule} is for sampler sgld, "
+                f"not for sampler {self.sampler}"
+            )
+        if self.rounding is not None:
+            check_choice("rounding", self.rounding, VARIANCES)
+        if self.quantum_epoch is not None:
+            check_integer("quantum_epoch", self.quantum_epoch, at_least=1)
         if self.quantum is not None:
             check_scale("quantum", self.quantum)
         if self.batch_size is not None:
@@ -137,8 +164,12 @@ class Sampling:
         )
         if isinstance(sampler, QuantisedLangevin):
             # Rounding noise must not stand for the thermal one (see the module): no larger.
-            quantum = self.quantum or math.sqrt(2 * sampler.step_size * energy.temperature)
-            sampler = replace(sampler, quantum=quantum)
+            first = self.quantum or math.sqrt(2 * sampler.step_size * energy.temperature)
+            quantum: float | QuantumSchedule = first
+            if self.quantum_epoch is not None:
+                quantum = QuantumSchedule.down_from(first, epoch=self.quantum_epoch)
+            rounding = self.rounding or sampler.rounding
+            sampler = replace(sampler, quantum=quantum, rounding=rounding)
         return sampler
 
     def batched(self, energy: Energy) -> Energy:
@@ -156,14 +187,15 @@ class Sampling:
         return MiniBatchEnergy(energy, self.batch_size)
 
     def schedule(self, sampler: Sampler) -> Schedule:
-        """Equally spaced looks over the budget."""
-        return schedules.uniform(
+        """Equally spaced looks over the budget, with the step sizes of ``step_schedule``."""
+        steady = schedules.uniform(
             step_size=sampler.step_size,
             langevin_time=self.langevin_time,
             burn_in=self.burn_in,
             settle=min(self.settle, self.burn_in),
             looks=self.looks,
         )
+        return schedules.SHAPES[self.step_schedule](steady)
 
 
 def default_step(
@@ -216,8 +248,8 @@ def starting_position(
     )
     if start in ("planted", "spread"):
         views = student.views(position, energy.chains, energy.particles, readout=readout)
-        stride = 2 if start == "spread" else 1
-        plant(student, teacher, type(views)(*(view[::stride] for view in views)), random)
+        every = PLANTED_EVERY[start]
+        plant(student, teacher, type(views)(*(view[::every] for view in views)), random)
     return position
 
 
@@ -236,6 +268,7 @@ def sample(
     fingerprint: dict[str, Any] | None = None,
     progress: bool = False,
     label: str = "",
+    stopwatch: Stopwatch | None = None,
     block_elements: int | None = None,
 ) -> tuple[ChainRun, Sampler]:
     """Sample an energy; returns the run and the sampler with the step size it used.
@@ -267,6 +300,7 @@ def sample(
         fingerprint=fingerprint,
         progress=progress,
         label=label,
+        stopwatch=stopwatch,
         random=generator(seed, "noise", device=position.device),
     )
     return result, sampler

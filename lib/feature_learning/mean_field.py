@@ -23,12 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from feature_learning.chains import ChainRun, StopRule
+from feature_learning.chains import ChainRun
 from feature_learning.collapsed import CollapsedEnergy
-from feature_learning.energies import Ard, ParticleEnergy, mean_field_energy
+from feature_learning.energies import ParticleEnergy, mean_field_energy
 from feature_learning.errors import ConvergenceError, check_choice
 from feature_learning.inference import Sampling, sample
+from feature_learning.priors import Ard
 from feature_learning.samplers import Sampler
+from feature_learning.stopping import StopRule
+from feature_learning.stopwatch import Stopwatch
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset, Teacher
 
@@ -128,6 +131,7 @@ def solve(
     fingerprint: dict[str, Any] | None = None,
     progress: bool = False,
     label: str = "",
+    stopwatch: Stopwatch | None = None,
     block_elements: int | None = None,
 ) -> MeanFieldResult:
     """Solve MF (``ard=None``) or MF-ARD.
@@ -154,7 +158,7 @@ def solve(
         Ends the run early.
     insist : bool
         Raise instead of returning a result that is not converged.
-    checkpoint, fingerprint, progress, label, block_elements
+    checkpoint, fingerprint, progress, label, stopwatch, block_elements
         As in :func:`feature_learning.inference.sample`.
 
     Raises
@@ -162,7 +166,7 @@ def solve(
     ArgumentError
         If an argument is out of range.
     ConvergenceError
-        With ``insist``, with R-hat and effective sample sizes in the sentence.
+        With ``insist``, with the reasons in the sentence.
     """
     energy = build_energy(
         student,
@@ -187,13 +191,13 @@ def solve(
         fingerprint=fingerprint,
         progress=progress,
         label=label,
+        stopwatch=stopwatch,
         block_elements=block_elements,
     )
     if insist and not run.convergence.converged:
         raise ConvergenceError(
             f"the mean field did not converge in {run.steps.max(initial=0)} steps: "
-            f"R-hat {_listed(run.convergence.r_hat)}, "
-            f"effective sample size {_listed(run.convergence.ess)}"
+            f"{'; '.join(run.convergence.reasons)}"
         )
     draws = run.draws("m_S")[:, run.counted]
     half = draws.shape[1] // 2
@@ -212,8 +216,3 @@ def solve(
         sampler=sampler,
         energy=energy,
     )
-
-
-def _listed(values: dict[str, float]) -> str:
-    """Numbers by observable, for a sentence."""
-    return " and ".join(f"{value:.4g} of {name}" for name, value in values.items()) or "unknown"

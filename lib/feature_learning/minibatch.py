@@ -9,9 +9,13 @@ The blocks stay as they are: which samples share a block is fixed, which block i
 has the covariance ``C(θ) = Σ_b (P_b/P) (∇L_b - ∇L)(∇L_b - ∇L)ᵀ``, which SGLD of step η turns into
 additional noise of variance η² C per step, beside the 2ηT of the thermal one: an excess temperature
 ηC/2, of first order in η, which depends on θ. It is not removed here.
+
+Memory is that of a few blocks, however many there are.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -21,6 +25,9 @@ from feature_learning.errors import ArgumentError, check_integer
 from feature_learning.field import Field
 from feature_learning.student import Parameters
 from feature_learning.teachers import Dataset
+
+#: Blocks kept at the ready, each with its buffers; with more blocks they take turns.
+HELD = 16
 
 
 class MiniBatchEnergy:
@@ -46,28 +53,49 @@ class MiniBatchEnergy:
             energy.particles,
         )
         self.scale, self.refresh_every, self.field = energy.scale, 0, energy.field
-        cuts = [slice(at, at + batch_size) for at in range(0, len(data), batch_size)]
-        parts = [_part(data, cut) for cut in cuts]
-        #: The field of one chain on each block.
-        self.blocks = [
-            Field(
-                energy.student,
-                part,
-                chains=1,
-                particles=energy.particles,
-                scale=energy.scale,
-                coupled=energy.self_energy,
-            )
-            for part in parts
-        ]
-        sizes = torch.tensor([len(part) for part in parts], dtype=torch.float64)
-        self.probabilities = sizes / len(data)
+        self._holders: dict[int, tuple[int, Field]] = {}
+
+    def __len__(self) -> int:
+        """The number of blocks."""
+        return math.ceil(len(self.full.data) / self.batch_size)
+
+    def cut(self, block: int) -> slice:
+        """The samples of a block."""
+        first = block * self.batch_size
+        return slice(first, min(first + self.batch_size, len(self.full.data)))
 
     def draw(self, random: torch.Generator) -> list[int]:
-        """The block of each chain."""
-        chances = self.probabilities.to(random.device)
-        chosen = torch.multinomial(chances, self.chains, replacement=True, generator=random)
-        return [int(block) for block in chosen]
+        """The block of each chain: that of a sample drawn at random."""
+        samples = torch.randint(
+            len(self.full.data), (self.chains,), generator=random, device=random.device
+        )
+        return [int(sample) // self.batch_size for sample in samples]
+
+    def _field(self, block: int) -> Field:
+        """The field of one chain on a block.
+
+        A field has buffers of its own: more of them than :data:`HELD` are never made, and blocks
+        beyond that take turns. The last block, which may be smaller, has one for itself.
+        """
+        slot = -1 if block == len(self) - 1 else block % HELD
+        held, field = self._holders.get(slot, (None, None))
+        if held == block and field is not None:
+            return field
+        full, cut = self.full, self.cut(block)
+        if field is None:
+            field = Field(
+                full.student,
+                _part(full.data, cut),
+                chains=1,
+                particles=full.particles,
+                scale=full.scale,
+                coupled=full.self_energy,
+                block_elements=full.block_elements,
+            )
+        else:
+            field.refill(full.data.inputs[cut], full.data.labels[cut])
+        self._holders[slot] = block, field
+        return field
 
     def estimate(self, theta: Tensor, out: Tensor, random: torch.Generator) -> None:
         """ĝ with a fresh block for every chain, written into ``out``."""
@@ -79,7 +107,7 @@ class MiniBatchEnergy:
         parameters, gradient = full.views(theta), full.views(out)
         strength = full.student.scale
         for chain, block in enumerate(chosen):
-            field, one = self.blocks[block], slice(chain, chain + 1)
+            field, one = self._field(block), slice(chain, chain + 1)
             mine = Parameters(*(piece[one] for piece in parameters))
             ours = Parameters(*(piece[one] for piece in gradient))
             field.correlate(
@@ -120,6 +148,6 @@ class MiniBatchEnergy:
 
 
 def _part(data: Dataset, cut: slice) -> Dataset:
-    """Some samples of a data set."""
-    fields = {**vars(data), "inputs": data.inputs[cut].contiguous(), "labels": data.labels[cut]}
+    """Some samples of a data set, copied."""
+    fields = {**vars(data), "inputs": data.inputs[cut].clone(), "labels": data.labels[cut].clone()}
     return Dataset(**fields)

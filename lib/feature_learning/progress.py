@@ -13,6 +13,7 @@ from torch import Tensor
 from feature_learning.energies import Energy
 from feature_learning.observables import Observer
 from feature_learning.samplers import SamplerState
+from feature_learning.schedules import Schedule
 from feature_learning.student import Parameters
 
 FloatArray = NDArray[np.float64]
@@ -28,6 +29,7 @@ class Progress:
     time: float = 0.0
     ceiling: float = 0.0  # the scale of the training MSE, for the divergence guard
     curvature: float = 0.0
+    seconds: float = 0.0  # wall time of all calls up to the last checkpoint
     counted: list[bool] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
@@ -37,6 +39,16 @@ class Progress:
     # Weights (chains, particles, fan_in) and readouts (chains, particles) of the chains that are
     # done; the batch moves on.
     final: dict[str, Tensor] = field(default_factory=dict)
+
+    def resumption(self, schedule: Schedule) -> str:
+        """Where a run goes on that a checkpoint has just put here, for people."""
+        if self.segment == len(schedule.segments) or (self.final_look >= 0).all():
+            return f"was finished at step {self.done}"
+        time = self.time + self.within * schedule.segments[self.segment].step_size
+        return (
+            f"resumes at step {self.done} of {schedule.steps}, Langevin time {time:.6g}, after "
+            f"{self.seconds:.1f} s"
+        )
 
     def finish(self, done: NDArray[np.bool_], present: Parameters) -> None:
         """Note the present look, and the parameters at it, for the chains ``done`` now."""
@@ -81,7 +93,7 @@ def snapshot(
         **{f"series.{name}": values for name, values in at.arrays().items()},
         "random": random.get_state().numpy(),
         "counters": np.array([at.segment, at.within, at.done], np.int64),
-        "clock": np.array([at.time, at.ceiling, at.curvature]),
+        "clock": np.array([at.time, at.ceiling, at.curvature, at.seconds]),
         "counted": np.array(at.counted, dtype=bool),
         "times": np.array(at.times),
         "steps": np.array(at.steps, np.int64),
@@ -105,7 +117,7 @@ def restore(
     energy.restore({name: tensor.clone() for name, tensor in energy.memory().items()})
     random.set_state(torch.from_numpy(stored["random"]))
     at.segment, at.within, at.done = (int(value) for value in stored["counters"])
-    at.time, at.ceiling, at.curvature = (float(value) for value in stored["clock"])
+    at.time, at.ceiling, at.curvature, at.seconds = (float(value) for value in stored["clock"])
     at.counted, at.times = stored["counted"].tolist(), stored["times"].tolist()
     at.steps, at.temperatures = stored["steps"].tolist(), stored["temperatures"].tolist()
     at.final_look = stored["final_look"].copy()

@@ -84,7 +84,7 @@ class PublishedProtocol:
 
 @dataclass(frozen=True)
 class PublishedStop:
-    """:class:`~feature_learning.chains.StopRule` of the published protocol, chain by chain."""
+    """:class:`~feature_learning.stopping.StopRule` of the published protocol, chain by chain."""
 
     protocol: PublishedProtocol
     watch_training: bool

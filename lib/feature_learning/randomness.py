@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from feature_learning.errors import check_integer
+from feature_learning.native import normal
 
 #: The streams of one seed. The order is part of the results; append, never reorder.
 STREAMS = ("data", "test", "start", "noise")
@@ -39,3 +41,16 @@ def generator(seed: int, stream: str, *, device: str | torch.device = "cpu") -> 
     return torch.Generator(device=device).manual_seed(
         int(sequence.generate_state(1, np.uint64)[0] >> 1)
     )
+
+
+def normal_(out: Tensor, random: torch.Generator) -> Tensor:
+    """Fill ``out`` with standard normal numbers, in place.
+
+    Where there is compiled code for it one key is drawn from ``random`` and the numbers are made
+    from the key, in a third of the time; otherwise all are drawn from ``random``. Either way
+    ``random`` is the whole state.
+    """
+    if not normal.takes(out):
+        return out.normal_(generator=random)
+    key = torch.empty((), dtype=torch.int64).random_(generator=random)
+    return normal.fill(out, int(key))

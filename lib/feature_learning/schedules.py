@@ -8,7 +8,7 @@ published clock with its own looks are all just schedules.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from feature_learning.errors import ArgumentError, check_integer, check_real
@@ -195,6 +195,14 @@ def cyclical(
             )
         )
     return Schedule(tuple(segments), weighted=True)
+
+
+#: Name on the command line to how the step size of a schedule changes over the run.
+SHAPES: dict[str, Callable[[Schedule], Schedule]] = {
+    "constant": lambda schedule: schedule,
+    "polynomial": polynomial,
+    "cyclical": cyclical,
+}
 
 
 def at_times(times: Sequence[float], *, step_size: float) -> Schedule:

@@ -7,6 +7,17 @@ import torch
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Teacher
 
+#: Of a kind of start: every how manieth chain is planted, from the first on.
+PLANTED_EVERY = {"planted": 1, "spread": 2}
+
+
+def start_of_each(start: str, chains: int) -> tuple[str, ...]:
+    """``prior`` or ``planted`` for each chain, of the kinds ``prior``, ``planted``, ``spread``."""
+    if start not in PLANTED_EVERY:
+        return ("prior",) * chains
+    every = PLANTED_EVERY[start]
+    return tuple("prior" if chain % every else "planted" for chain in range(chains))
+
 
 def plant(
     student: Student,

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from feature_learning import atomic
+from feature_learning import atomic, documents
 from feature_learning.config import PointConfig
 from feature_learning.errors import FeatureLearningError, StoreError
 from feature_learning.experiments import FloatArray, Point
@@ -32,19 +31,6 @@ from feature_learning.version import METHOD_VERSIONS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: Raised when the layout of a file changes meaning.
-SCHEMA = 1
-
-
-def _dump(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, sort_keys=True, allow_nan=False, indent=1).encode()
-
-
-def _checksum(document: Mapping[str, Any]) -> str:
-    return hashlib.sha256(
-        _dump({name: value for name, value in document.items() if name != "checksum"})
-    ).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -188,7 +174,6 @@ class Store:
         except StoreError:
             self._reject(path)
         document: dict[str, Any] = {
-            "schema": SCHEMA,
             "key": cell_key(config),
             "method_version": METHOD_VERSIONS[config.method],
             "config": canonical(config),
@@ -216,9 +201,9 @@ class Store:
                 digest = hashlib.sha256(content).hexdigest()
                 document["arrays"] = {"file": target.name, "sha256": digest}
                 target = path
-            document["checksum"] = _checksum(document)
+            content = documents.sealed(document)
             with atomic.replacing(target) as file:
-                file.write(_dump(document))
+                file.write(content)
         except OSError as error:
             raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
         except ValueError as error:
@@ -235,7 +220,7 @@ class Store:
                 problems.append(str(error))
         for path in self._records():
             try:
-                _read(path)
+                documents.read(path)
             except StoreError as error:
                 problems.append(str(error))
         return cells, problems
@@ -257,17 +242,15 @@ class Store:
             Key of a cell to the blocks that list it.
         """
         document: dict[str, Any] = {
-            "schema": SCHEMA,
             "file": name,
             "text": text,
             "cells": {key: list(blocks) for key, blocks in cells.items()},
         }
-        document["checksum"] = _checksum(document)
-        stem = f"{Path(name).stem}-{document['checksum'][:12]}"
+        stem = f"{Path(name).stem}-{documents.checksum(document)[:12]}"
         path = self.folder / "sweeps" / f"{stem}.json"
         try:
             with atomic.replacing(path) as file:
-                file.write(_dump(document))
+                file.write(documents.sealed(document))
         except OSError as error:
             raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
 
@@ -276,7 +259,7 @@ class Store:
         known: dict[str, list[str]] = {}
         for path in self._records():
             with suppress(StoreError):  # named by scan
-                for key, blocks in _read(path).get("cells", {}).items():
+                for key, blocks in documents.read(path).get("cells", {}).items():
                     names = known.setdefault(key, [])
                     names += [block for block in blocks if block not in names]
         return known
@@ -285,7 +268,7 @@ class Store:
         return sorted((self.folder / "sweeps").glob("*.json"))
 
     def _load(self, path: Path) -> Cell:
-        document = _read(path)
+        document = documents.read(path)
         try:
             fields, version = document["config"], document["method_version"]
             config = PointConfig(**fields)
@@ -333,26 +316,3 @@ class Store:
                 each.rename(each.with_name(f"{each.name}.rejected-{number}"))
         except OSError as error:
             raise StoreError(f"{path} cannot be set aside: {error.strerror or error}") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON document whose checksum is right."""
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path} is damaged: {error}") from error
-    if not isinstance(document, dict) or "schema" not in document or "checksum" not in document:
-        raise StoreError(f"{path} is not a file of a store")
-    if document["schema"] != SCHEMA:
-        raise StoreError(
-            f"{path} has schema {document['schema']!r}, this library reads schema {SCHEMA}"
-        )
-    try:
-        right = document["checksum"] == _checksum(document)
-    except ValueError:  # a NaN
-        right = False
-    if not right:
-        raise StoreError(f"{path} is damaged: its content does not have its checksum")
-    return document

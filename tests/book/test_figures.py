@@ -23,8 +23,35 @@ def test_a_figure_says_what_it_needs(small):
     assert [need.blocks for need in figure.needs] == [("chains",), ("exact",)]
     assert figure.needs[0].only == {"samples": [10]}
     assert listing.grids("1") == listing.grids() == ["small.toml"]
-    with pytest.raises(BookError, match=r"figure is '9'; the figures of figures\.toml are 1, 2"):
-        listing.figure("9")
+
+
+def test_a_figure_is_found_by_its_panels_and_in_any_case(small, capsys):
+    path = small.sweeps / "figures.toml"
+    text = path.read_text(encoding="utf-8").replace('id = "2"', 'id = "R2"\npanels = ["R2a", "2b"]')
+    path.write_text(text, encoding="utf-8")
+    listing = load_figures(small)
+    for name in ("R2", "r2", "R2a", "r2A", "2b", "2B", " r2 "):
+        assert listing.figure(name).id == "R2"
+    assert listing.figure("1").id == "1"
+    for wrong in ("2", "9", "2c", ""):
+        with pytest.raises(BookError) as caught:
+            listing.figure(wrong)
+        assert str(caught.value) == (f"figure is {wrong!r}; figures.toml knows 1, R2 (R2a, 2b)")
+    assert main(["--root", str(small.root), "reproduce", "--figure", "9"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "error: figure is '9'; figures.toml knows 1, R2 (R2a, 2b)\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "id"),
+    [
+        *(("1a", "1"), ("1B", "1"), ("2a", "2"), ("3c", "3"), ("4b", "4"), ("4D", "4d")),
+        *(("4e", "4d"), ("r1", "R1"), ("R2", "R2"), ("a1", "A1"), ("Audit", "audit")),
+    ],
+)
+def test_the_panels_of_this_book_are_names_of_its_figures(root, name, id):
+    assert load_figures(Project(root)).figure(name).id == id
 
 
 def test_a_book_without_the_file_needs_nothing(small):
@@ -37,6 +64,9 @@ def test_a_book_without_the_file_needs_nothing(small):
     [
         ('id = "2"', 'id = "1"', "figure '1' is listed twice"),
         ('id = "2"', "id = 2", "figure 2: id is 2; it must be a text"),
+        ('id = "2"', 'id = "2"\npanels = ["1"]', "figure '2': panel '1' is listed twice"),
+        ('id = "2"', 'id = "2"\npanels = ["2a", "2A"]', "figure '2': panel '2A' is listed twice"),
+        ('id = "2"', 'id = "2"\npanels = "2a"', "figure '2': panels is '2a'; it must be a list"),
         ("hours = 3", "hours = 0", "figure '2': hours is 0; it must be a number above 0"),
         ("hours = 3", "", "figure '2': hours is None"),
         ("hours = 3", "hours = 3\ncost = 1", "figure '2': 'cost' is none of its fields"),

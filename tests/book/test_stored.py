@@ -71,7 +71,7 @@ def test_weights_are_stored_of_the_cells_that_are_listed(computed):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--figure", "7"), "figure is '7'; the figures of figures.toml are 1, 2"),
+        (("--figure", "7"), "figure is '7'; figures.toml knows 1, 2"),
         (("--workers", 0), "workers must be"),
         (("--limit", -1), "limit must be"),
     ],

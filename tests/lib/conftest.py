@@ -13,11 +13,12 @@ from hypothesis import settings
 
 from feature_learning.chains import ChainRun, run
 from feature_learning.collapsed import CollapsedEnergy
-from feature_learning.energies import Ard, mean_field_energy, network_posterior
+from feature_learning.energies import mean_field_energy, network_posterior
 from feature_learning.ladder import LadderEnergy
 from feature_learning.minibatch import MiniBatchEnergy
 from feature_learning.observables import Observer
 from feature_learning.pool import compute
+from feature_learning.priors import Ard
 from feature_learning.randomness import generator
 from feature_learning.release import ReleasedEnergy
 from feature_learning.samplers import (

@@ -22,6 +22,8 @@ from feature_learning import cli, hardware
 from feature_learning.applicability import SCOPES, flag
 from feature_learning.cli import build_parser, main
 from feature_learning.config import METHODS, PointConfig
+from feature_learning.diagnostics import Convergence, ConvergenceRule
+from feature_learning.guards import Guards
 from feature_learning.observables import Observer
 from feature_learning.samplers import Underdamped
 from feature_learning.version import __version__
@@ -44,6 +46,7 @@ KEYS = [
     *("test_mse", "test_mse_posterior_mean", "train_mse", "m_S", "noise"),
     *("test_mse_sem", "test_mse_posterior_mean_sem", "train_mse_sem", "m_S_sem", "noise_sem"),
     *("steps", "langevin_time", "seconds", "converged", "r_hat", "ess", "config", "version"),
+    "not_converged_because",
 ]
 
 
@@ -91,7 +94,8 @@ def assert_refused(result, *words):
     [
         {},
         {"sampler": "sgld"},
-        {"sampler": "sgld", "batch_size": 7, "step": 0.05},
+        {"sampler": "sgld", "batch_size": 7, "step": 0.05, "step_schedule": "polynomial"},
+        {"sampler": "quantised", "rounding": "nearest", "quantum_epoch": 5},
         {"sampler": "hmc"},
         {"sampler": "gibbs", "method": "mf", "friction": 0.1},
         {"sampler": "quantised", "quantum": 0.01, "method": "mf-ard", "solver": "collapsed"},
@@ -122,6 +126,13 @@ def test_json_is_one_object_and_nothing_else_on_standard_output(options):
         assert "step" in err  # the progress
 
 
+def test_an_automatic_friction_is_reported_as_its_number():
+    code, out, err = call("--json", "--quiet", friction="auto")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["config"]["friction"] == 0.28  # 2 √2 κ
+    assert_refused(call("--quiet", friction="fast"), "friction", "a number or auto", "'fast'")
+
+
 def test_quiet_is_quiet_and_changes_no_number():
     _, loud, _ = call("--json")
     code, out, err = call("--json", "--quiet")
@@ -146,9 +157,20 @@ def test_the_table_names_every_number():
         value, error = line.removeprefix(label).split()
         assert float(value) == pytest.approx(row[name], rel=1e-3)
         assert float(error) == pytest.approx(row[f"{name}_sem"], rel=1e-3)
-    assert "NOT converged" in out
+    reasons = row["not_converged_because"]
+    assert "2 chains of at least 4" in reasons
+    assert out.endswith("\n".join(["NOT converged:", *(f"  {each}" for each in reasons)]) + "\n")
     assert "200 steps" in out
     assert "kappa=0.1" in out
+
+
+def test_the_table_of_converged_chains_says_so(monkeypatch):
+    good = Convergence({"m_S": 1.001}, {"m_S": 1e4})
+    monkeypatch.setattr(ConvergenceRule, "judge", lambda rule, series: good)
+    code, out, _ = call("--quiet", sampler="sgld")
+    assert code == 0
+    assert out.endswith(" s\nconverged\n")
+    assert json.loads(call("--quiet", "--json", sampler="sgld")[1])["not_converged_because"] == []
 
 
 def test_the_table_of_the_kernel_limit_does_not_speak_of_samples():
@@ -258,6 +280,11 @@ WITHOUT_EFFECT = [
     ("friction", 0.1, {"sampler": "hmc"}),
     ("quantum", 0.1, {}),
     ("quantum", 0.1, {"sampler": "sgld"}),
+    ("rounding", "floor", {}),
+    ("quantum-epoch", 10, {"sampler": "hmc"}),
+    ("step-schedule", "constant", {}),
+    ("step-schedule", "cyclical", {"sampler": "quantised"}),
+    ("step-schedule", "polynomial", PUBLISHED),
     ("batch-size", 5, {}),
     ("batch-size", 5, {"sampler": "sgld", "method": "mf-ard"}),
     ("sampler", "underdamped", PUBLISHED),
@@ -369,6 +396,44 @@ def test_memory_that_runs_out_on_the_way_ends_with_one_line(monkeypatch):
     monkeypatch.setattr(hardware, "memory_available", lambda device: None)
     options = {"method": "nngp", "samples": 6_000_000, "dim": 2}
     assert_refused(call("--quiet", **options), "memory")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried 9 GiB.\nSee the manual."), ["9 GiB"]),
+        (MemoryError(), ["out of memory"]),
+        (RuntimeError("[alloc] DefaultCPUAllocator: can't allocate memory: 9 bytes"), ["fewer"]),
+    ],
+    ids=["device", "numpy", "torch"],
+)
+def test_every_kind_of_exhausted_memory_ends_with_one_line(monkeypatch, error, words):
+    def exhausted(config, **options):
+        raise error
+
+    monkeypatch.setattr(cli, "run_point", exhausted)
+    result = call("--quiet")
+    assert_refused(result, "out of memory", *words)
+    assert "manual" not in result[2]
+
+
+def test_an_error_of_ours_is_not_taken_for_a_lack_of_memory(monkeypatch):
+    def wrong(config, **options):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(cli, "run_point", wrong)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        call("--quiet")
+
+
+@pytest.mark.parametrize("sampler", ["sgld", "underdamped"])
+def test_a_step_that_diverges_on_the_way_ends_with_one_line_and_a_step_that_works(
+    monkeypatch, sampler
+):
+    # The guard of the start is blind: the chains do leave for infinity.
+    monkeypatch.setattr(Guards, "check_curvature", lambda *arguments: 5.0)
+    result = call("--quiet", "--json", sampler=sampler, step=20, langevin_time=4000)
+    assert_refused(result, "diverged by step", "step size 20", "or less would work")
 
 
 def test_no_command_and_a_wrong_command_are_refused(capsys):
@@ -514,7 +579,8 @@ def test_an_interrupt_prints_a_table_too(monkeypatch):
     interrupt_at_look(monkeypatch, 5)
     code, out, _ = call("--quiet")
     assert code == 130
-    assert "interrupted" in out
+    assert "NOT converged:\n" in out
+    assert "  the run was interrupted\n" in out
 
 
 @pytest.mark.parametrize("method", ["network", "mf", "mf-ard"])
@@ -545,9 +611,18 @@ def test_the_same_command_resumes_from_its_checkpoint(monkeypatch, tmp_path, met
         code, out, _ = call(*flags, method=method, checkpoint=path)
         assert code == 130
         assert json.loads(out)["steps"] == 130
-    code, out, _ = call(*flags, method=method, checkpoint=path)
+    first = json.loads(out)["seconds"]
+    # Quiet is quiet; without it standard error says where the run goes on.
+    code, out, err = call("--json", method=method, checkpoint=path)
     assert code == 0
     assert {**json.loads(out), "seconds": 0} == {**whole, "seconds": 0}
+    assert err.startswith(
+        f"{method} P=20 κ=0.1: resumes at step 130 of 200, Langevin time 26, after "
+    )
+    # The time of the first call counts: what it took after its checkpoint is not known to this one.
+    again = json.loads(call(*flags, method=method, checkpoint=path)[1])["seconds"]
+    assert 0 < json.loads(out)["seconds"] < again
+    assert first > 0
     # Another point does not continue this one.
     result = call(*flags, method=method, checkpoint=path, kappa=0.2)
     assert_refused(result, "checkpoint", path.name, "kappa", "0.1", "0.2")

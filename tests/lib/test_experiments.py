@@ -44,11 +44,13 @@ METHODS = [
     *({"sampler": name} for name in ("mala", "hmc", "gibbs", "adaptive", "quantised")),
     {"sampler": "preconditioned", "step": 0.02, "langevin_time": 4.0, "method": "mf-ard"},
     {"sampler": "sgld", "batch_size": 6, "step": 0.05, "langevin_time": 10.0, "method": "mf"},
+    {"sampler": "quantised", "rounding": "floor", "quantum": 1e-4, "quantum_epoch": 20},
 ]
 KEYS = {
     *MEASURED,
     *(f"{name}_sem" for name in MEASURED),
     *("steps", "langevin_time", "seconds", "converged", "r_hat", "ess", "config", "version"),
+    "not_converged_because",
 }
 
 
@@ -70,7 +72,8 @@ def test_the_row_of_every_method_says_what_was_asked_for(tiny, options):
     assert row["langevin_time"] == pytest.approx(config.langevin_time)
     assert row["seconds"] > 0
     assert not row["interrupted"]
-    assert row["converged"] is False  # two chains are too few
+    assert row["converged"] is False
+    assert "2 chains of at least 4" in row["not_converged_because"]
     for name in MEASURED:
         chains = np.array(row["chains"][name])
         assert chains.shape == (2,)
@@ -197,12 +200,15 @@ def test_the_weights_of_the_published_protocol_are_of_the_sample_it_reports(monk
 
 
 def test_a_snapshot_is_never_called_equilibrium(tiny, monkeypatch):
-    content = Convergence({"m_S": 1.0}, {"m_S": 1e4}, converged=True)
+    content = Convergence({"m_S": 1.0}, {"m_S": 1e4})
     monkeypatch.setattr(ConvergenceRule, "judge", lambda rule, series: content)
     options = {**tiny, "sampler": "sgld"}
-    assert run_point(PointConfig(**options)).row["converged"] is True
+    row = run_point(PointConfig(**options)).row
+    assert (row["converged"], row["not_converged_because"]) == (True, [])
     options |= {"langevin_time": None, "protocol": "published", "step": 0.5, "kappa": 0.01}
-    assert run_point(PointConfig(**options)).row["converged"] is False
+    row = run_point(PointConfig(**options)).row
+    assert row["converged"] is False
+    assert row["not_converged_because"] == ["it is the last sample of the published protocol"]
 
 
 def test_a_point_stops_when_converged_only_if_asked(tiny):
@@ -213,6 +219,7 @@ def test_a_point_stops_when_converged_only_if_asked(tiny):
     assert full["steps"] == 4667
     assert full["converged"]
     assert early["converged"]
+    assert early["not_converged_because"] == full["not_converged_because"] == []
     assert early["steps"] < full["steps"]
     assert early["m_S"] == pytest.approx(full["m_S"], abs=6 * (early["m_S_sem"] + full["m_S_sem"]))
 
@@ -471,6 +478,30 @@ def test_the_memory_estimate_covers_the_buffers_of_a_run_and_not_ten_times_more(
     assert used < memory_needed(config) < 10 * used
 
 
+@pytest.mark.parametrize("batch_size", [1, 7, 500])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_mini_batches_hold_a_few_blocks_however_many_there_are(batch_size, dtype):
+    options = {"dim": 20, "width": 100, "samples": 2000, "test_samples": 50, "chains": 2}
+    config = PointConfig(**options, sampler="sgld", batch_size=batch_size, dtype=dtype)
+    before = storage_bytes()
+    train, test = config.datasets()
+    student = config.make_student
+    full = network_posterior(student, train, kappa=0.1, chains=2)
+    observer = Observer(student, full, test, sparsity=4)
+    start = starting_position(full, student, config.make_teacher, start="prior", seed=0)
+    state, plain = SamplerState.start(start), storage_bytes() - before
+    batches = config.make_sampling.batched(full)
+    for block in range(len(batches)):
+        batches.estimate_from(state.position, state.gradient, [block, block])
+    used = storage_bytes() - before
+    assert observer.energy is full
+    assert used < memory_needed(config)
+    # No more than 17 blocks, each with two activation buffers and the kernel's work space.
+    size = state.position.element_size()
+    one = 2 * min(batch_size, 2**18 // 100) * 116 + batch_size * 80 + 132 * 180
+    assert used - plain < 17 * one * size
+
+
 def test_the_memory_estimate_covers_wide_inputs_and_few_neurons():
     # Residual times input, (chains, block, dim), is then the largest buffer of a field.
     sizes = {"dim": 300, "samples": 4000, "test_samples": 4000, "chains": 20}
@@ -551,6 +582,12 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
         ({"sampler": "sgld", "batch_size": 21, "samples": 20}, "^batch_size must be"),
         ({"sampler": "quantised", "quantum": -1.0}, "^quantum must be"),
         ({"quantum": 0.1}, "^quantum has no effect"),
+        ({"rounding": "nearest"}, "^rounding has no effect"),
+        ({"sampler": "quantised", "rounding": "up"}, "^rounding must be"),
+        ({"sampler": "quantised", "quantum_epoch": 0}, "^quantum_epoch must be"),
+        ({"sampler": "hmc", "quantum_epoch": 5}, "^quantum_epoch has no effect"),
+        ({"sampler": "sgld", "step_schedule": "linear"}, "^step_schedule must be"),
+        ({"step_schedule": "cyclical"}, "^step_schedule has no effect"),
         ({"batch_size": 3}, "^batch_size has no effect"),
         ({"tilt": 2.0, "method": "mf"}, "^tilt has no effect with method mf"),
         ({"start": "released", "method": "mf"}, "^start released .* not for method mf"),
@@ -573,14 +610,53 @@ def test_a_sampling_refuses_what_its_sampler_does_not_have():
         Sampling(quantum=0.1)
     with pytest.raises(ArgumentError, match="batch_size is for sampler sgld"):
         Sampling(batch_size=10)
+    with pytest.raises(ArgumentError, match="rounding is for sampler quantised"):
+        Sampling(sampler="sgld", rounding="floor")
+    with pytest.raises(ArgumentError, match="step_schedule cyclical is for sampler sgld"):
+        Sampling(step_schedule="cyclical")
+
+
+def test_rounding_and_its_schedule_reach_the_sampler(tiny):
+    config = PointConfig(
+        **{**tiny, "sampler": "quantised", "rounding": "nearest", "quantum_epoch": 4}
+    )
+    data, _ = config.datasets()
+    energy = network_posterior(config.make_student, data, kappa=config.kappa)
+    position = starting_position(
+        energy, config.make_student, config.make_teacher, start="prior", seed=0
+    )
+    sampler = config.make_sampling.build(energy, position)
+    assert sampler.rounding == "nearest"
+    thermal = math.sqrt(2 * sampler.step_size * energy.temperature)
+    # ⌊log2 ln 2⌋ = -1 at epoch 0, and ⌊log2 ln 3⌋ = 0 at epoch 1.
+    quanta = [sampler.quantum_at(step, energy.temperature) for step in (0, 3, 4)]
+    assert quanta == pytest.approx([thermal, thermal, thermal / 2])
+
+
+@pytest.mark.parametrize("shape", ["polynomial", "cyclical"])
+def test_steps_that_change_over_the_run_weigh_its_samples(tiny, shape):
+    options = {**tiny, "sampler": "sgld", "looks": 20}
+    steady = run_point(PointConfig(**options)).row
+    row = run_point(PointConfig(**options, step_schedule=shape)).row
+    assert row["steps"] == steady["steps"]
+    assert row["step"] == steady["step"]  # the largest
+    assert 0.3 < row["langevin_time"] / steady["langevin_time"] < 0.9
+    assert row["test_mse"] != steady["test_mse"]
+
+
+def test_a_cycle_needs_two_looks(tiny):
+    options = {**tiny, "sampler": "sgld", "looks": 5, "step_schedule": "cyclical"}
+    with pytest.raises(ArgumentError, match=r"^cycles must be"):
+        run_point(PointConfig(**options))
 
 
 def test_points_of_before_keep_their_key():
     for options in ({}, {"sampler": "sgld", "method": "mf"}):
         plain = canonical(PointConfig(**options))
         assert "quantum" not in plain
-        assert "batch_size" not in plain
-        assert "tilt" not in plain
+        assert (
+            not {"batch_size", "step_schedule", "rounding", "quantum_epoch", "tilt"} & plain.keys()
+        )
     batched = PointConfig(sampler="sgld", batch_size=10)
     assert cell_key(batched) != cell_key(PointConfig(sampler="sgld"))
 

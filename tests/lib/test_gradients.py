@@ -9,8 +9,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from feature_learning.activations import ACTIVATIONS
 from feature_learning.collapsed import CollapsedEnergy
-from feature_learning.energies import Ard, ParticleEnergy, mean_field_energy, network_posterior
+from feature_learning.energies import ParticleEnergy, mean_field_energy, network_posterior
 from feature_learning.errors import ArgumentError
+from feature_learning.priors import Ard
 from feature_learning.samplers import SGLD, Underdamped
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw

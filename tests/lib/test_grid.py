@@ -86,6 +86,17 @@ def test_an_override_is_for_the_cells_that_meet_its_conditions(read, when, met):
     assert len(cells) == 3
 
 
+def test_a_friction_can_be_automatic_and_is_then_that_of_the_cell(read):
+    text = 'friction = "auto"\nkappa = [0.005, 0.05]\n'
+    assert [cell.config.friction for cell in read(BLOCK + text).cells] == [0.014, 0.14]
+    # A word is within no bounds.
+    override = f'{OVERRIDE}reason = "r"\nwhen = {{ friction = ">0" }}\nchains = 9\n'
+    with pytest.raises(GridError, match="true of no cell"):
+        read(BLOCK + text + override)
+    with pytest.raises(GridError, match="friction must be a number or 'auto', not 'fast'"):
+        read(BLOCK + 'friction = "fast"\n')
+
+
 def test_of_two_overrides_the_later_wins_and_none_sees_the_other(read):
     first = f'{OVERRIDE}reason = "r"\nwhen = {{ seed = 0 }}\nchains = 2\nwidth = 7\n'
     second = f'{OVERRIDE}reason = "r"\nwhen = {{ chains = 4 }}\nchains = 3\n'

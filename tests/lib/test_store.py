@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_learning import atomic, keys, store, table
+from feature_learning import atomic, documents, keys, table
 from feature_learning.config import PointConfig
 from feature_learning.errors import StoreError
 from feature_learning.experiments import Point, run_point
@@ -49,8 +49,8 @@ def resealed(path, **changes):
     """Change a file's fields and make its checksum right again."""
     document = json.loads(path.read_text()) | changes
     document = {name: value for name, value in document.items() if value is not ...}
-    document["checksum"] = store._checksum(document)
-    path.write_bytes(store._dump(document))
+    document["checksum"] = documents.checksum(document)
+    path.write_text(json.dumps(document))
 
 
 def disk_full(monkeypatch, after=0):
@@ -118,12 +118,14 @@ OTHER = {
     **{"teacher": "single-index", "activation": "erf", "method": "mf", "sampler": "sgld"},
     **{"protocol": "published", "start": "planted", "solver": "collapsed", "device": "cuda"},
     **{"nngp_variant": "as-published", "dtype": "float64", "stop_when_converged": True},
-    **{"block_elements": 2**10, "batch_size": 10},
+    **{"block_elements": 2**10, "batch_size": 10, "step_schedule": "cyclical"},
+    **{"rounding": "nearest", "quantum_epoch": 20},
 }
 #: Choices without which an option is refused.
 NEEDED = {
     "particles": {"method": "mf"},
-    "quantum": {"sampler": "quantised"},
+    **{name: {"sampler": "quantised"} for name in ("rounding", "quantum_epoch", "quantum")},
+    "step_schedule": {"sampler": "sgld"},
     "batch_size": {"sampler": "sgld"},
 }
 

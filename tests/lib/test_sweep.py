@@ -25,7 +25,7 @@ from feature_learning.provenance import provenance
 from feature_learning.store import Store
 from feature_learning.sweep import sweep
 
-SPEED = Speed(step=1e-4, element=1e-9, operation=1e-9)
+SPEED = Speed(step=1e-4, element=2e-9, sign=1e-9, operation=1e-9)
 
 
 def grid_of(*configs):

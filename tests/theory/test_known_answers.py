@@ -268,27 +268,32 @@ def test_infinite_width_is_the_kernel_limit(model):
     assert np.abs(exact).max() > 0.3
 
 
-def test_the_two_mean_field_solvers_agree():
+@pytest.mark.parametrize("adapting", [False, True])
+def test_the_two_mean_field_solvers_agree(adapting):
     """Particles with Ω and collapsed particles with a linear solve: one fixed point as M → ∞.
 
     Four neurons, where the mean field (m_S about 0.37) is far from both the kernel limit (0.55) and
     the network (0.90). At finite M the joint measure of particles and the collapsed law differ by
-    O(1/M), in opposite directions: two values of M are extrapolated.
+    O(1/M), in opposite directions: two values of M are extrapolated. With adapting precisions the
+    pseudo-particles of the hyper-prior are as many as the particles, so that there is a limit.
     """
     student, teacher, kappa, chains = Student(6, 4), SparseParity(6, 2), 0.05, 16
     data = draw(teacher, 40, seed=1)
     test = draw(teacher, 256, seed=1, stream="test")
+    # Adapting precisions let weights grow and the curvature with them: a shorter step.
+    step, steps = (0.2, 3000) if adapting else (0.4, 1500)
     limits = {}
     for name in ("particles", "collapsed"):
         overlaps = {}
         for particles in (64, 256):
             build = mean_field_energy if name == "particles" else CollapsedEnergy
-            energy = build(student, data, kappa=kappa, chains=chains, particles=particles)
+            ard = Ard(alpha0=particles / 2) if adapting else None
+            energy = build(student, data, kappa=kappa, chains=chains, particles=particles, ard=ard)
             start = student.sample_prior(
                 chains, particles, torch.Generator().manual_seed(1), readout=name == "particles"
             )
             mean = predictor_mean(
-                energy, student, start, test, sampler=Underdamped(0.4, friction=0.05), steps=1500
+                energy, student, start, test, sampler=Underdamped(step, friction=0.05), steps=steps
             )
             overlaps[particles] = (mean @ test.labels).double().numpy() / len(test)
         limits[name] = (4 * overlaps[256] - overlaps[64]) / 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,8 +21,9 @@ from feature_learning import (
     network_posterior,
     run,
 )
-from feature_learning.energies import Ard
 from feature_learning.errors import ArgumentError
+from feature_learning.minibatch import HELD
+from feature_learning.priors import Ard
 from feature_learning.schedules import cyclical, polynomial, uniform
 
 
@@ -39,13 +42,48 @@ def problem(chains=2, build=network_posterior, batch_size=4, **options):
 def test_the_mean_over_blocks_is_the_gradient(build, options):
     """With blocks of 4, 4 and 2 samples, each as likely as it is large."""
     energy, batches, theta = problem(build=build, **options)
-    assert batches.probabilities.tolist() == [0.4, 0.4, 0.2]
+    chances = [0.4, 0.4, 0.2]
+    assert len(batches) == 3
     total, out = torch.zeros_like(theta), torch.empty_like(theta)
-    for block, chance in enumerate(batches.probabilities):
+    for block, chance in enumerate(chances):
         batches.estimate_from(theta, out, [block, block])
         total += chance * out
     energy.gradient(theta, out)
     torch.testing.assert_close(total, out)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("build", [network_posterior, mean_field_energy])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+# The compiled kernel takes 64 inputs of ±1 and more from tables, whose codes are of the samples.
+@pytest.mark.parametrize(("batch_size", "block_elements"), [(1, None), (3, 10), (64, None)])
+def test_blocks_that_take_turns_are_each_right(
+    build, activation, dtype, batch_size, block_elements
+):
+    """More blocks than are held, in an order in which each one displaces another."""
+    student = Student(4, 5, activation=activation, hidden_bias_variance=0.3)
+    samples = 100 if batch_size < 10 else 2300
+    data = draw(SparseParity(4, 2), samples, seed=1, dtype=dtype)
+    energy = build(student, data, kappa=0.3, block_elements=block_elements)
+    batches = MiniBatchEnergy(energy, batch_size)
+    assert len(batches) > 2 * HELD
+    theta = student.sample_prior(1, 5, torch.Generator().manual_seed(0), dtype=dtype)
+    order = torch.randperm(2 * len(batches), generator=torch.Generator().manual_seed(1))
+    out, total = torch.empty_like(theta), torch.zeros_like(theta)
+    for block in (int(each) % len(batches) for each in order):
+        batches.estimate_from(theta, out, [block])
+        cut = batches.cut(block)
+        part = replace(data, inputs=data.inputs[cut], labels=data.labels[cut])
+        alone, expected = build(student, part, kappa=0.3), torch.empty_like(theta)
+        alone.gradient(theta, expected)
+        torch.testing.assert_close(out, expected)
+        total += 0.5 * len(part) / len(data) * out
+    energy.gradient(theta, out)
+    torch.testing.assert_close(total, out, rtol=1e-4, atol=1e-6)
+    # The training set is what it was.
+    again = draw(SparseParity(4, 2), samples, seed=1, dtype=dtype)
+    assert torch.equal(data.inputs, again.inputs)
+    assert torch.equal(data.labels, again.labels)
 
 
 def test_each_chain_has_a_block_of_its_own():

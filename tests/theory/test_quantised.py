@@ -116,6 +116,33 @@ def test_the_schedule_is_that_of_the_paper():
     assert np.isclose(moves * 3 / expected[0], np.round(moves * 3 / expected[0])).all()
 
 
+@pytest.mark.parametrize("base", [2.0, 3.0])
+def test_a_schedule_can_be_asked_to_start_with_a_quantum(base):
+    schedule = QuantumSchedule.down_from(0.3, base=base, epoch=7)
+    assert schedule.at(6) == pytest.approx(0.3)
+    # log_b ln(t+2) passes the integer p at t = e^(b^p) - 2: the quantum is then b^-(p+1) of that.
+    for level in (0, 1):
+        epoch = math.ceil(math.exp(base**level) - 2)
+        assert schedule.at(7 * epoch) == pytest.approx(0.3 * base ** -(level + 1))
+        assert schedule.at(7 * epoch - 1) == pytest.approx(0.3 * base**-level)
+
+
+def test_a_weight_freezes_where_its_step_is_half_a_quantum_and_thaws_as_the_quantum_falls():
+    """Rounding to nearest alone: ``|x|`` goes down to Δ/(2ηλ), within a quantum, and stays."""
+    first = 0.4
+    schedule = QuantumSchedule.down_from(first, epoch=100)
+    sampler = QuantisedLangevin(ETA, schedule, rounding="nearest", thermal=False)
+    start = torch.linspace(-40, 40, 1001, dtype=torch.float64)
+    law = Toy(harmonic, 1, len(start))
+    # ⌊log2 ln(t+2)⌋ is 1 from epoch 6 to 52, and 2 afterwards.
+    for epochs, quantum in ((1, first), (20, first / 4), (60, first / 8)):
+        assert schedule.at(100 * epochs - 1) == pytest.approx(quantum)
+        reached = moved(sampler, law, start, 100 * epochs).position.abs()
+        edge = quantum / (2 * ETA)
+        assert reached.max() <= edge + 1e-9
+        assert reached[start.abs() > 20].min() > edge - quantum
+
+
 def test_what_cannot_be_is_refused():
     for options in (
         {"step_size": 0},
@@ -125,5 +152,7 @@ def test_what_cannot_be_is_refused():
         name = list(options)[-1]
         with pytest.raises(ArgumentError, match=f"^{name} must be"):
             QuantisedLangevin(**options)
+    with pytest.raises(ArgumentError, match=r"^quantum must be"):
+        QuantumSchedule.down_from(0.0)
     with pytest.raises(ArgumentError, match=r"^base must be"):
         QuantumSchedule(1.0, base=1.0)

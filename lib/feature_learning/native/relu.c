@@ -14,13 +14,34 @@
  * leaves the cache here.
  *
  * Layout: x (samples, fan_in), w and drive (fan_in, particles), the rest vectors. f, drive and bias
- * may be NULL. `work` needs relu_work(fan_in, particles) floats. No global state: threads may call
+ * may be NULL. Inputs of +-1 may come as codes too (samples, groups), five inputs a group, which
+ * takes less than half of the time: see signs.h; NULL if there are none. `work` needs
+ * relu_work(last - first, fan_in, particles, codes or not) floats. No global state: threads may call
  * this at the same time with work of their own.
  */
 
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
+/* Samples of a block. With codes each block costs the making and the sorting of tables; a block of
+ * gates, a bit each, is small whatever its length. */
 #define BLOCK 96
+#define CODED_BLOCK 256
+#define GATED_BLOCK 1024
+/* Partial sums of five inputs of +-1. */
+#define ENTRIES 32
+
+/* What is asked for, and of what: the arguments of relu_chain. */
+struct sums {
+    const float *x;
+    const unsigned char *codes;
+    const float *y, *w, *a, *s;
+    float offset, scale;
+    long fan_in, groups, particles;
+    float *f, *drive, *bias;
+};
 
 #if defined(__x86_64__)
 #define NAME(x) x##_avx512
@@ -64,22 +85,24 @@ const char *relu_instructions(void) {
 #endif
 }
 
-long relu_work(long fan_in, long particles) {
-    const long padded = particles + 32;
-    return padded * (2 * fan_in + 2 + BLOCK) + BLOCK * 17;
+/* Floats of work space for so many samples at a time, as codes or as they are. */
+long relu_work(long samples, long fan_in, long particles, int coded) {
+    const long padded = particles + 32, groups = (fan_in + 4) / 5;
+    const long kept = coded ? CODED_BLOCK : BLOCK, block = coded ? GATED_BLOCK : BLOCK;
+    return padded * (2 * fan_in + 2 + (samples < kept ? samples : kept)) +
+           (samples < block ? samples : block) * 17 + (coded ? 2 * groups * ENTRIES * 32 : 0);
 }
 
-void relu_chain(const float *x, const float *y, const float *w, const float *a, const float *s,
-                float offset, float scale, long first, long last, long fan_in, long particles,
-                float *work, float *f, float *drive, float *bias) {
+void relu_chain(const float *x, const unsigned char *codes, const float *y, const float *w,
+                const float *a, const float *s, float offset, float scale, long first, long last,
+                long fan_in, long particles, float *work, float *f, float *drive, float *bias) {
+    const long groups = (fan_in + 4) / 5;
+    const struct sums ask = {x,      codes,  y,         w, a,     s,   offset, scale,
+                             fan_in, groups, particles, f, drive, bias};
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f"))
-        chain_avx512(x, y, w, a, s, offset, scale, first, last, fan_in, particles, work, f, drive,
-                     bias);
-    else
-        chain_avx2(x, y, w, a, s, offset, scale, first, last, fan_in, particles, work, f, drive,
-                   bias);
+    if (__builtin_cpu_supports("avx512f")) chain_avx512(&ask, first, last, work);
+    else chain_avx2(&ask, first, last, work);
 #elif defined(__aarch64__)
-    chain_neon(x, y, w, a, s, offset, scale, first, last, fan_in, particles, work, f, drive, bias);
+    chain_neon(&ask, first, last, work);
 #endif
 }

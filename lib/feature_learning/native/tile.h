@@ -108,67 +108,93 @@ TARGET static void NAME(unpack)(const float *from, long rows, long columns, floa
     }
 }
 
+/* Forward pass of the samples of a block and one panel, with tiles of products. */
+INLINE void NAME(forward_block)(const float *x, long samples, long fan_in, const float *w,
+                                const float *a, float *z, float *partial) {
+    long i = 0;
+    for (; i + ROWS <= samples; i += ROWS)
+        NAME(forward)(ROWS, x + i * fan_in, fan_in, w, a, z + i * WIDTH, partial + i * LANES);
+    for (; i + 4 <= samples; i += 4)
+        NAME(forward)(4, x + i * fan_in, fan_in, w, a, z + i * WIDTH, partial + i * LANES);
+    for (; i < samples; i++)
+        NAME(forward)(1, x + i * fan_in, fan_in, w, a, z + i * WIDTH, partial + i * LANES);
+}
+
+/* Backward pass likewise. */
+INLINE void NAME(backward_block)(const float *x, long samples, long fan_in, float *z,
+                                 const float *residual, const float *s, float *gradient) {
+    NAME(backward_coefficient)(z, residual, s, samples);
+    long j = 0;
+    for (; j + ROWS <= fan_in; j += ROWS)
+        NAME(backward)(ROWS, x + j, fan_in, z, samples, gradient + j * WIDTH);
+    /* What is left over goes in tiles of 6, 3 and 1: 35 is 2 * 12 + 6 + 3 + 2. */
+    for (; ROWS > 6 && j + 6 <= fan_in; j += 6)
+        NAME(backward)(6, x + j, fan_in, z, samples, gradient + j * WIDTH);
+    for (; j + 3 <= fan_in; j += 3)
+        NAME(backward)(3, x + j, fan_in, z, samples, gradient + j * WIDTH);
+    for (; j < fan_in; j++)
+        NAME(backward)(1, x + j, fan_in, z, samples, gradient + j * WIDTH);
+}
+
+#include "signs.h"
+
 /* See relu.c for the arguments. */
-TARGET static void NAME(chain)(const float *x, const float *y, const float *w, const float *a,
-                               const float *s, float offset, float scale, long first, long last,
-                               long fan_in, long particles, float *work, float *f, float *drive,
-                               float *bias) {
+TARGET static void NAME(chain)(const struct sums *ask, long first, long last, float *work) {
+    const long fan_in = ask->fan_in, particles = ask->particles, groups = ask->groups;
     const long panels = (particles + WIDTH - 1) / WIDTH, padded = panels * WIDTH;
+    /* The self-energy asks for z again in the backward pass; a network only for the gates. */
+    const int gated = ask->codes && !ask->s;
+    const long most = gated ? GATED_BLOCK : ask->codes ? CODED_BLOCK : BLOCK;
+    const long block = last - first < most ? last - first : most;
+    const long kept = gated ? 1 : WIDTH; /* numbers kept of a sample and a panel */
     float *w_panel = work, *a_panel = w_panel + padded * fan_in, *s_panel = a_panel + padded;
-    float *z = s_panel + padded, *partial = z + BLOCK * padded, *residual = partial + BLOCK * LANES;
-    float *gradient = residual + BLOCK;
-    NAME(pack)(w, fan_in, particles, w_panel);
-    NAME(pack)(a, 1, particles, a_panel);
-    if (drive) {
+    float *z = s_panel + padded, *partial = z + block * panels * kept;
+    float *residual = partial + block * LANES;
+    float *gradient = residual + block, *table = gradient + padded * fan_in;
+    float *entries = table + groups * ENTRIES * WIDTH;
+    const float *y = ask->y;
+    NAME(pack)(ask->w, fan_in, particles, w_panel);
+    NAME(pack)(ask->a, 1, particles, a_panel);
+    if (ask->drive) {
         memset(gradient, 0, padded * fan_in * sizeof(float));
-        if (s) NAME(pack)(s, 1, particles, s_panel);
+        if (ask->codes) memset(entries, 0, groups * ENTRIES * WIDTH * sizeof(float));
+        if (ask->s) NAME(pack)(ask->s, 1, particles, s_panel);
         else memset(s_panel, 0, padded * sizeof(float));
     }
     double total = 0;
-    for (long at = first; at < last; at += BLOCK) {
-        const long samples = last - at < BLOCK ? last - at : BLOCK;
-        const float *here = x + at * fan_in;
+    for (long at = first; at < last; at += block) {
+        const long samples = last - at < block ? last - at : block;
+        const float *x = ask->x + at * fan_in;
+        const unsigned char *codes = ask->codes ? ask->codes + at * groups : 0;
         memset(partial, 0, samples * LANES * sizeof(float));
         for (long panel = 0; panel < panels; panel++) {
-            const float *w_here = w_panel + panel * fan_in * WIDTH, *a_here = a_panel + panel * WIDTH;
-            float *z_here = z + panel * BLOCK * WIDTH;
-            long i = 0;
-            for (; i + ROWS <= samples; i += ROWS)
-                NAME(forward)(ROWS, here + i * fan_in, fan_in, w_here, a_here, z_here + i * WIDTH,
-                              partial + i * LANES);
-            for (; i + 4 <= samples; i += 4)
-                NAME(forward)(4, here + i * fan_in, fan_in, w_here, a_here, z_here + i * WIDTH,
-                              partial + i * LANES);
-            for (; i < samples; i++)
-                NAME(forward)(1, here + i * fan_in, fan_in, w_here, a_here, z_here + i * WIDTH,
-                              partial + i * LANES);
+            const float *w = w_panel + panel * fan_in * WIDTH, *a = a_panel + panel * WIDTH;
+            float *z_here = z + panel * block * kept;
+            if (codes) NAME(tabulate)(w, fan_in, groups, table);
+            if (gated) NAME(look_up)(groups, codes, samples, table, a, 0, (unsigned *)z_here, partial);
+            else if (codes) NAME(look_up)(groups, codes, samples, table, a, z_here, 0, partial);
+            else NAME(forward_block)(x, samples, fan_in, w, a, z_here, partial);
         }
         for (long i = 0; i < samples; i++) {
             float sum = 0;
             for (int lane = 0; lane < LANES; lane++) sum += partial[i * LANES + lane];
-            residual[i] = scale * sum + offset;
-            if (f) f[at + i] = residual[i];
+            residual[i] = ask->scale * sum + ask->offset;
+            if (ask->f) ask->f[at + i] = residual[i];
             if (y) residual[i] -= y[at + i];
             total += residual[i];
         }
-        if (!drive) continue;
+        if (!ask->drive) continue;
         for (long panel = 0; panel < panels; panel++) {
-            float *c = z + panel * BLOCK * WIDTH, *g = gradient + panel * fan_in * WIDTH;
-            NAME(backward_coefficient)(c, residual, s_panel + panel * WIDTH, samples);
-            long j = 0;
-            for (; j + ROWS <= fan_in; j += ROWS)
-                NAME(backward)(ROWS, here + j, fan_in, c, samples, g + j * WIDTH);
-            /* What is left over goes in tiles of 6, 3 and 1: 35 is 2 * 12 + 6 + 3 + 2. */
-            for (; ROWS > 6 && j + 6 <= fan_in; j += 6)
-                NAME(backward)(6, here + j, fan_in, c, samples, g + j * WIDTH);
-            for (; j + 3 <= fan_in; j += 3)
-                NAME(backward)(3, here + j, fan_in, c, samples, g + j * WIDTH);
-            for (; j < fan_in; j++)
-                NAME(backward)(1, here + j, fan_in, c, samples, g + j * WIDTH);
+            float *z_here = z + panel * block * kept, *g = gradient + panel * fan_in * WIDTH;
+            const float *s = s_panel + panel * WIDTH;
+            if (gated) NAME(scatter)(groups, codes, samples, 0, (unsigned *)z_here, residual, s, entries);
+            else if (codes) NAME(scatter)(groups, codes, samples, z_here, 0, residual, s, entries);
+            else NAME(backward_block)(x, samples, fan_in, z_here, residual, s, g);
+            if (codes) NAME(collect)(fan_in, groups, entries, g);
         }
     }
-    if (drive) NAME(unpack)(gradient, fan_in, particles, drive);
-    if (bias) *bias = (float)total;
+    if (ask->drive) NAME(unpack)(gradient, fan_in, particles, ask->drive);
+    if (ask->bias) *ask->bias = (float)total;
 }
 
 #undef WIDTH

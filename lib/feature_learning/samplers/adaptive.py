@@ -26,6 +26,7 @@ from torch import Tensor
 
 from feature_learning.energies import Density, Energy
 from feature_learning.errors import ArgumentError, check_real
+from feature_learning.randomness import normal_
 from feature_learning.samplers.base import PerChain, Plain, SamplerState
 
 
@@ -90,7 +91,7 @@ class AdaptiveSGLD(Plain):
             zeta.lerp_(drive, forget)
             span = per_chain.spread(self._ratio(zeta) * self.step_size, theta)
             theta.addcmul_(gradient, span, value=-1)
-            noise.normal_(generator=random)
+            normal_(noise, random)
             theta.addcmul_(noise, span.mul_(2 * energy.temperature).sqrt_())
             energy.gradient(theta, gradient)
             drive = self._size(state, per_chain) / scale / self.rate

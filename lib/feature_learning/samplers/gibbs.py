@@ -23,6 +23,7 @@ from torch import Tensor
 
 from feature_learning.energies import Energy, ParticleEnergy
 from feature_learning.errors import ArgumentError, check_integer, check_real
+from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Inertial, SamplerState
 
 
@@ -44,7 +45,7 @@ class Gibbs(Inertial):
     def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
         """Start at ``position`` with Maxwellian velocities of the weights, v ~ N(0, T)."""
         known, state = _particles(energy), SamplerState.start(position)
-        state.velocity.normal_(generator=random).mul_(math.sqrt(energy.temperature))
+        normal_(state.velocity, random).mul_(math.sqrt(energy.temperature))
         known.views(state.velocity).a.zero_()
         energy.gradient(state.position, state.gradient)
         known.views(state.gradient).a.zero_()
@@ -67,7 +68,7 @@ class Gibbs(Inertial):
                 force_of_a.zero_()
             v.add_(gradient, alpha=-half)
             theta.add_(v, alpha=half)
-            noise.normal_(generator=random)
+            normal_(noise, random)
             noise_of_a.zero_()
             v.mul_(decay).add_(noise, alpha=amplitude)
             theta.add_(v, alpha=half)
@@ -79,7 +80,7 @@ class Gibbs(Inertial):
         """Overwrite the readouts by an exact draw given the weights."""
         a = energy.views(theta).a
         mean, factor = energy.readout_law(theta)
-        white = torch.empty_like(mean).normal_(generator=random)
+        white = normal_(torch.empty_like(mean), random)
         # Λ = F Fᵀ, so that F⁻ᵀ ξ has the covariance Λ⁻¹.
         shift = torch.linalg.solve_triangular(factor.mT, white.unsqueeze(2), upper=True)
         a.copy_(mean + shift.squeeze(2))

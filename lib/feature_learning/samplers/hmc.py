@@ -23,6 +23,7 @@ from torch import Tensor
 
 from feature_learning.energies import Energy
 from feature_learning.errors import check_integer, check_real
+from feature_learning.randomness import normal_
 from feature_learning.samplers import metropolis
 from feature_learning.samplers.base import PerChain, Plain, SamplerState, density
 
@@ -83,7 +84,7 @@ class HMC(Plain):
     ) -> None:
         """Draw velocities and the step of this trajectory."""
         extra, v = state.extra, state.velocity
-        v.normal_(generator=random).mul_(math.sqrt(energy.temperature))
+        normal_(v, random).mul_(math.sqrt(energy.temperature))
         extra["step"].copy_(self.step_size * metropolis.factor(extra, self.adapting))
         if self.jitter:
             draw = torch.empty_like(extra["step"]).uniform_(generator=random)

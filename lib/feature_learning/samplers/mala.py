@@ -22,6 +22,7 @@ from torch import Tensor
 
 from feature_learning.energies import Energy
 from feature_learning.errors import check_real
+from feature_learning.randomness import normal_
 from feature_learning.samplers import metropolis
 from feature_learning.samplers.base import PerChain, Plain, SamplerState, density
 
@@ -60,9 +61,7 @@ class MALA(Plain):
         for _ in range(steps):
             eta = self.step_size * metropolis.factor(extra, self.adapting)
             step = per_chain.spread(eta, theta)
-            kick = state.noise.normal_(generator=random).mul_(
-                step.mul(2 * energy.temperature).sqrt_()
-            )
+            kick = normal_(state.noise, random).mul_(step.mul(2 * energy.temperature).sqrt_())
             torch.addcmul(theta, step, gradient, value=-1, out=proposal).add_(kick)
             energy.gradient(proposal, ahead)
             value = known.value(proposal)

@@ -23,6 +23,7 @@ from torch import Tensor
 from feature_learning.energies import Energy
 from feature_learning.errors import ArgumentError
 from feature_learning.minibatch import MiniBatchEnergy
+from feature_learning.randomness import normal_
 from feature_learning.samplers.base import SamplerState
 from feature_learning.samplers.sgld import SGLD
 
@@ -47,4 +48,4 @@ class MiniBatchSGLD(SGLD):
         for _ in range(steps):
             batches.estimate(theta, gradient, random)
             theta.add_(gradient, alpha=-eta)
-            theta.add_(noise.normal_(generator=random), alpha=amplitude)
+            theta.add_(normal_(noise, random), alpha=amplitude)

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from feature_learning.energies import Energy
 from feature_learning.errors import ArgumentError, check_real
+from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Plain, SamplerState
 
 
@@ -84,7 +85,7 @@ class PreconditionedSGLD(Plain):
             if self.adapting or self.always:
                 power.lerp_(gradient.square(), fresh)
                 scale = self._scale(power, reference)
-            kick = noise.normal_(generator=random).mul_(scale.mul(2 * temperature * eta).sqrt_())
+            kick = normal_(noise, random).mul_(scale.mul(2 * temperature * eta).sqrt_())
             if self.correction:
                 kick.add_(self._drift(state, energy, scale, random), alpha=eta * temperature)
             theta.addcmul_(gradient, scale, value=-eta).add_(kick)

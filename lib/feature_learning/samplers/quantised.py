@@ -30,6 +30,7 @@ from torch import Tensor
 
 from feature_learning.energies import Energy
 from feature_learning.errors import check_choice, check_integer, check_real
+from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Overdamped, SamplerState
 
 #: Variance of the rounding error in units of Δ², if h/Δ is uniform over its fractional part.
@@ -58,6 +59,12 @@ class QuantumSchedule:
         check_real("start", self.start, above=0)
         check_real("base", self.base, above=1)
         check_integer("epoch", self.epoch, at_least=1)
+
+    @classmethod
+    def down_from(cls, quantum: float, *, base: float = 2.0, epoch: int = 1) -> QuantumSchedule:
+        """The schedule that starts with this Δ."""
+        check_real("quantum", quantum, above=0)
+        return cls(cls(1.0, base).at(0) / quantum, base, epoch)
 
     def at(self, step: int) -> float:
         """Δ at that step."""
@@ -122,7 +129,7 @@ class QuantisedLangevin(Overdamped):
             amplitude = self.noise(quantum, energy.temperature)
             gradient.mul_(-self.step_size)
             if amplitude:
-                gradient.add_(noise.normal_(generator=random), alpha=amplitude)
+                gradient.add_(normal_(noise, random), alpha=amplitude)
             gradient.div_(quantum)
             if self.rounding == "stochastic":
                 gradient.add_(noise.uniform_(generator=random))

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from feature_learning.energies import Energy
 from feature_learning.errors import check_real
+from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Overdamped, SamplerState
 
 
@@ -45,4 +46,4 @@ class SGLD(Overdamped):
                 energy.refresh(theta)
             energy.gradient(theta, gradient)
             theta.add_(gradient, alpha=-eta)
-            theta.add_(noise.normal_(generator=random), alpha=amplitude)
+            theta.add_(normal_(noise, random), alpha=amplitude)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from feature_learning.energies import Energy
 from feature_learning.errors import check_real
+from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Inertial, SamplerState
 
 
@@ -42,7 +43,7 @@ class Underdamped(Inertial):
     def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
         """Start at ``position`` with Maxwellian velocities, v ~ N(0, T)."""
         state = SamplerState.start(position)
-        state.velocity.normal_(generator=random).mul_(math.sqrt(energy.temperature))
+        normal_(state.velocity, random).mul_(math.sqrt(energy.temperature))
         energy.gradient(state.position, state.gradient)
         return state
 
@@ -59,7 +60,7 @@ class Underdamped(Inertial):
                 energy.refresh(theta)
             v.add_(gradient, alpha=-half)
             theta.add_(v, alpha=half)
-            v.mul_(decay).add_(noise.normal_(generator=random), alpha=amplitude)
+            v.mul_(decay).add_(normal_(noise, random), alpha=amplitude)
             theta.add_(v, alpha=half)
             energy.gradient(theta, gradient)
             v.add_(gradient, alpha=-half)

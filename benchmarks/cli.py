@@ -1,0 +1,274 @@
+"""The command ``python -m benchmarks``: measure, print, and write the table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from book_tools import speed
+from book_tools.errors import BookError
+
+# The thread pool of XLA is sized once, when jax is imported: contenders are imported in main().
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("steps", "effective", "settling")
+KAPPA = 0.005
+#: Trajectories of HMC where effective samples are counted: a readout's period is 2π/√T = 890, and
+#: at h = 0.2 most trajectories are accepted (0.8 at P = 1000).
+LONG = {"leapfrog_step": 0.2, "leapfrogs": 500}
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured; times are in seconds.
+
+    Attributes
+    ----------
+    samples, chains
+        The cases of the step times.
+    turn, rounds
+        Length of a contender's turn, and how many it has.
+    effective_samples, effective_chains
+        Where effective samples are counted; one of ``samples``.
+    warm
+        Steps from the prior to the warm start.
+    effective
+        By dynamics: the slower it forgets, the longer; SGLD's readouts have a bound.
+    settling_samples
+        Where chains agree.
+    settling
+        For each dynamics.
+    """
+
+    samples: tuple[int, ...]
+    chains: tuple[int, ...]
+    turn: float
+    rounds: int
+    effective_samples: int
+    effective_chains: int
+    warm: int
+    effective: dict[str, float]
+    settling_samples: int
+    settling: float
+
+
+EFFORTS = {
+    "quick": Effort(
+        samples=(100, 1000),
+        chains=(1, 4),
+        turn=0.05,
+        rounds=3,
+        effective_samples=1000,
+        effective_chains=2,
+        warm=2000,
+        effective={"sgld": 5.0, "underdamped": 10.0, "hmc": 5.0},
+        settling_samples=100,
+        settling=10.0,
+    ),
+    "full": Effort(
+        samples=(100, 1000, 5000, 10_000),
+        chains=(1, 4),
+        turn=0.3,
+        rounds=7,
+        effective_samples=5000,
+        effective_chains=2,
+        warm=5000,
+        effective={"sgld": 60.0, "underdamped": 150.0, "hmc": 80.0},
+        settling_samples=100,
+        settling=90.0,
+    ),
+}
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Speed of this library side by side with blackjax, posteriors and SGMCMCJax: "
+        "time of a step, effective samples per second, time until chains agree "
+        "(N=512, d=35, ReLU, float32, full batch, kappa=0.005).",
+        epilog="exit codes: 0 measured; 2 bad input, a peer that is missing or makes another step",
+    )
+    add = result.add_argument
+    add(
+        "--effort",
+        choices=tuple(EFFORTS),
+        default="quick",
+        help="quick: a minute or two; full: twelve to fifteen minutes (default: %(default)s)",
+    )
+    add("--parts", choices=PARTS, nargs="+", default=list(PARTS), help="what to measure (all)")
+    add("--samples", type=_positive, nargs="+", metavar="P", help="cases of the step times")
+    add("--chains", type=_positive, nargs="+", metavar="C", help="likewise")
+    add("--rounds", type=_positive, help="turns of each contender")
+    add("--turn", type=float, metavar="SECONDS", help="length of a turn")
+    add("--threads", type=_positive, help="threads for everybody (default: all cores)")
+    add("--width", type=_positive, default=512, metavar="N")
+    add("--dim", type=_positive, default=35, metavar="d")
+    add("--ours-only", action="store_true", help="measure this library alone")
+    add("--out", type=Path, metavar="CSV", help="write the table (default: _build/bench.csv)")
+    add(
+        "--store",
+        action="store_true",
+        help="write book/data/results/bench.csv and the README's table instead; needs "
+        "--effort full and all of it",
+    )
+    return result
+
+
+def effort(options: argparse.Namespace) -> Effort:
+    """The effort, with what the command line says differently."""
+    chosen = EFFORTS[options.effort]
+    changes: dict[str, Any] = {}
+    for name in ("samples", "chains"):
+        if getattr(options, name):
+            changes[name] = tuple(dict.fromkeys(getattr(options, name)))
+    for name in ("rounds", "turn"):
+        if getattr(options, name) is not None:
+            changes[name] = getattr(options, name)
+    chosen = replace(chosen, **changes)
+    if chosen.effective_samples not in chosen.samples:
+        chosen = replace(chosen, effective_samples=max(chosen.samples))
+    return chosen
+
+
+def _fault(options: argparse.Namespace) -> str:
+    """What is wrong with the options, in a sentence; empty if nothing is."""
+    if options.turn is not None and not 0 < options.turn <= 60:
+        return f"--turn must be above 0 and at most 60 seconds, not {options.turn:g}"
+    changed = [options.samples, options.chains, options.rounds, options.turn, options.out]
+    changed += [options.ours_only, set(options.parts) != set(PARTS)]
+    changed += [(options.width, options.dim) != (512, 35)]
+    if options.store and (options.effort != "full" or any(changed)):
+        return "--store needs --effort full, and no option that changes what is measured"
+    return ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and write; 0, or 2 with one line on standard error."""
+    options = parser().parse_args(arguments)
+    plain = (options.samples, options.chains, options.rounds, options.turn, options.out)
+    partial = options.ours_only or set(options.parts) != set(PARTS) or any(plain)
+    if options.store and (options.effort != "full" or partial or options.width != 512):
+        print(
+            "benchmarks: --store needs --effort full, and no option that leaves something out",
+            file=sys.stderr,
+        )
+        return 2
+    if options.turn is not None and not 0 < options.turn < 60:
+        print(
+            f"benchmarks: --turn must be above 0 and below 60, not {options.turn}", file=sys.stderr
+        )
+        return 2
+    threads, now = options.threads or machine.cores(), machine.load()
+    if text := machine.warning(now):
+        print(text, file=sys.stderr)
+    machine.limit_threads(threads)
+    from benchmarks.problem import DisagreementError, MissingPeerError
+
+    try:
+        path = speed.stored(ROOT) if options.store else options.out or ROOT / "_build" / speed.NAME
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8"):
+            pass  # better now than after the measurement
+        frame = measure(options, threads, now)
+        try:
+            speed.write(frame, path)
+        except BookError:  # minutes of measuring must not be lost
+            rejected = ROOT / "_build" / f"rejected-{speed.NAME}"
+            rejected.parent.mkdir(exist_ok=True)
+            frame.to_csv(rejected, index=False)
+            raise
+        print(f"\nthe table is in {path}")
+        if options.store:
+            readme = ROOT / "README.md"
+            readme.write_text(speed.update(readme.read_text("utf-8"), frame), encoding="utf-8")
+            print("and the README's part is written from it")
+    except (DisagreementError, MissingPeerError, BookError, OSError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
+    """All parts that were asked for; printed as they come; the table."""
+    from benchmarks import effective, rows, settling, steps
+    from benchmarks.contenders import CONTENDERS
+    from benchmarks.problem import DYNAMICS, HMC, SGLD, Problem
+
+    chosen, begun = effort(options), time.perf_counter()
+    who = [key for key in CONTENDERS if key[0] == speed.OURS or not options.ours_only]
+    origin = machine.origin(threads, now)
+    rate, timings, sizes, settlings = machine.MatrixRate(), [], [], []
+    if "steps" in options.parts:
+        rate.measure(10 * chosen.turn)
+        for samples in chosen.samples:
+            for chains in chosen.chains:
+                case = steps.measure(
+                    samples,
+                    chains,
+                    who,
+                    seconds=chosen.turn,
+                    rounds=chosen.rounds,
+                    width=options.width,
+                    dim=options.dim,
+                    check_hmc=samples == chosen.samples[0],
+                )
+                rate.measure(chosen.turn)
+                if not timings:  # only now is it certain that there will be a table
+                    print(f"{origin['cpu']}, {origin['cores']} cores, {threads} threads")
+                    print(", ".join(f"{name} {machine.version(name)}" for name in _packages(who)))
+                    for key in who:
+                        print(f"{key[0]}, {key[1]}: {CONTENDERS[key].note}")
+                    print(f"large matrix product: {rate.best:.0f} GFLOP/s\n\n{steps.HEADING}")
+                print(steps.lines(case, rate.best), flush=True)
+                timings.append(case)
+        print(
+            "of mm: the two matrix products of a step, as a share of the rate of a large one; a\n"
+            "kernel that needs fewer operations than the products may have more than 100 %\n"
+        )
+        print(steps.verdict(timings), flush=True)
+    flat = [each for case in timings for each in case]
+    if "effective" in options.parts:
+        problem = Problem.make(
+            samples=chosen.effective_samples,
+            chains=chosen.effective_chains,
+            width=options.width,
+            dim=options.dim,
+            kappa=KAPPA,
+        )
+        problem = effective.learned(problem, chosen.warm)
+        for dynamics in DYNAMICS:
+            constants = replace(problem, **LONG) if dynamics == HMC else problem
+            every = constants.leapfrogs if dynamics == HMC else 50 if dynamics == SGLD else 20
+            found = effective.measure(
+                constants, dynamics, seconds=chosen.effective[dynamics], every=every
+            )
+            sizes += [(each, problem.chains) for each in found]
+            print(effective.lines(found, rows.fastest(flat, problem.samples, dynamics)), flush=True)
+    if "settling" in options.parts:
+        for dynamics in DYNAMICS[:2]:
+            run = settling.measure(
+                dynamics, samples=chosen.settling_samples, seconds=chosen.settling
+            )
+            settlings.append(run)
+            print(settling.line(run), flush=True)
+    print(f"\n{(time.perf_counter() - begun) / 60:.1f} minutes in all")
+    measured = rate if rate.rates else None
+    return rows.table(origin, measured, flat, sizes, settlings, kappa=KAPPA)
+
+
+def _packages(who: Sequence[tuple[str, str]]) -> list[str]:
+    return list(dict.fromkeys(["torch", *(name for name, _ in who)]))

@@ -1,0 +1,111 @@
+"""What numbers depend on: threads, the machine, how busy it is, and its rate of multiplication."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from importlib import metadata
+from statistics import median
+from typing import Any
+
+#: Edge of the square matrices whose product gives the machine's rate: large enough that the rate
+#: no longer grows, small enough for a tenth of a second.
+EDGE = 2048
+#: Load above which a run on an idle machine would not start.
+BUSY = 0.5
+PACKAGES = {"torch": "torch", "blackjax": "blackjax", "posteriors": "posteriors"} | {
+    "sgmcmcjax": "sgmcmcjax",
+    "feature_learning": "feature-learning",
+}
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def load() -> float:
+    """Load average of the last minute; 0 where the system has none."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
+def warning(now: float) -> str:
+    """A sentence if the machine is busy, else nothing."""
+    if now < BUSY:
+        return ""
+    return (
+        f"warning: the load average is {now:.1f}; on a busy machine times are too long and ratios "
+        "are uncertain: stop what else runs, or wait"
+    )
+
+
+def limit_threads(threads: int) -> None:
+    """The same number of threads for torch and for XLA; before jax is imported."""
+    os.environ["NPROC"] = str(threads)  # size of XLA's thread pool
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    if threads == 1:
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def version(package: str) -> str:
+    """The installed version of what stands in the column ``package``."""
+    if package == "feature_learning":
+        from feature_learning import __version__
+
+        return __version__
+    return metadata.version(PACKAGES[package])
+
+
+def origin(threads: int, now: float) -> dict[str, Any]:
+    """The columns that say where and when, the same in every row."""
+    from feature_learning.provenance import provenance
+
+    known = provenance("cpu")
+    return {
+        "threads": threads,
+        "cpu": known["machine"]["cpu"],
+        "cores": cores(),
+        "load": round(now, 2),
+        "date_utc": known["date_utc"],
+        "revision": known["revision"] or "unknown",
+    }
+
+
+@dataclass
+class MatrixRate:
+    """Rate of a large square float32 product in torch, GFLOP/s, measured again and again.
+
+    The best is what the machine can do; the others say how steady it is.
+    """
+
+    rates: list[float] = field(default_factory=list)
+
+    def measure(self, seconds: float) -> None:
+        """Products for about so many seconds, at least one."""
+        import torch
+
+        left, right = torch.rand(EDGE, EDGE), torch.rand(EDGE, EDGE)
+        out = torch.empty(EDGE, EDGE)
+        begun = now = time.perf_counter()
+        while now == begun or now < begun + seconds:
+            start = time.perf_counter()
+            torch.mm(left, right, out=out)
+            now = time.perf_counter()
+            self.rates.append(2 * EDGE**3 / (now - start) / 1e9)
+
+    @property
+    def best(self) -> float:
+        """The highest."""
+        return max(self.rates)
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return median(self.rates)

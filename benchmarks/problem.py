@@ -1,0 +1,132 @@
+r"""The one problem that everybody solves, in NumPy so that nobody is favoured.
+
+    U = (1/P) Σ_μ (f(x_μ) - y_μ)² + T (Σ_i a_i²/2 + d Σ_i |w_i|²/2),   T = 2κ²
+    f(x) = N^(-1/2) Σ_i a_i relu(w_i·x)
+
+Sparse parity at the size of the paper's Figure 1: d = 35, k = 4, N = 512. One step of a dynamics
+costs one gradient of U:
+
+* ``sgld``: ``θ ← θ - η ∇U + √(2Tη) ξ``
+* ``underdamped``: with unit mass, ``v ← v - h ∇U``, ``θ ← θ + (h/2) v``,
+  ``v ← e^(-fh) v + √(T (1 - e^(-2fh))) ξ``, ``θ ← θ + (h/2) v``. BAOAB and BAOA visit the same
+  positions: they differ in where the kick of one step is cut from that of the next.
+* ``hmc``: a leapfrog step of size h, with a Metropolis test after every ``leapfrogs`` of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_learning import Dataset, SparseParity, Student, draw
+from feature_learning.randomness import generator
+
+Array = NDArray[Any]
+SGLD, UNDERDAMPED, HMC = DYNAMICS = ("sgld", "underdamped", "hmc")
+
+
+class MissingPeerError(Exception):
+    """A peer is not installed."""
+
+
+class DisagreementError(Exception):
+    """A contender computes something else than the others."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Data, start and constants. Every step is far below its stability limit at κ = 0.005.
+
+    Attributes
+    ----------
+    inputs, labels
+        (samples, dim) and (samples,), float32.
+    w, a
+        Where the chains start, (chains, width, dim) and (chains, width).
+    temperature
+        T.
+    step_size
+        η of SGLD.
+    inertial_step, friction
+        h and f of the underdamped dynamics.
+    leapfrog_step, leapfrogs
+        h of HMC, and how many steps make a trajectory.
+    """
+
+    inputs: Array
+    labels: Array
+    w: Array
+    a: Array
+    temperature: float
+    step_size: float = 0.3
+    inertial_step: float = 0.5
+    friction: float = 0.02
+    leapfrog_step: float = 0.1
+    leapfrogs: int = 20
+
+    @classmethod
+    def make(
+        cls,
+        *,
+        samples: int,
+        chains: int,
+        width: int = 512,
+        dim: int = 35,
+        sparsity: int = 4,
+        kappa: float = 0.005,
+        seed: int = 0,
+    ) -> Problem:
+        """Chains that start from draws of the prior."""
+        data = draw(SparseParity(dim=dim, sparsity=min(sparsity, dim)), samples, seed=seed)
+        student = Student(dim=dim, width=width)
+        start = student.sample_prior(chains, width, generator(seed, "start"))
+        w, a, _ = student.views(start, chains, width)
+        return cls(
+            data.inputs.numpy(),
+            data.labels.numpy(),
+            w.contiguous().numpy(),
+            a.contiguous().numpy(),
+            2 * kappa**2,
+        )
+
+    @property
+    def chains(self) -> int:
+        """How many chains there are."""
+        return self.w.shape[0]
+
+    @property
+    def samples(self) -> int:
+        """P."""
+        return len(self.labels)
+
+    @property
+    def operations(self) -> int:
+        """Floating-point operations of the two matrix products of one chain's step, 4 P N d."""
+        return 4 * self.samples * self.w.shape[1] * self.w.shape[2]
+
+    def gradient(self, w: Array, a: Array) -> tuple[Array, Array]:
+        """∇U in double precision, written for reading."""
+        inputs, (_, width, dim) = self.inputs.astype(float), self.w.shape
+        w, a = w.astype(float), a.astype(float)
+        z = w @ inputs.T
+        field = np.einsum("cn,cnp->cp", a, np.maximum(z, 0)) / math.sqrt(width)
+        push = 2 * (field - self.labels) / len(self.labels) / math.sqrt(width)
+        of_a = np.einsum("cp,cnp->cn", push, np.maximum(z, 0)) + self.temperature * a
+        of_w = a[:, :, None] * np.einsum("cp,cnp,pd->cnd", push, z > 0, inputs, optimize=True)
+        return of_w + self.temperature * dim * w, of_a
+
+    @cached_property
+    def start_gradient(self) -> tuple[Array, Array]:
+        """:meth:`gradient` where the chains start: everybody is compared with it."""
+        return self.gradient(self.w, self.a)
+
+    def dataset(self) -> Dataset:
+        """Inputs and labels for this library."""
+        import torch
+
+        return Dataset(torch.from_numpy(self.inputs), torch.from_numpy(self.labels))

@@ -1,0 +1,228 @@
+r"""The compiled kernel of a ReLU field on a CPU, and whether this machine has it.
+
+``relu.c`` computes the field and both gradients of one chain in a single pass over the samples.
+Inputs of ±1, those of parity, are taken five at a time from tables of partial sums (``signs.h``)
+where there are enough samples: the same sums with two and a half times less arithmetic. The kernel
+was built if a C compiler was there at installation, and runs on processors with AVX-512, AVX2 or
+NEON. Where it is absent :class:`~feature_learning.field.Field` does the same with torch; the two
+agree to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from feature_learning.native.library import load
+
+#: Multiplications below which handing work to a second thread costs more than it saves.
+_WORTH_A_THREAD = 4e6
+#: Samples are cut between threads at multiples of this, the block of relu.c.
+_BLOCK = 96
+#: Inputs whose values of ±1 make one code.
+_GROUP = 5
+#: Samples below which making the tables of all codes costs more than it saves.
+_WORTH_TABLES = 64
+
+
+@cache
+def _helpers(threads: int) -> ThreadPoolExecutor:
+    """Threads besides the calling one; the kernel runs without Python's lock."""
+    return ThreadPoolExecutor(threads - 1, thread_name_prefix="relu")
+
+
+def _addresses(tensor: Tensor | None) -> Callable[[int], int | None]:
+    """Where the slices of the first axis begin; indexing a tensor would take longer than this."""
+    if tensor is None:
+        return lambda index: None
+    start, length = tensor.data_ptr(), tensor.stride(0) * tensor.element_size()
+    return lambda index: start + index * length
+
+
+class ReluKernel:
+    """The kernel on one set of inputs.
+
+    Parameters
+    ----------
+    inputs : Tensor
+        (samples, fan_in), contiguous, float32, on the CPU.
+    labels : Tensor
+        (samples,).
+    chains, particles : int
+        Of the parameters that :meth:`run` will be given.
+    """
+
+    def __init__(self, inputs: Tensor, labels: Tensor, *, chains: int, particles: int) -> None:
+        library = load()
+        assert library is not None
+        self._library, self._run = library, library.relu_chain
+        self._inputs, self._labels = inputs, labels.contiguous()
+        self._chains, self._particles = chains, particles
+        self._threads: int | None = None
+        self.read_inputs()
+
+    def read_inputs(self) -> None:
+        """Make the codes of the inputs, again whenever the memory of the inputs has changed."""
+        self._codes = _codes(self._inputs)
+        self._size = self._library.relu_work(*self._inputs.shape, self._particles, self.coded)
+        self._buffers: tuple[Tensor, Tensor, Tensor] | None = None
+
+    @property
+    def coded(self) -> bool:
+        """Whether the inputs are ±1 and enough to be taken from tables."""
+        return self._codes is not None
+
+    @contextmanager
+    def owns_the_threads(self) -> Iterator[None]:
+        """Leave the threads of torch to the kernel for a while.
+
+        What is left for torch between two calls is too short to share out, and its idle threads
+        spin on the cores that the kernel's threads need.
+        """
+        before = torch.get_num_threads()
+        self._threads = before
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+            self._threads = None
+
+    @staticmethod
+    def takes(activation: str, inputs: Tensor) -> bool:
+        """Whether there is a kernel for this activation and these inputs on this machine."""
+        return (
+            activation == "relu"
+            and inputs.dtype == torch.float32
+            and inputs.device.type == "cpu"
+            and inputs.is_contiguous()
+            and load() is not None
+        )
+
+    def _prepare(self, parts: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Work space, partial gradients and partial biases of ``parts`` pieces of work."""
+        if self._buffers is None or self._buffers[0].shape[0] < parts:
+            new, fan_in = self._inputs.new_empty, self._inputs.shape[1]
+            self._buffers = (
+                new(parts, self._size),
+                new(parts, fan_in, self._particles),
+                new(parts, 1),
+            )
+        return self._buffers
+
+    def run(
+        self,
+        w: Tensor,
+        a: Tensor,
+        c: Tensor,
+        *,
+        scale: float,
+        coupling: Tensor | None = None,
+        f: Tensor | None = None,
+        drive: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> None:
+        """Field and gradients of all chains.
+
+        Parameters
+        ----------
+        w, a, c : Tensor
+            (chains, fan_in, particles), (chains, particles), (chains, 0 or 1).
+        scale : float
+            f = scale · a · φ(w·x) + c.
+        coupling : Tensor, optional
+            s, (chains, particles).
+        f : Tensor, optional
+            Filled with the field, (chains, samples).
+        drive : Tensor, optional
+            Filled with Σ_μ (r_μ + s_b φ_bμ) φ'_bμ x_μ, (chains, fan_in, particles).
+        bias : Tensor, optional
+            Filled with Σ_μ r_μ, (chains, 1).
+        """
+        samples, fan_in = self._inputs.shape
+        work = float(samples) * fan_in * self._particles
+        threads = self._threads or torch.get_num_threads()
+        threads = threads if work * self._chains > _WORTH_A_THREAD else 1
+        # Whole chains are shared out if that is even; otherwise the samples of each chain are.
+        parts = 1 if self._chains % threads == 0 else threads
+        length = -(-samples // (parts * _BLOCK)) * _BLOCK
+        spans = [(at, min(at + length, samples)) for at in range(0, samples, length)]
+        several = len(spans) > 1
+        offsets = c.tolist() if c.shape[1] else [[0.0]] * self._chains
+        spaces, drives, biases = self._prepare(max(threads, len(spans)))
+
+        w_at, a_at = _addresses(w), _addresses(a)
+        s_at, f_at = _addresses(coupling), _addresses(f)
+        drive_at = _addresses(drives if several and drive is not None else drive)
+        bias_at = _addresses(biases if several and bias is not None else bias)
+        inputs_at, labels_at = self._inputs.data_ptr(), self._labels.data_ptr()
+        codes_at = None if self._codes is None else self._codes.data_ptr()
+        space_at = _addresses(spaces)
+
+        def piece(chain: int, part: int, space: int) -> None:
+            out = part if several else chain
+            self._run(
+                inputs_at,
+                codes_at,
+                labels_at if drive is not None else None,
+                w_at(chain),
+                a_at(chain),
+                s_at(chain),
+                offsets[chain][0],
+                scale,
+                *spans[part],
+                fan_in,
+                self._particles,
+                space_at(space),
+                f_at(chain),
+                drive_at(out),
+                bias_at(out),
+            )
+
+        if several:
+            for chain in range(self._chains):
+                jobs = [
+                    _helpers(threads).submit(piece, chain, part, part)
+                    for part in range(1, len(spans))
+                ]
+                piece(chain, 0, 0)
+                _finish(jobs)
+                if drive is not None:
+                    torch.sum(drives[: len(spans)], dim=0, out=drive[chain])
+                if bias is not None:
+                    torch.sum(biases[: len(spans)], dim=0, out=bias[chain])
+            return
+
+        def share(first: int) -> None:
+            for chain in range(first, self._chains, threads):
+                piece(chain, 0, first)
+
+        jobs = [_helpers(threads).submit(share, first) for first in range(1, threads)]
+        share(0)
+        _finish(jobs)
+
+
+def _codes(inputs: Tensor) -> Tensor | None:
+    """Inputs of ±1 as (samples, groups) of 5 bits, the first input the lowest.
+
+    None for other inputs, and for too few samples to gain by it.
+    """
+    samples, fan_in = inputs.shape
+    if samples < _WORTH_TABLES or not bool((inputs.abs() == 1).all()):
+        return None
+    groups = -(-fan_in // _GROUP)
+    bits = torch.zeros(samples, groups * _GROUP, dtype=torch.uint8)
+    bits[:, :fan_in] = inputs > 0
+    places = 2 ** torch.arange(_GROUP, dtype=torch.uint8)
+    return (bits.view(samples, groups, _GROUP) * places).sum(dim=2, dtype=torch.uint8)
+
+
+def _finish(jobs: list[Future[Any]]) -> None:
+    for job in jobs:
+        job.result()

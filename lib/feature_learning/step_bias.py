@@ -1,0 +1,119 @@
+r"""How much an answer moves when the step is halved, from a table of results.
+
+Two cells that differ in nothing but the step, h and h/2, share data and start; their difference is
+the bias of h up to that of h/2 (a half of it for a method of first order, a quarter or less for one
+of second) and the Monte-Carlo error of both. The error of a mean difference over seeds is taken as
+the larger of two: that between the seeds, and that between the chains of each cell, where there are
+several. The first knows everything but comes from few numbers; the second sees chains that have
+settled in different states.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from feature_learning.errors import ArgumentError
+from feature_learning.results import Results
+
+#: Observables that are compared, as columns of a table of results.
+OBSERVABLES = ("test_mse_one_sample", "m_S")
+
+
+@dataclass(frozen=True)
+class Halving:
+    """One observable of one point at a step and at half of it.
+
+    Attributes
+    ----------
+    block, observable : str
+    samples : int
+    kappa, step : float
+    seeds : int
+        Seeds of which both steps are there.
+    value, half : float
+        Means over these seeds at the step and at half of it.
+    difference : float
+        value - half.
+    sem : float
+        Its standard error; NaN with one seed of one chain.
+    """
+
+    block: str
+    observable: str
+    samples: int
+    kappa: float
+    step: float
+    seeds: int
+    value: float
+    half: float
+    difference: float
+    sem: float
+
+
+def halvings(results: Results, blocks: Iterable[str]) -> list[Halving]:
+    """All pairs of steps in some blocks, for every observable.
+
+    Raises
+    ------
+    ArgumentError
+        If a point of a block has more than two steps, or two that are not in the ratio 2.
+    """
+    found = []
+    for block in blocks:
+        rows = results.select(block)
+        for (samples, kappa), point in rows.groupby(["samples", "kappa"]):
+            steps = sorted(float(step) for step in point["asked_step"].unique())
+            if len(steps) < 2:
+                continue
+            if len(steps) > 2 or not math.isclose(steps[1], 2 * steps[0], rel_tol=1e-6):
+                raise ArgumentError(
+                    f"block {block} must have a step and its half at P={samples}, κ={kappa:g}, "
+                    f"not {steps!r}"
+                )
+            pairs = _pairs(point, steps[1])
+            if len(pairs):
+                common = block, int(samples), float(kappa), steps[1]
+                found += [_halving(pairs, observable, *common) for observable in OBSERVABLES]
+    return found
+
+
+def _pairs(point: pd.DataFrame, step: float) -> pd.DataFrame:
+    """Columns of the longer and of the shorter step side by side, one row a seed."""
+    long = np.isclose(point["asked_step"].astype(float), step)
+    return point[long].merge(point[~long], on="seed", suffixes=("", "_half"))
+
+
+def _halving(
+    pairs: pd.DataFrame, observable: str, block: str, samples: int, kappa: float, step: float
+) -> Halving:
+    columns = [_numbers(pairs[f"{observable}{part}"]) for part in ("", "_half")]
+    difference, count = columns[0] - columns[1], len(pairs)
+    chains = np.array([_numbers(pairs[f"{observable}_sem{part}"]) for part in ("", "_half")])
+    errors = [math.sqrt(float(np.square(chains).sum())) / count]
+    if count > 1:
+        errors.append(float(difference.std(ddof=1)) / math.sqrt(count))
+    known = [error for error in errors if math.isfinite(error)]
+    return Halving(
+        block,
+        observable,
+        samples,
+        kappa,
+        step,
+        count,
+        float(columns[0].mean()),
+        float(columns[1].mean()),
+        float(difference.mean()),
+        max(known, default=math.nan),
+    )
+
+
+def _numbers(column: pd.Series[Any]) -> NDArray[np.float64]:
+    """The values of a column, NaN where missing."""
+    return np.asarray(column.to_numpy(dtype=float, na_value=math.nan))

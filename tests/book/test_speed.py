@@ -1,0 +1,169 @@
+"""The table of measurements: its check, its place among the stored results, the README's part."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from book_tools import speed
+from book_tools.errors import BookError
+from book_tools.stored import check_results, tables
+
+RUN = {
+    "threads": 2,
+    "cpu": "A processor",
+    "cores": 2,
+    "load": 0.1,
+    "date_utc": "2026-01-02T03:04:05+00:00",
+    "revision": "0123456789abcdef",
+}
+CASE = {"samples": 5000, "chains": 1, "kappa": 0.005}
+
+
+def row(quantity, package, value, **case):
+    numbers = {"value": value, "low": 0.9 * value, "high": 1.1 * value}
+    known = {"quantity": quantity, "package": package, "version": "1.2"}
+    return known | numbers | {"unit": speed.UNITS[quantity]} | RUN | case
+
+
+def rows():
+    sgld, inertial = {"dynamics": "sgld", **CASE}, {"dynamics": "underdamped", **CASE}
+    found = [row("matrix_rate", "torch", 100.0)]
+    for package, time in (("feature_learning", 1000.0), ("blackjax", 2500.0)):
+        found.append(row("step_time", package, time, **sgld))
+        found.append(row("matrix_share", package, 1200 / time, **sgld))
+    found.append(row("step_time", "feature_learning", 1100.0, **inertial))
+    for dynamics, size in ((sgld, 1e-5), (inertial, 2e-3)):
+        case = {**dynamics, "observable": "m_S"}
+        case["bound"] = "at most" if size < 1e-4 else None
+        found.append(row("ess_per_step", "feature_learning", size, **case))
+        times = [each for each in found if each["quantity"] == "step_time"]
+        found += [
+            row("ess_rate", each["package"], size / each["value"] * 1e6, **case)
+            for each in times
+            if each["dynamics"] == dynamics["dynamics"]
+        ]
+    found.append(row("settling_time", "feature_learning", 12.0, **inertial))
+    found.append(row("settling_time", "feature_learning", 60.0, bound="at least", **sgld))
+    return found
+
+
+def table(found):
+    return speed.typed(pd.DataFrame(found, columns=list(speed.COLUMNS)))
+
+
+@pytest.fixture
+def frame():
+    return table(rows())
+
+
+def test_a_sound_table_has_no_faults_and_comes_back(frame, tmp_path):
+    assert list(speed.problems(frame)) == []
+    path = speed.stored(tmp_path)
+    speed.write(frame, path)
+    pd.testing.assert_frame_equal(speed.read(path), frame)
+
+
+def changed(index, **values):
+    found = rows()
+    found[index] = found[index] | values
+    return table(found)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "problem"),
+    [
+        (lambda: changed(1, unit="s"), "unit is 's', not 'us per step and chain'"),
+        (lambda: changed(1, package="other"), "package is none of"),
+        (lambda: changed(1, dynamics="other"), "dynamics is none of"),
+        (lambda: changed(1, bound="about"), "bound is none of"),
+        (lambda: changed(1, value=-1.0), "not 0 < low <= value <= high"),
+        (lambda: changed(1, high=1.0), "not 0 < low <= value <= high"),
+        (lambda: changed(1, high=math.inf), "not 0 < low <= value <= high"),
+        (lambda: changed(1, low=None), "a number is missing"),
+        (lambda: changed(1, cpu="Another"), "column cpu has 2 values"),
+        (lambda: changed(1, date_utc="2027-01-01"), "column date_utc has 2 values"),
+        (lambda: table([*rows(), rows()[1]]), "1 rows have the quantity and case of another"),
+        (lambda: changed(1, value=1050.0), "sgld m_S: a rate of other numbers"),
+        (lambda: table([r for r in rows() if r["quantity"] != "ess_per_step"]), "a rate without"),
+    ],
+)
+def test_faults_are_named_and_not_written(spoilt, problem, tmp_path):
+    frame = spoilt()
+    assert any(problem in text for text in speed.problems(frame)), list(speed.problems(frame))
+    with pytest.raises(BookError, match="the measurements have faults"):
+        speed.write(frame, tmp_path / "bench.csv")
+    assert not (tmp_path / "bench.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("quantity,", "amount,", "does not have the columns"),
+        (",0.005,2,", ",0.005,two,", "column threads must be of type Int64"),
+        ("1000.0", "fast", "column value must be of type Float64"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_by_its_column(frame, tmp_path, old, new, problem):
+    path = tmp_path / "bench.csv"
+    speed.write(frame, path)
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(BookError, match=problem):
+        speed.read(path)
+    with pytest.raises(BookError, match=r"none\.csv cannot be read"):
+        speed.read(tmp_path / "none.csv")
+
+
+def test_measurements_stand_beside_the_results_and_are_none(stored, frame):
+    path = speed.stored(stored.root)
+    assert path.parent == stored.results
+    speed.write(frame, path)
+    assert path not in tables(stored)
+    assert check_results(stored) == ([], [])
+    path.write_text(path.read_text().replace("1000.0", "7.0"))
+    problems, _ = check_results(stored)
+    assert problems
+    assert all(text.startswith("bench.csv: ") for text in problems)
+    path.write_text("no table\n")
+    (problem,) = check_results(stored)[0]
+    assert "bench.csv does not have the columns" in problem
+
+
+def test_the_gain_is_over_the_fastest_peer_and_a_bound_below_if_theirs_is_one_above(frame):
+    ratio, bound = speed.gain(frame, "m_S")
+    assert ratio == pytest.approx((2e-3 / 1100) / (1e-5 / 2500))
+    assert bound == "at least"
+    peers = frame.assign(bound=None).astype(frame.dtypes)
+    assert speed.gain(peers, "m_S") == (pytest.approx(ratio), "")
+    assert math.isnan(speed.gain(frame.assign(bound="at most"), "m_S")[0])
+    alone = frame[frame["package"] == "feature_learning"]
+    assert math.isnan(speed.gain(alone, "m_S")[0])
+
+
+def test_the_readme_part_has_a_row_a_case_and_says_what_is_bounded(frame):
+    text = speed.render(frame)
+    assert (
+        "| P | chains | this library, SGLD | blackjax, SGLD | this library, underdamped |" in text
+    )
+    assert "| 5000 | 1 | 1000 | 2500 | 1100 | 2.50 |" in text
+    assert "underdamped has at least 455 times" in text
+    assert "κ = 0.005, SGLD: not within 60 s" in text
+    assert "underdamped: 12 s" in text
+    assert "load 0.1 at the start" in text
+
+
+def test_the_readme_part_is_replaced_and_nothing_else(frame):
+    readme = f"# A\n{speed.START}\nold\n{speed.END}\nrest\n"
+    new = speed.update(readme, frame)
+    assert new == f"# A\n{speed.START}\n{speed.render(frame)}\n{speed.END}\nrest\n"
+    assert speed.update(new, frame) == new
+    with pytest.raises(BookError, match="once each"):
+        speed.update("# A\n", frame)
+
+
+def test_the_readme_says_what_is_stored(root):
+    readme, path = (root / "README.md").read_text(encoding="utf-8"), speed.stored(root)
+    frame = speed.read(path) if path.is_file() else None
+    assert speed.update(readme, frame) == readme, (
+        f"README.md needs\n{speed.render(frame)}\n`make bench BENCH=full` writes it"
+    )

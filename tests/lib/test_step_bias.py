@@ -1,0 +1,69 @@
+"""Differences between a step and its half, and their errors."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from feature_learning.errors import ArgumentError
+from feature_learning.results import Results
+from feature_learning.step_bias import halvings
+
+
+def table(values, sems=None, steps=(0.5, 0.25), block="a", samples=1000):
+    """One row for every step and seed; ``values`` is (steps, seeds)."""
+    values = np.asarray(values, dtype=float)
+    sems = np.full(values.shape, math.nan) if sems is None else np.asarray(sems, dtype=float)
+    rows = [
+        {
+            "block": block,
+            "samples": samples,
+            "kappa": 0.005,
+            "seed": seed,
+            "asked_step": step,
+            "test_mse_one_sample": values[at, seed],
+            "test_mse_one_sample_sem": sems[at, seed],
+            "m_S": 1 - values[at, seed],
+            # As a table is read: missing numbers are NA.
+            "m_S_sem": pd.NA if math.isnan(sems[at, seed]) else sems[at, seed],
+        }
+        for at, step in enumerate(steps)
+        for seed in range(values.shape[1])
+    ]
+    return pd.DataFrame(rows).dropna(subset="m_S")
+
+
+def halving(frame, observable="test_mse_one_sample"):
+    (found,) = [each for each in halvings(Results(frame), ["a"]) if each.observable == observable]
+    return found
+
+
+def test_seeds_are_compared_in_pairs():
+    found = halving(table([[3.0, 5.0, 7.0], [2.9, 4.7, 6.8]]))
+    assert (found.seeds, found.step, found.samples) == (3, 0.5, 1000)
+    assert found.value == pytest.approx(5)
+    assert found.difference == pytest.approx(0.2)
+    assert found.sem == pytest.approx(np.std([0.1, 0.3, 0.2], ddof=1) / math.sqrt(3))
+    overlap = halving(table([[3.0, 5.0, 7.0], [2.9, 4.7, 6.8]]), "m_S")
+    assert overlap.difference == pytest.approx(-0.2)
+
+
+def test_chains_that_differ_more_than_seeds_set_the_error():
+    found = halving(table([[3.0, 5.0], [2.9, 4.9]], sems=[[0.3, 0.4], [0.0, 1.2]]))
+    assert found.sem == pytest.approx(1.3 / 2)
+
+
+def test_a_seed_without_its_partner_is_left_out():
+    found = halving(table([[3.0, 5.0], [2.9, math.nan]]))
+    assert found.seeds == 1
+    assert found.difference == pytest.approx(0.1)
+    assert math.isnan(found.sem)
+    assert halvings(Results(table([[3.0]], steps=(0.5,))), ["a"]) == []
+
+
+@pytest.mark.parametrize("steps", [(0.5, 0.3), (0.5, 0.25, 0.125)])
+def test_steps_that_are_no_pair_are_refused(steps):
+    frame = table(np.ones((len(steps), 2)), steps=steps)
+    with pytest.raises(ArgumentError, match=r"block a must have a step and its half at P=1000"):
+        halvings(Results(frame), ["a"])
