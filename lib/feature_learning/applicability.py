@@ -32,6 +32,8 @@ class _Choices(Protocol):
     def output_bias_variance(self) -> float | None: ...
     @property
     def batch_size(self) -> int | None: ...
+    @property
+    def start(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ SCOPES: dict[str, Scope] = {
     "particles": _MEAN_FIELD,
     "alpha0": _method("method mf-ard", "mf-ard"),
     "penalty": _NETWORK,
+    "tilt": _NETWORK,
     "nngp_variant": _method("method nngp", "nngp"),
     "block_elements": _SAMPLED,
     "looks": _OWN_CLOCK,
@@ -136,6 +139,15 @@ def refuse_sampler(choices: _Choices) -> None:
     ArgumentError
         Naming sampler, method, solver or bias.
     """
+    if choices.start == "released":
+        moving = choices.sampler in _FIXED or choices.batch_size is not None
+        if choices.method != "network" or choices.protocol is not None or moving:
+            raise ArgumentError(
+                "start released changes the prior during the run: it is for method network without "
+                f"protocol, batch_size and samplers {', '.join(_FIXED)}, not for method "
+                f"{choices.method}, protocol {choices.protocol}, sampler {choices.sampler}, "
+                f"batch_size {choices.batch_size}"
+            )
     if choices.method == "nngp" or choices.protocol is not None:
         return
     collapsed = choices.method != "network" and choices.solver == "collapsed"

@@ -176,6 +176,13 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         help="L sum_i Var_j |w_ij| on the loss of the network (%(default)s)",
     )
     add(
+        "--tilt",
+        type=float,
+        default=default.tilt,
+        metavar="F",
+        help="F times the prior variance on the relevant coordinates (%(default)s)",
+    )
+    add(
         "--nngp-variant",
         choices=["matched", "as-published"],
         default=default.nngp_variant,

@@ -38,11 +38,13 @@ class PointConfig:
     ``particles`` of None means the width. ``protocol="published"`` runs plain SGLD on the published
     clock and stopping rule and reports the last sample ("as run").
     ``nngp_variant`` is ``matched`` or ``as-published``. ``penalty`` is λ of the homogeneity penalty
-    λ Σ_i Var_j ``|w_ij|`` on the loss of the network. Which option has an effect for which method
-    stands in :data:`feature_learning.applicability.SCOPES`; ``particles``, ``friction``,
-    ``rounding``, ``quantum_epoch``, ``quantum``, ``batch_size``, a ``penalty`` above 0 and a
-    ``step_schedule`` that is not constant are refused where they have none, and so is a sampler
-    that does not go with the method (:func:`feature_learning.applicability.refuse_sampler`).
+    λ Σ_i Var_j ``|w_ij|`` on the loss of the network. ``tilt`` multiplies the prior variance of its
+    weights on the relevant coordinates (:mod:`feature_learning.free_energy`). Which option has an
+    effect for which method stands in :data:`feature_learning.applicability.SCOPES`; ``particles``,
+    ``friction``, ``rounding``, ``quantum_epoch``, ``quantum``, ``batch_size``, a ``penalty`` above
+    0, a ``tilt`` other than 1 and a ``step_schedule`` that is not constant are refused where they
+    have none, and so is a sampler that does not go with the method
+    (:func:`feature_learning.applicability.refuse_sampler`).
     """
 
     teacher: str = "parity"
@@ -84,6 +86,7 @@ class PointConfig:
     quantum_epoch: int | None = None
     quantum: float | None = None
     batch_size: int | None = None
+    tilt: float = 1.0
 
     def __post_init__(self) -> None:
         check_choice("teacher", self.teacher, TEACHERS)
@@ -100,6 +103,7 @@ class PointConfig:
         check_scale("kappa", self.kappa)
         check_scale("alpha0", self.alpha0)
         check_real("penalty", self.penalty, at_least=0)
+        check_scale("tilt", self.tilt)
         if self.protocol is not None:
             check_choice("protocol", self.protocol, ("published",))
             if self.method != "network" or self.langevin_time is not None:
@@ -117,6 +121,7 @@ class PointConfig:
         _ = self.make_teacher, self.make_student, self.make_sampling
         given = [name for name in _TELLING if getattr(self, name) is not None]
         given += ["penalty"] if self.penalty else []
+        given += ["tilt"] if self.tilt != 1 else []
         given += ["step_schedule"] if self.step_schedule != "constant" else []
         refuse_without_effect(self, given)
         refuse_sampler(self)
@@ -149,6 +154,8 @@ class PointConfig:
             readout_variance=self.readout_variance,
             hidden_bias_variance=self.hidden_bias_variance,
             output_bias_variance=self.output_bias_variance,
+            tilt=self.tilt,
+            tilted=self.sparsity if self.tilt != 1 else 0,
         )
 
     @property

@@ -24,6 +24,7 @@ from feature_learning.inference import sample
 from feature_learning.keys import canonical
 from feature_learning.priors import Ard
 from feature_learning.published import PROTOCOLS
+from feature_learning.release import ReleasedEnergy
 from feature_learning.samplers import Sampler
 from feature_learning.stopping import StopRule, StopWhenConverged
 from feature_learning.stopwatch import Stopwatch
@@ -148,13 +149,16 @@ def _chains(
     }
     stop: StopRule | None = StopWhenConverged() if config.stop_when_converged else None
     if config.method == "network":
-        energy = network_posterior(
-            student,
-            data,
-            kappa=config.kappa,
-            chains=config.chains,
-            penalty=config.penalty,
-            block_elements=config.block_elements,
+        network: dict[str, Any] = {
+            "kappa": config.kappa,
+            "chains": config.chains,
+            "penalty": config.penalty,
+            "block_elements": config.block_elements,
+        }
+        energy = (
+            ReleasedEnergy(student, data, relevant=config.sparsity, **network)
+            if config.start == "released"
+            else network_posterior(student, data, **network)
         )
         schedule = None
         if config.protocol is not None:
@@ -189,7 +193,7 @@ def _chains(
 def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, Any]:
     """The row of a sampled point."""
     snapshot = config.protocol is not None
-    names = ("test_mse", "train_mse", "m_S", "noise")
+    names = ("test_mse", "train_mse", "m_S", "noise", "relevant_variance")
     values = {name: run.last(name) if snapshot else run.mean(name) for name in names}
     values["test_mse_posterior_mean"] = (
         np.full(config.chains, math.nan) if snapshot else run.posterior_mean["test_mse"]
@@ -199,6 +203,8 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
         row[name] = _number(values[name].mean())
         row[f"{name}_sem"] = _standard_error(values[name])
     row |= {f"{name}_last": _number(run.last(name).mean()) for name in ("test_mse", "m_S")}
+    row["relevant_variance"] = _number(values["relevant_variance"].mean())
+    row["relevant_variance_sem"] = _standard_error(values["relevant_variance"])
     row["chains"] = {name: [_number(value) for value in values[name]] for name in MEASURED}
     judged = run.convergence.of_snapshot() if snapshot else run.convergence
     row |= {

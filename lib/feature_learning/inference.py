@@ -28,6 +28,7 @@ from feature_learning.errors import (
 from feature_learning.minibatch import MiniBatchEnergy
 from feature_learning.observables import Observer
 from feature_learning.randomness import generator
+from feature_learning.release import FIRST_TILT, ReleasedEnergy
 from feature_learning.samplers import (
     HMC,
     MALA,
@@ -59,7 +60,7 @@ SAMPLERS: dict[str, Callable[[float], Sampler]] = {
     "adaptive": AdaptiveSGLD,
     "quantised": QuantisedLangevin,
 }
-STARTS = ("prior", "planted", "spread")
+STARTS = ("prior", "planted", "spread", "released")
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class Sampling:
     looks : int
         How often observables are measured.
     start : str
-        ``prior``, ``planted`` (neurons aligned with the target) or ``spread`` (every other chain
-        planted).
+        ``prior``, ``planted`` (neurons aligned with the target), ``spread`` (every other chain
+        planted) or ``released`` (from a tilted prior, :mod:`feature_learning.release`).
     step_schedule : str
         Of the sampler ``sgld``: one of :data:`feature_learning.schedules.SHAPES`. The budget counts
         the largest step; a schedule that falls reaches less Langevin time in the same steps.
@@ -229,12 +230,14 @@ def starting_position(
     seed: int,
     readout: bool = True,
 ) -> Tensor:
-    """Starting points of all chains, flat: prior draws, with planted neurons where asked for.
+    """Starting points of all chains, flat: prior draws, tilted or with planted neurons.
 
     Drawn from the ``start`` stream of the seed on the CPU, whatever the device.
     """
     random = generator(seed, "start")
     like = energy.field.labels
+    if start == "released":
+        student = replace(student, tilt=FIRST_TILT, tilted=teacher.sparsity)
     position = student.sample_prior(
         energy.chains,
         energy.particles,
@@ -243,7 +246,7 @@ def starting_position(
         dtype=like.dtype,
         device=like.device,
     )
-    if start != "prior":
+    if start in ("planted", "spread"):
         views = student.views(position, energy.chains, energy.particles, readout=readout)
         every = PLANTED_EVERY[start]
         plant(student, teacher, type(views)(*(view[::every] for view in views)), random)
@@ -279,6 +282,10 @@ def sample(
         energy, student, teacher, start=sampling.start, seed=seed, readout=readout
     )
     sampler = sampling.build(energy, position)
+    if isinstance(energy, ReleasedEnergy):
+        # Half of burn-in: the other half is the network's own.
+        burning = sampling.burn_in * sampling.langevin_time / sampler.step_size
+        energy.release_over(round(0.5 * burning))
     observer = Observer(
         student, energy, test, sparsity=teacher.sparsity, block_elements=block_elements
     )

@@ -24,7 +24,7 @@ from feature_learning.version import METHOD_VERSIONS
 #: value it stays out of the key, so that the cells of before keep theirs.
 NEUTRAL: dict[str, Any] = {
     **{"penalty": 0.0, "quantum": None, "batch_size": None},
-    **{"step_schedule": "constant", "rounding": None, "quantum_epoch": None},
+    **{"step_schedule": "constant", "rounding": None, "quantum_epoch": None, "tilt": 1.0},
 }
 
 

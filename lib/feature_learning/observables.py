@@ -112,6 +112,7 @@ class Observer:
         values["train_mse"] = (train - labels).square().mean(dim=1)
         values["train_error"] = (train.sign() != labels.sign()).float().mean(dim=1)
         values["anisotropy"] = anisotropy(parameters.w, self.student.dim, self.sparsity)
+        values["relevant_variance"] = weight_variances(parameters.w, self.sparsity).mean(dim=-1)
         if isinstance(average, Tensor):
             weight = average.to(self.averaged).unsqueeze(1)
             self.averaged += weight

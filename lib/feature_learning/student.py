@@ -62,6 +62,11 @@ class Student:
         σ_w² (a weight has variance σ_w²/d) and σ_a².
     hidden_bias_variance, output_bias_variance : float or None
         Prior variances of b_i and c; None means there is no such bias.
+    tilt : float
+        The first ``tilted`` weights of each neuron have this multiple of the prior variance: a
+        field on the coordinates of the target (:mod:`feature_learning.free_energy`).
+    tilted : int
+        Number of these weights.
 
     Raises
     ------
@@ -77,6 +82,8 @@ class Student:
     readout_variance: float = 1.0
     hidden_bias_variance: float | None = None
     output_bias_variance: float | None = None
+    tilt: float = 1.0
+    tilted: int = 0
 
     def __post_init__(self) -> None:
         check_integer("dim", self.dim, at_least=1)
@@ -89,6 +96,8 @@ class Student:
             check_scale("hidden_bias_variance", self.hidden_bias_variance)
         if self.output_bias_variance is not None:
             check_scale("output_bias_variance", self.output_bias_variance)
+        check_scale("tilt", self.tilt)
+        check_integer("tilted", self.tilted, at_least=0, at_most=self.dim)
 
     @property
     def phi(self) -> Activation:
@@ -138,6 +147,7 @@ class Student:
         )
         w, a, c = self.views(flat, chains, particles, readout=readout)
         w.fill_(self.weight_variance / self.dim)
+        w[..., : self.tilted].mul_(self.tilt)
         if self.hidden_bias_variance is not None:
             w[..., self.dim :].fill_(self.hidden_bias_variance)
         a.fill_(self.readout_variance)

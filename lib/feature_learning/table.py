@@ -36,6 +36,8 @@ _MEASURED = {
     "m_S_sem": "Float64",
     "noise": "Float64",
     "noise_sem": "Float64",
+    "relevant_variance": "Float64",
+    "relevant_variance_sem": "Float64",
     "langevin_time": "Float64",
     "step": "Float64",
     "steps": "Int64",
@@ -47,6 +49,8 @@ _MEASURED = {
     "interrupted": "boolean",
     "wall_seconds": "Float64",
 }
+#: Columns that tables got later; those from before have nothing there.
+_LATER = ("relevant_variance", "relevant_variance_sem")
 _ORIGIN = {
     "method_version": "Int64",
     "library_version": "string",
@@ -178,6 +182,9 @@ def read_csv(path: Path) -> pd.DataFrame:
         # A table from before the library had the field: its cells are those of the neutral value.
         if name not in frame.columns:
             frame[name] = "" if value is None else str(value)
+    for name in _LATER:
+        if name not in frame.columns:
+            frame[name] = ""
     _check_columns(list(frame.columns), str(path))
     frame = frame[list(schema())]
     for name, kind in schema().items():

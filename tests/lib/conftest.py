@@ -20,6 +20,7 @@ from feature_learning.observables import Observer
 from feature_learning.pool import compute
 from feature_learning.priors import Ard
 from feature_learning.randomness import generator
+from feature_learning.release import ReleasedEnergy
 from feature_learning.samplers import (
     HMC,
     MALA,
@@ -42,7 +43,7 @@ settings.load_profile("library")
 
 #: Ways to run a small problem: the energy and the sampler of each.
 KINDS = ("sgld", "underdamped", "mf-ard", "collapsed", "collapsed-ard", "mala", "hmc")
-KINDS += ("gibbs", "preconditioned", "adaptive", "quantised", "minibatch", "exchange")
+KINDS += ("gibbs", "preconditioned", "adaptive", "quantised", "minibatch", "exchange", "released")
 #: Samplers of the network posterior by kind; all other kinds are underdamped.
 SAMPLERS = {
     "sgld": SGLD,
@@ -93,6 +94,9 @@ class Trial:
                 ard=ard if self.kind == "collapsed-ard" else None,
                 **common,
             )
+        elif self.kind == "released":
+            self.energy = ReleasedEnergy(self.student, self.data, relevant=2, **common)
+            self.energy.release_over(self.steps // 3)
         else:
             self.energy = network_posterior(self.student, self.data, **common)
             if self.kind == "minibatch":

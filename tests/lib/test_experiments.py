@@ -301,6 +301,7 @@ def test_planted_chains_know_the_target_and_spread_ones_every_other(teacher, bia
         ({"burn_in": -0.1}, "burn_in"),
         ({"burn_in": math.nan}, "burn_in"),
         ({"alpha0": 0.0}, "alpha0"),
+        ({"tilt": 0.0}, "tilt"),
         ({"method": "mf", "particles": 0}, "particles"),
     ],
     ids=str,
@@ -588,6 +589,14 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
         ({"sampler": "sgld", "step_schedule": "linear"}, "^step_schedule must be"),
         ({"step_schedule": "cyclical"}, "^step_schedule has no effect"),
         ({"batch_size": 3}, "^batch_size has no effect"),
+        ({"tilt": 2.0, "method": "mf"}, "^tilt has no effect with method mf"),
+        ({"start": "released", "method": "mf"}, "^start released .* not for method mf"),
+        ({"start": "released", "sampler": "hmc"}, "^start released .* sampler hmc"),
+        ({"start": "released", "protocol": "published"}, "^start released .* protocol published"),
+        (
+            {"start": "released", "sampler": "sgld", "batch_size": 3},
+            "^start released .* batch_size 3",
+        ),
     ],
     ids=str,
 )
@@ -645,7 +654,9 @@ def test_points_of_before_keep_their_key():
     for options in ({}, {"sampler": "sgld", "method": "mf"}):
         plain = canonical(PointConfig(**options))
         assert "quantum" not in plain
-        assert not {"batch_size", "step_schedule", "rounding", "quantum_epoch"} & plain.keys()
+        assert (
+            not {"batch_size", "step_schedule", "rounding", "quantum_epoch", "tilt"} & plain.keys()
+        )
     batched = PointConfig(sampler="sgld", batch_size=10)
     assert cell_key(batched) != cell_key(PointConfig(sampler="sgld"))
 
