@@ -220,9 +220,13 @@ def _run_sphinx(project: Project, stage: Path, scratch: Path) -> Path:
     return html
 
 
+#: What a line of Sphinx that says a cause has in it; the last are of extensions that raise.
+_TELLING = ("WARNING", "ERROR", "threw an exception")
+
+
 def _worth_reading(lines: Sequence[str], stage: Path) -> list[str]:
     """The warnings and errors in the output of Sphinx; the end of it if there are none."""
-    named = [line for line in lines if "WARNING" in line or "ERROR" in line]
+    named = [line for line in lines if any(word in line for word in _TELLING)]
     # Readers edit the sources, not the stage.
     return [line.replace(f"{stage}/", "") for line in named or lines[-20:]]
 

@@ -2,7 +2,7 @@ r"""The law that quantised Langevin dynamics samples in a harmonic well, without
 
 In the well U = λx²/2 a chain of :class:`~feature_learning.samplers.QuantisedLangevin` that starts
 at x_0 stays on the lattice ``x = (n + f) Δ``, f the fractional part of x_0/Δ. One step is a
-transition matrix: with z = h/Δ + (σ/Δ) ξ and c = h/Δ = -ηλ(n + f),
+transition matrix: with z = h/Δ + (σ/Δ) ξ and c = h/Δ = -ηλ(n + f)::
 
     nearest      p(n → n+m) = Φ((m + ½ - c) Δ/σ) - Φ((m - ½ - c) Δ/σ)
     floor        p(n → n+m) = Φ((m + 1 - c) Δ/σ) - Φ((m - c) Δ/σ)
