@@ -107,7 +107,7 @@ def parser() -> argparse.ArgumentParser:
         "--effort",
         choices=tuple(EFFORTS),
         default="quick",
-        help="quick: a minute or two; full: twelve to fifteen minutes (default: %(default)s)",
+        help="quick: a minute or two; full: ten minutes (default: %(default)s)",
     )
     add("--parts", choices=PARTS, nargs="+", default=list(PARTS), help="what to measure (all)")
     add("--samples", type=_positive, nargs="+", metavar="P", help="cases of the step times")
