@@ -67,12 +67,12 @@ test: env lint typecheck unit ## everything CI checks: code, stored cells, noteb
 	$(BIN)/python -m book_tools recheck --cells 3
 	$(BIN)/python -m book_tools build --profile quick
 	$(BIN)/python -m book_tools convert --out _build/nbval
-	BOOK_CHECKPOINTS="$(CURDIR)/_build/checkpoints" $(BIN)/python -m pytest --nbval-lax --nbval-current-env _build/nbval
-	$(BIN)/python -m pytest -m book tests/book
+	BOOK_CHECKPOINTS="$(CURDIR)/_build/checkpoints" $(BIN)/python -m pytest -n auto --dist loadfile --nbval-lax --nbval-current-env _build/nbval
+	$(BIN)/python -m pytest -n auto -m book tests/book
 
 .PHONY: unit
 unit: env ## the tests that need no book
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 .PHONY: lint
 lint: env ## style and formatting, without changing anything

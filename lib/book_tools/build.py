@@ -21,12 +21,13 @@ from book_tools.check import check_book
 from book_tools.claims import Outcome, compare, load_claims
 from book_tools.claims_table import render_table, summary
 from book_tools.errors import BookError, without_colours
-from book_tools.execution import execute, fingerprint, is_executed
+from book_tools.execution import fingerprint, is_executed
 from book_tools.figures import load_figures, missing_tables
 from book_tools.glued import glued_values
 from book_tools.links import follow_execution
 from book_tools.notebooks import declared_figures, read_notebook
 from book_tools.project import Project, checked_profile
+from book_tools.side_by_side import execute_all
 
 RECORD = "book.json"
 """A file of the finished book that says from what it was built."""
@@ -58,10 +59,10 @@ def build(project: Project, profile: str) -> list[Outcome]:
     check_prose(project, profile)
     stage = project.stage(profile)
     stage_sources(project, stage)
-    for page in project.notebooks():
-        place = stage / f"{page}.ipynb"
-        executed = execute(project, page, {"profile": profile}, folder=place.parent)
-        shutil.copyfile(executed, place)
+    notebooks = project.notebooks()
+    execute_all(project, notebooks, profile, stage=stage)
+    for page in notebooks:
+        shutil.copyfile(project.executed(profile) / f"{page}.ipynb", stage / f"{page}.ipynb")
         # Two files of one name would leave it to Sphinx which of them is the page.
         (stage / f"{page}.md").unlink()
     _link_pages(project, stage)

@@ -149,7 +149,8 @@ def _run(
 ) -> NotebookNode:
     unexecuted, output = scratch / "source.ipynb", scratch / "output.ipynb"
     jupytext.write(notebook, unexecuted)
-    with _kernel_environment(project):
+    # Of a path below the project a socket's name might be too long (108 bytes).
+    with _kernel_environment(project), tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
         try:
             papermill.execute_notebook(
                 unexecuted,
@@ -159,8 +160,9 @@ def _run(
                 # Each redraw of a bar would become a line of the page.
                 progress_bar=False,
                 cwd=folder,
-                # No open port for the time of a run, and no warning of the kernel about one.
-                config=Config({"KernelManager": {"transport": "ipc"}}),
+                # No open port for the time of a run, and no warning of the kernel about one. The
+                # sockets of two kernels would by default have the same names.
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/socket"}}),
             )
         except PapermillExecutionError as error:
             lines = without_colours("\n".join(error.traceback)).splitlines()

@@ -23,9 +23,10 @@ from book_tools.execution import inputs
 from book_tools.project import Project
 from book_tools.spread import has_estimate, tolerance
 from book_tools.stored import rows, tables
-from feature_learning.cli_sweep import default_workers, run_grid
+from feature_learning.cli_sweep import run_grid
 from feature_learning.errors import FeatureLearningError, check_integer, check_real
 from feature_learning.grid import Grid, GridCell
+from feature_learning.hardware import usable_cores
 from feature_learning.keys import cell_key
 from feature_learning.pool import LocalPool
 from feature_learning.store import Store
@@ -104,7 +105,7 @@ def recheck(
     try:
         check_integer("cells", cells, at_least=1)
         check_real("longest", longest, above=0)
-        workers = default_workers() if workers is None else workers
+        workers = usable_cores() if workers is None else workers
         check_integer("workers", workers, at_least=1)
     except FeatureLearningError as error:
         raise InputError(str(error)) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from feature_learning import atomic
 from feature_learning.costs import calibrate
 from feature_learning.errors import FeatureLearningError, WorkerError, check_real
 from feature_learning.grid import Grid, read_grid
-from feature_learning.hardware import memory_available
+from feature_learning.hardware import memory_available, usable_cores
 from feature_learning.keys import cell_key
 from feature_learning.plan import Plan, duration, plan
 from feature_learning.pool import Executor, LocalPool
@@ -127,7 +126,7 @@ def _sweep(options: dict[str, Any]) -> int:
     if options["device"] is not None:
         grid = grid.on(options["device"])
     weights, out = not options["no_weights"], options["out"]
-    workers = default_workers() if options["workers"] is None else options["workers"]
+    workers = usable_cores() if options["workers"] is None else options["workers"]
     if options["dry_run"]:
         # Looks, and touches nothing.
         store = Store(out, create=False) if out.exists() else None
@@ -157,13 +156,6 @@ def _sweep(options: dict[str, Any]) -> int:
     if options["table"] is not None:
         _table(out, options["table"])
     return code
-
-
-def default_workers() -> int:
-    """One process for each processor that this one may use."""
-    # Not every system can say which those are.
-    mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    return len(mine) if mine else os.cpu_count() or 1
 
 
 def run_grid(

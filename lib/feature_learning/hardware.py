@@ -79,6 +79,13 @@ def check_device(device: str) -> torch.device:
     return torch.device(device)
 
 
+def usable_cores() -> int:
+    """The processors that this process may use."""
+    # Not every system can say which those are.
+    mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    return len(mine) if mine else os.cpu_count() or 1
+
+
 def memory_needed(config: _Sizes) -> int:
     """Estimate of the bytes a point allocates at its peak."""
     size = 8 if config.dtype == "float64" else 4

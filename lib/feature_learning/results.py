@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from feature_learning.costs import calibrate
 from feature_learning.errors import ArgumentError, StoreError, check_choice
 from feature_learning.grid import Grid, read_grid
+from feature_learning.hardware import usable_cores
 from feature_learning.keys import cell_key
 from feature_learning.plan import plan
 from feature_learning.plots import Curve
@@ -204,7 +205,7 @@ def obtain(
     quick: Mapping[str, Sequence[Any]] | None = None,
     quick_blocks: Mapping[str, Mapping[str, Sequence[Any]]] | None = None,
     folder: Path | None = None,
-    workers: int = 2,
+    workers: int | None = None,
 ) -> Results:
     """The results of a grid, by profile.
 
@@ -229,8 +230,8 @@ def obtain(
         Store of the profiles that compute; a temporary one if not given. Profile quick keeps to a
         part of it that belongs to exactly this source code: pages of one build share their
         cells, and nothing of other code is ever shown.
-    workers : int
-        Processes.
+    workers : int, optional
+        Processes; one for each core by default.
 
     Returns
     -------
@@ -271,7 +272,7 @@ def obtain(
     if folder is not None and profile == "quick":
         folder = folder / f"quick-{source_fingerprint()}"
     with tempfile.TemporaryDirectory() if folder is None else nullcontext(folder) as place:
-        store, pool = Store(Path(place)), LocalPool(workers)
+        store, pool = Store(Path(place)), LocalPool(usable_cores() if workers is None else workers)
         try:
             report = sweep(plan(asked, store, calibrate()), store, pool)
         finally:

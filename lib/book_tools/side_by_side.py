@@ -1,0 +1,134 @@
+"""Run several notebooks at once, each in a process of its own.
+
+Much of a notebook is one thread's work: starting, drawing, small problems. Two side by side keep
+two cores busy where one after the other leaves the second idle half of the time.
+
+The processes are forked from a server that has imported papermill once. Papermill itself cannot run
+in several threads, because a kernel inherits the environment and the signals of its process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from book_tools.errors import BookError
+from book_tools.execution import execute, is_executed
+from book_tools.project import Project
+
+PATIENCE = 20.0
+"""Seconds that an interrupted notebook has to end by itself."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    page: str
+    process: ForkServerProcess
+    outcome: Connection
+
+
+def execute_all(
+    project: Project, pages: Sequence[str], profile: str, *, stage: Path, at_once: int | None = None
+) -> None:
+    """Execute the notebooks that are not up to date, a few at a time.
+
+    Parameters
+    ----------
+    project
+        The book.
+    pages
+        The notebooks, in the order in which they start.
+    profile
+        Of all of them.
+    stage
+        Copy of the sources in which they run.
+    at_once
+        How many; by default two, or one on a machine with one core. The threads of the machine are
+        shared out among them.
+
+    Raises
+    ------
+    BookError
+        If a cell raises. No further notebook is started then; those that run are finished first,
+        and every failure is named.
+    """
+    # The library takes a second to import, which the forked processes can do without.
+    from feature_learning.hardware import usable_cores
+
+    cores = usable_cores()
+    at_once = at_once or min(2, cores)
+    threads = max(1, cores // at_once)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    waiting, running, failures = list(pages), dict[Connection, _Run](), list[BookError]()
+    try:
+        while running or (waiting and not failures):
+            while waiting and not failures and len(running) < at_once:
+                page = waiting.pop(0)
+                if is_executed(project, page, {"profile": profile}):
+                    print(f"{page}: unchanged, kept", flush=True)
+                    continue
+                folder = (stage / page).parent
+                outcome, theirs = context.Pipe(duplex=False)
+                process = context.Process(
+                    target=_execute, args=(theirs, project, page, profile, folder, threads)
+                )
+                process.start()
+                theirs.close()
+                running[outcome] = _Run(page, process, outcome)
+            for ready in wait(list(running)):
+                assert isinstance(ready, Connection)
+                if (failure := _end(running.pop(ready))) is not None:
+                    failures.append(failure)
+    finally:
+        _interrupt(list(running.values()))
+    if failures:
+        text = "\n".join(str(failure) for failure in failures)
+        raise BookError(text)
+
+
+def _execute(
+    outcome: Connection, project: Project, page: str, profile: str, folder: Path, threads: int
+) -> None:
+    """What a process does: run the notebook, and say why it could not."""
+    # Ignored in what a shell runs in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    try:
+        execute(project, page, {"profile": profile}, folder=folder)
+    except (BookError, OSError) as error:
+        outcome.send(str(error))
+    except KeyboardInterrupt:
+        outcome.send("interrupted")
+    else:
+        outcome.send(None)
+
+
+def _end(run: _Run) -> BookError | None:
+    try:
+        error = run.outcome.recv()
+    except EOFError:
+        run.process.join()
+        error = f"{run.page}: its process ended with exit code {run.process.exitcode}"
+    run.process.join()
+    return None if error is None else BookError(error)
+
+
+def _interrupt(runs: Sequence[_Run]) -> None:
+    """What Ctrl-C does, to those that have not heard it; their kernels end with them."""
+    for run in runs:
+        if run.process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(run.process.pid, signal.SIGINT)
+    for run in runs:
+        run.process.join(PATIENCE)
+        if run.process.is_alive():
+            run.process.terminate()
+            run.process.join()

@@ -1,0 +1,156 @@
+"""Several notebooks at once."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from book_tools import side_by_side
+from book_tools.errors import BookError
+from book_tools.project import Project
+from book_tools.side_by_side import execute_all
+
+NOTEBOOK = """\
+---
+jupytext:
+  text_representation:
+    format_name: myst
+---
+
+# A page
+
+```{{code-cell}} python
+:tags: [parameters]
+profile = "quick"
+```
+
+```{{code-cell}} python
+import os, time
+from pathlib import Path
+{code}
+```
+"""
+#: Tells the others that it is there, and waits for them.
+MEET = """
+Path("{mine}").touch()
+end = time.monotonic() + 60
+while not Path("{other}").exists():
+    assert time.monotonic() < end, "nobody came"
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that writes notebooks, name to code, and gives the project and its folder."""
+
+    def write_notebooks(**codes):
+        project = Project(tmp_path)
+        (tmp_path / "lib").mkdir()
+        (tmp_path / "constraints.txt").write_text("")
+        for name, code in codes.items():
+            (tmp_path / f"{name}.md").write_text(NOTEBOOK.format(code=code))
+        return project
+
+    return write_notebooks
+
+
+def executed(project):
+    return sorted(path.stem for path in project.executed("quick").glob("*.ipynb"))
+
+
+def test_two_run_at_once_and_what_is_up_to_date_is_kept(write, capfd):
+    project = write(
+        a=MEET.format(mine="a", other="b"),
+        b=MEET.format(mine="b", other="a"),
+    )
+    for _ in range(2):
+        execute_all(project, ["a", "b"], "quick", stage=project.root, at_once=2)
+    assert executed(project) == ["a", "b"]
+    out = capfd.readouterr().out
+    for page in "ab":
+        assert out.count(f"{page}: running") == 1
+        assert out.count(f"{page}: unchanged, kept") == 1
+
+
+def test_the_threads_of_the_machine_are_shared_out(write, monkeypatch):
+    monkeypatch.setattr("feature_learning.hardware.usable_cores", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    code = "Path('threads').write_text(os.environ['OMP_NUM_THREADS'])"
+    project = write(a=code)
+    execute_all(project, ["a"], "quick", stage=project.root)
+    assert (project.root / "threads").read_text() == "3"
+
+
+def test_a_failure_starts_nothing_new_lets_the_others_end_and_is_named(write):
+    project = write(
+        good=MEET.format(mine="good", other="failed") + "time.sleep(1)",
+        bad=MEET.format(mine="bad", other="good") + "Path('failed').touch(); int('cold')",
+        never="Path('never').touch()",
+    )
+    pages = ["good", "bad", "never"]
+    with pytest.raises(BookError, match=r"bad\.md:15: this cell raised ValueError") as caught:
+        execute_all(project, pages, "quick", stage=project.root, at_once=2)
+    assert "'cold'" in str(caught.value)
+    assert executed(project) == ["good"]
+    assert not (project.root / "never").exists()
+
+
+def test_a_process_that_dies_is_an_error_that_names_its_page(write, monkeypatch):
+    project = write(a="os.kill(os.getppid(), 9)")
+    with pytest.raises(BookError, match="a: its process ended with exit code -9"):
+        execute_all(project, ["a"], "quick", stage=project.root, at_once=1)
+
+
+def test_an_interrupt_ends_what_runs_and_keeps_what_was_finished(write, monkeypatch):
+    project = write(
+        done="pass",
+        long="Path('started').write_text(str(os.getpid()))\ntime.sleep(600)",
+    )
+
+    def interrupt():
+        while not ((project.root / "started").exists() and executed(project) == ["done"]):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    teller = threading.Thread(target=interrupt, daemon=True)
+    begun = time.monotonic()
+    teller.start()
+    with pytest.raises(KeyboardInterrupt):
+        execute_all(project, ["done", "long"], "quick", stage=project.root, at_once=2)
+    assert time.monotonic() - begun < 60
+    assert executed(project) == ["done"]
+    kernel = int((project.root / "started").read_text())
+    end = time.monotonic() + 20
+    while alive(kernel):
+        assert time.monotonic() < end, "the kernel goes on"
+        time.sleep(0.1)
+
+
+def test_a_process_that_does_not_heed_is_ended(write, monkeypatch):
+    monkeypatch.setattr(side_by_side, "PATIENCE", 0.5)
+    project = write(deaf="pass")
+    context = side_by_side.multiprocessing.get_context("forkserver")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_deaf, args=(sender,))
+    process.start()
+    assert receiver.recv() == "deaf"
+    side_by_side._interrupt([side_by_side._Run("deaf", process, receiver)])
+    assert process.exitcode == -signal.SIGTERM
+    assert executed(project) == []
+
+
+def _deaf(sender):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sender.send("deaf")
+    time.sleep(600)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
