@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -29,6 +30,13 @@ _BLOCK = 96
 _GROUP = 5
 #: Samples below which making the tables of all codes costs more than it saves.
 _WORTH_TABLES = 64
+#: Threads that torch has left to the kernels; None while it keeps them.
+_LEFT: ContextVar[int | None] = ContextVar("threads left to the kernels", default=None)
+
+
+def _threads() -> int:
+    """Threads that a kernel may use."""
+    return _LEFT.get() or torch.get_num_threads()
 
 
 @cache
@@ -64,7 +72,6 @@ class ReluKernel:
         self._library, self._run = library, library.relu_chain
         self._inputs, self._labels = inputs, labels.contiguous()
         self._chains, self._particles = chains, particles
-        self._threads: int | None = None
         self._size = 0
         self._buffers: tuple[Tensor, Tensor, Tensor] | None = None
         self.read_inputs()
@@ -82,21 +89,22 @@ class ReluKernel:
         """Whether the inputs are ±1 and enough to be taken from tables."""
         return self._codes is not None
 
+    @staticmethod
     @contextmanager
-    def owns_the_threads(self) -> Iterator[None]:
-        """Leave the threads of torch to the kernel for a while.
+    def owns_the_threads() -> Iterator[None]:
+        """Leave the threads of torch to the kernels for a while, to whichever of them runs.
 
         What is left for torch between two calls is too short to share out, and its idle threads
-        spin on the cores that the kernel's threads need.
+        spin on the cores that the kernels' threads need.
         """
         before = torch.get_num_threads()
-        self._threads = before
+        token = _LEFT.set(_threads())
         torch.set_num_threads(1)
         try:
             yield
         finally:
             torch.set_num_threads(before)
-            self._threads = None
+            _LEFT.reset(token)
 
     @staticmethod
     def takes(activation: str, inputs: Tensor) -> bool:
@@ -151,8 +159,7 @@ class ReluKernel:
         """
         samples, fan_in = self._inputs.shape
         work = float(samples) * fan_in * self._particles
-        threads = self._threads or torch.get_num_threads()
-        threads = threads if work * self._chains > _WORTH_A_THREAD else 1
+        threads = _threads() if work * self._chains > _WORTH_A_THREAD else 1
         # Whole chains are shared out if that is even; otherwise the samples of each chain are.
         parts = 1 if self._chains % threads == 0 else threads
         length = -(-samples // (parts * _BLOCK)) * _BLOCK
