@@ -35,8 +35,14 @@ _LEFT: ContextVar[int | None] = ContextVar("threads left to the kernels", defaul
 
 
 def _threads() -> int:
-    """Threads that a kernel may use."""
+    """Threads that kernels may use."""
     return _LEFT.get() or torch.get_num_threads()
+
+
+def _worth(samples: int, fan_in: int, particles: int, chains: int) -> int:
+    """Threads that a kernel of this size makes use of."""
+    work = float(samples) * fan_in * particles * chains
+    return _threads() if work > _WORTH_A_THREAD else 1
 
 
 @cache
@@ -117,6 +123,19 @@ class ReluKernel:
             and load() is not None
         )
 
+    @staticmethod
+    def memory(samples: int, fan_in: int, particles: int, *, chains: int, signs: bool) -> int:
+        """Bytes of a kernel with the threads there are now, inputs and labels not counted.
+
+        ``signs`` says whether the inputs are ±1.
+        """
+        library = load()
+        assert library is not None
+        coded = signs and samples >= _WORTH_TABLES
+        size = library.relu_work(samples, fan_in, particles, coded) + fan_in * particles + 1
+        codes = samples * -(-fan_in // _GROUP) if coded else 0
+        return int(4 * size * _worth(samples, fan_in, particles, chains) + codes)
+
     def _prepare(self, parts: int) -> tuple[Tensor, Tensor, Tensor]:
         """Work space, partial gradients and partial biases of ``parts`` pieces of work."""
         if self._buffers is None or self._buffers[0].shape[0] < parts:
@@ -158,15 +177,14 @@ class ReluKernel:
             Filled with Σ_μ r_μ, (chains, 1).
         """
         samples, fan_in = self._inputs.shape
-        work = float(samples) * fan_in * self._particles
-        threads = _threads() if work * self._chains > _WORTH_A_THREAD else 1
+        threads = _worth(samples, fan_in, self._particles, self._chains)
         # Whole chains are shared out if that is even; otherwise the samples of each chain are.
         parts = 1 if self._chains % threads == 0 else threads
         length = -(-samples // (parts * _BLOCK)) * _BLOCK
         spans = [(at, min(at + length, samples)) for at in range(0, samples, length)]
         several = len(spans) > 1
         offsets = c.tolist() if c.shape[1] else [[0.0]] * self._chains
-        spaces, drives, biases = self._prepare(max(threads, len(spans)))
+        spaces, drives, biases = self._prepare(threads)  # there are no more spans than threads
 
         w_at, a_at = _addresses(w), _addresses(a)
         s_at, f_at = _addresses(coupling), _addresses(f)
