@@ -13,6 +13,8 @@ from feature_learning import native
 from feature_learning.energies import mean_field_energy, network_posterior
 from feature_learning.field import Field
 from feature_learning.minibatch import MiniBatchEnergy
+from feature_learning.native import relu
+from feature_learning.native.library import load
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset
 
@@ -131,6 +133,13 @@ def test_large_problems_are_shared_between_threads_and_the_sums_stay_the_same(si
     # With the same number of threads it is the same number, bit for bit: runs can be resumed.
     for mine, theirs in zip(results[0], results[3], strict=True):
         assert torch.equal(mine, theirs)
+
+
+@needs_kernel
+def test_samples_are_cut_between_threads_at_the_blocks_of_the_compiled_code():
+    """Work space grows with the samples up to a block, and no further."""
+    sizes = [load().relu_work(relu._BLOCK + more, 7, 16, 0) for more in (-1, 0, 1)]
+    assert sizes[0] < sizes[1] == sizes[2]
 
 
 @needs_kernel

@@ -24,7 +24,9 @@ from feature_learning.native.library import load
 
 #: Multiplications below which handing work to a second thread costs more than it saves.
 _WORTH_A_THREAD = 4e6
-#: Samples are cut between threads at multiples of this, the block of relu.c.
+#: Samples are cut between threads at multiples of this. It is BLOCK of relu.c, so that all threads
+#: but the last have whole blocks; coded inputs, in blocks of 256 or 1024, could be cut anywhere.
+#: Another number would round the sums in another way.
 _BLOCK = 96
 #: Inputs whose values of ±1 make one code.
 _GROUP = 5
