@@ -44,7 +44,7 @@ class _Sizes(Protocol):
     @property
     def device(self) -> str: ...
     @property
-    def solver(self) -> str: ...
+    def collapsed(self) -> bool: ...
     @property
     def block_elements(self) -> int | None: ...
     @property
@@ -107,7 +107,7 @@ def memory_needed(config: _Sizes) -> int:
         last = config.samples - (blocks - 1) * config.batch_size
         total += min(HELD, blocks - 1) * _field(config, config.batch_size, 1)
         total += _field(config, last, 1)
-    if config.method != "network" and config.solver == "collapsed":
+    if config.collapsed:
         # The linear system and its factor, over samples or over particles, and the features.
         side = min(config.samples, particles)
         total += 8 * config.chains * (3 * side**2 + 2 * side * particles)

@@ -555,6 +555,12 @@ def test_more_of_anything_needs_more_memory(name):
     assert memory_needed(large) > memory_needed(small)
 
 
+def test_only_a_mean_field_is_collapsed():
+    for method, expected in (("mf", True), ("mf-ard", True), ("network", False), ("nngp", False)):
+        assert PointConfig(method=method, solver="collapsed").collapsed == expected
+        assert not PointConfig(method=method).collapsed
+
+
 def test_the_kernel_and_the_collapsed_field_need_their_matrices():
     many = 50_000
     kernel = PointConfig(method="nngp", samples=many)
