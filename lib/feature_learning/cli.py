@@ -18,6 +18,7 @@ import torch
 from feature_learning import cli_diagnose, cli_sweep
 from feature_learning.activations import ACTIVATIONS
 from feature_learning.applicability import flag, refuse_without_effect, scopes_listed
+from feature_learning.complaints import complain
 from feature_learning.config import METHODS, TEACHERS, PointConfig
 from feature_learning.errors import FeatureLearningError, check_integer
 from feature_learning.experiments import MEASURED, Point, run_point
@@ -287,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return cli_sweep.run_command(command, options)
         return _point(options, _given(arguments[1:]))
     except KeyboardInterrupt:
-        return _complain("interrupted before anything was measured", code=130)
+        return complain("interrupted before anything was measured", code=130)
 
 
 def _point(options: dict[str, Any], given: Sequence[str]) -> int:
@@ -301,23 +302,18 @@ def _point(options: dict[str, Any], given: Sequence[str]) -> int:
             torch.set_num_threads(check_integer("threads", threads, at_least=1, at_most=1024))
         point = run_point(config, progress=not quiet, checkpoint=checkpoint)
     except FeatureLearningError as error:
-        return _complain(str(error))
+        return complain(str(error))
     except (torch.OutOfMemoryError, MemoryError) as error:
-        return _complain(f"out of memory: {str(error).splitlines()[0] if str(error) else error!r}")
+        return complain(f"out of memory: {str(error).splitlines()[0] if str(error) else error!r}")
     except RuntimeError as error:
         # torch raises a plain RuntimeError when the CPU's memory runs out.
         if "can't allocate memory" not in str(error):
             raise
-        return _complain("out of memory; use fewer samples, chains or neurons")
+        return complain("out of memory; use fewer samples, chains or neurons")
     except OSError as error:
-        return _complain(f"cannot use {error.filename}: {error.strerror}")
+        return complain(f"cannot use {error.filename}: {error.strerror}")
     print(json.dumps(point.row, allow_nan=False) if as_json else _table(point))
     return 130 if point.row["interrupted"] else 0
-
-
-def _complain(sentence: str, code: int = 2) -> int:
-    print(f"feature-learning: error: {' '.join(sentence.split())}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":
