@@ -28,13 +28,8 @@ from scipy.optimize import brentq, root
 
 from feature_learning.ard_branch import Branch
 from feature_learning.errors import ArgumentError, ConvergenceError, check_integer, check_scale
-from feature_learning.one_neuron import (
-    Averages,
-    OneNeuron,
-    check_student,
-    readout_noise,
-    sufficient,
-)
+from feature_learning.one_neuron import Averages, OneNeuron, readout_noise, sufficient
+from feature_learning.population import check_student
 from feature_learning.student import Student
 
 FloatArray = NDArray[np.float64]
