@@ -29,6 +29,8 @@ class _Choices(Protocol):
     @property
     def solver(self) -> str: ...
     @property
+    def collapsed(self) -> bool: ...
+    @property
     def output_bias_variance(self) -> float | None: ...
     @property
     def batch_size(self) -> int | None: ...
@@ -150,14 +152,13 @@ def refuse_sampler(choices: _Choices) -> None:
             )
     if choices.method == "nngp" or choices.protocol is not None:
         return
-    collapsed = choices.method != "network" and choices.solver == "collapsed"
     sampler = choices.sampler
-    if sampler in _FIXED and (choices.method == "mf-ard" or collapsed):
+    if sampler in _FIXED and (choices.method == "mf-ard" or choices.collapsed):
         raise ArgumentError(
             f"sampler {sampler} needs method network, or mf with solver particles, "
             f"not method {choices.method} with solver {choices.solver}"
         )
-    if (sampler == "adaptive" or choices.batch_size is not None) and collapsed:
+    if (sampler == "adaptive" or choices.batch_size is not None) and choices.collapsed:
         what = "batch_size" if choices.batch_size is not None else "sampler adaptive"
         raise ArgumentError(f"{what} needs solver particles, not solver {choices.solver}")
     if sampler == "gibbs" and choices.output_bias_variance is not None:

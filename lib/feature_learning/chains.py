@@ -29,8 +29,7 @@ from feature_learning.observables import Observer
 from feature_learning.progress import Progress, restore, snapshot
 from feature_learning.samplers import Sampler, SamplerState
 from feature_learning.schedules import Schedule, Segment
-from feature_learning.stopping import StopRule as StopRule  # both belong to calling run
-from feature_learning.stopping import StopWhenConverged as StopWhenConverged
+from feature_learning.stopping import StopRule
 from feature_learning.stopwatch import Stopwatch
 
 FloatArray = NDArray[np.float64]

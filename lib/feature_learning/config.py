@@ -130,10 +130,14 @@ class PointConfig:
         """Put a number in the place of ``auto``: keys, tables and results then say what was run."""
         if asked != "auto":
             raise ArgumentError(f"friction must be a number or 'auto', not {asked!r}")
-        collapsed = self.method != "network" and self.solver == "collapsed"
-        moving = not collapsed and self.sampler != "gibbs"
+        moving = not self.collapsed and self.sampler != "gibbs"
         number = automatic_friction(self.make_student, kappa=self.kappa, readout=moving)
         object.__setattr__(self, "friction", number)  # the class is frozen for everyone else
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether particles without readouts are sampled: a mean field by the collapsed solver."""
+        return self.method in ("mf", "mf-ard") and self.solver == "collapsed"
 
     @property
     def make_teacher(self) -> Teacher:

@@ -72,7 +72,7 @@ class Speed:
         # A look measures on the test points; eight times a run the curvature takes 24 gradients.
         total = steps * (self.step + unit * rows) + config.looks * unit * test / 3
         total += 8 * 24 * (self.step + unit * rows)
-        if config.method != "network" and config.solver == "collapsed":
+        if config.collapsed:
             side = min(rows, neurons)
             system = config.chains * side**2 * (side / 6 + max(rows, neurons))
             total += steps / _REFRESH_EVERY * system * self.operation

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from scipy.optimize import brentq
 
 from feature_learning.errors import ConvergenceError, check_real
-from feature_learning.one_neuron import OneNeuron, check_student, readout_noise, sufficient
+from feature_learning.one_neuron import OneNeuron, readout_noise, sufficient
+from feature_learning.population import check_student
 from feature_learning.student import Student
 
 

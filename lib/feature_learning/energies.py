@@ -25,8 +25,7 @@ from torch import Tensor
 from feature_learning.errors import ArgumentError, check_integer, check_scale
 from feature_learning.field import Field
 from feature_learning.penalties import HomogeneityPenalty
-from feature_learning.priors import Ard as Ard  # part of what an energy is asked for
-from feature_learning.priors import Prior as Prior
+from feature_learning.priors import Ard, Prior
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset
 

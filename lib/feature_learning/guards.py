@@ -79,11 +79,13 @@ class Guards:
         """Measure λ_max and raise :class:`EquipartitionError` if the step is too large for it."""
         probe = torch.Generator(device=state.position.device).manual_seed(0)
         curvature = largest_curvature(energy, state.position, probe, iterations=12, tolerance=0.05)
-        if sampler.inflation(curvature) > self.max_inflation:
+        # A step so many times longer is unstable at a curvature so many times smaller.
+        steepness = curvature * sampler.pace(state)
+        if sampler.inflation(steepness) > self.max_inflation:
             raise EquipartitionError(
                 f"the step size {sampler.step_size:.4g} is too large {at}: along the stiffest "
                 f"direction (curvature {curvature:.3g}) the sampled variance is "
-                f"{sampler.inflation(curvature):.3g} times the right one; "
-                f"use at most {sampler.largest_step(curvature):.2g}"
+                f"{sampler.inflation(steepness):.3g} times the right one; "
+                f"use at most {sampler.largest_step(steepness):.2g}"
             )
         return curvature

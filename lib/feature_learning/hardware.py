@@ -9,8 +9,10 @@ from typing import Protocol
 
 import torch
 
+from feature_learning.activations import ACTIVATIONS
 from feature_learning.errors import ArgumentError, DeviceError
 from feature_learning.minibatch import HELD
+from feature_learning.native import ReluKernel
 from feature_learning.tiles import default_block_elements
 
 
@@ -19,6 +21,12 @@ class _Sizes(Protocol):
 
     @property
     def method(self) -> str: ...
+    @property
+    def teacher(self) -> str: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def hidden_bias_variance(self) -> float | None: ...
     @property
     def samples(self) -> int: ...
     @property
@@ -36,7 +44,7 @@ class _Sizes(Protocol):
     @property
     def device(self) -> str: ...
     @property
-    def solver(self) -> str: ...
+    def collapsed(self) -> bool: ...
     @property
     def block_elements(self) -> int | None: ...
     @property
@@ -95,30 +103,42 @@ def memory_needed(config: _Sizes) -> int:
         return 8 * (3 * config.samples**2 + points * config.dim)
     particles = config.particles or config.width
     parameters = config.chains * particles * (config.dim + 2)
-    # Data twice (plain and transposed), predictions per chain, parameters with about ten buffers of
-    # their size; in each of two fields (training and test) two activation buffers, and residuals
-    # times inputs with the residuals themselves.
-    data = points * (2 * config.dim + 4 * config.chains)
-    bound = config.block_elements or default_block_elements(config.device)
-    block = rows = 0
-    for samples in (config.samples, config.test_samples):
-        # A tile holds at least one sample of one chain.
-        rows_of_tile = min(config.chains * samples, max(1, bound // particles))
-        rows, block = rows + rows_of_tile, block + rows_of_tile * (particles + 16)
+    # Predictions per chain, their means in double precision, and parameters with about ten buffers
+    # of their size.
+    total = size * (4 * points * config.chains + 10 * parameters)
+    total += _field(config, config.samples, config.chains)
+    total += _field(config, config.test_samples, config.chains)
     if config.batch_size is not None:
-        # A few blocks of one chain are held at the ready, with their data and their buffers.
-        held = min(HELD + 1, math.ceil(config.samples / config.batch_size))
-        rows_of_tile = min(config.batch_size, max(1, bound // particles))
-        rows, block = rows + held * rows_of_tile, block + held * rows_of_tile * (particles + 16)
-        data += held * config.batch_size * (2 * config.dim + 2)
-        # Work space of the compiled kernel, for some hundred samples and three gradients.
-        block += held * (particles + 32) * (3 * config.dim + 130)
-    # Activations twice, and for each row of a tile its residual times its input.
-    total = size * (data + 10 * parameters + 2 * block + rows * (config.dim + 2))
-    if config.method != "network" and config.solver == "collapsed":
+        # Fields of one chain on a few blocks; the last block may be smaller.
+        blocks = math.ceil(config.samples / config.batch_size)
+        last = config.samples - (blocks - 1) * config.batch_size
+        total += min(HELD, blocks - 1) * _field(config, config.batch_size, 1)
+        total += _field(config, last, 1)
+    if config.collapsed:
         # The linear system and its factor, over samples or over particles, and the features.
         side = min(config.samples, particles)
         total += 8 * config.chains * (3 * side**2 + 2 * side * particles)
+    return total
+
+
+def _field(config: _Sizes, samples: int, chains: int) -> int:
+    """Bytes of a :class:`~feature_learning.field.Field` and of its samples."""
+    size, dtype = (8, torch.float64) if config.dtype == "float64" else (4, torch.float32)
+    particles = config.particles or config.width
+    bias = config.hidden_bias_variance is not None
+    fan_in = config.dim + bias
+    # Labels, and inputs plain (once more with the ones of a bias) and transposed.
+    numbers = samples * (1 + config.dim + bias * fan_in + fan_in)
+    # A tile holds at least one sample of one chain: activations, what the slope needs of them, the
+    # residuals and these times the inputs.
+    bound = config.block_elements or default_block_elements(config.device)
+    rows = min(chains * samples, max(1, bound // particles))
+    second = config.method != "network" or ACTIVATIONS[config.activation].needs_scratch
+    numbers += rows * ((1 + second) * (particles + 16) + fan_in + 1)
+    total = size * numbers
+    if config.device == "cpu" and ReluKernel.takes(config.activation, torch.empty(0, dtype=dtype)):
+        signs = config.teacher == "parity"
+        total += ReluKernel.memory(samples, fan_in, particles, chains=chains, signs=signs)
     return total
 
 

@@ -13,14 +13,15 @@ coordinate in one flat vector, as the parameters of a network do.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from feature_learning.averaging import ratio, sums
 from feature_learning.energies import Energy
 from feature_learning.errors import ArgumentError, check_integer, check_real
 from feature_learning.samplers import Sampler
@@ -185,26 +186,22 @@ def averages(
     state = sampler.init(energy, start, random)
     sampler.burning().advance(state, energy, burn_in, random, done=0)
     sampler.advance(state, energy, discard, random, done=burn_in)
-    done = burn_in + discard
-    weighted = total = plain = torch.zeros(law.chains, dtype=torch.float64)
     looks = steps // every
-    for look in range(looks):
-        sampler.advance(state, energy, every, random, done=done + look * every)
-        values = observable(law.coordinates(state.position))
-        weight = sampler.weight(state)
-        weight = torch.ones_like(values) if weight is None else weight
-        weighted, total, plain = weighted + weight * values, total + weight, plain + values
-    if not bool(weighted.isfinite().all()):
-        lost = int((~weighted.isfinite()).sum())
-        raise ArgumentError(
-            f"step_size must be smaller than {sampler.step_size!r}: {lost} of {law.chains} chains "
-            "have left the numbers"
-        )
-    mean = float(weighted.mean() / total.mean())
-    root = math.sqrt(law.chains)
-    return Averages(
-        weighted=mean,
-        weighted_sem=float((weighted - mean * total).std() / total.mean()) / root,
-        plain=float(plain.mean()) / looks,
-        plain_sem=float(plain.std()) / looks / root,
+    found = sums(
+        sampler,
+        state,
+        energy,
+        lambda theta: observable(law.coordinates(theta)).unsqueeze(1),
+        random,
+        looks=looks,
+        every=every,
+        done=burn_in + discard,
     )
+    finite = np.isfinite(found.weighted)
+    if not finite.all():
+        raise ArgumentError(
+            f"step_size must be smaller than {sampler.step_size!r}: {int((~finite).sum())} of "
+            f"{law.chains} chains have left the numbers"
+        )
+    weighted, plain = ratio(found.weighted, found.weights), ratio(found.plain, looks)
+    return Averages(*(float(each[0]) for each in (*weighted, *plain)))

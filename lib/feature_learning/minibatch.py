@@ -26,7 +26,8 @@ from feature_learning.field import Field
 from feature_learning.student import Parameters
 from feature_learning.teachers import Dataset
 
-#: Blocks kept at the ready, each with its buffers; with more blocks they take turns.
+#: Fields in which all blocks but the last take turns; with the last one's own there are
+#: ``HELD + 1`` at most, each with its samples and its buffers.
 HELD = 16
 
 
@@ -74,8 +75,8 @@ class MiniBatchEnergy:
     def _field(self, block: int) -> Field:
         """The field of one chain on a block.
 
-        A field has buffers of its own: more of them than :data:`HELD` are never made, and blocks
-        beyond that take turns. The last block, which may be smaller, has one for itself.
+        A field has buffers of its own: blocks take turns in :data:`HELD` of them, but for the last
+        one, which may be smaller and has a field to itself.
         """
         slot = -1 if block == len(self) - 1 else block % HELD
         held, field = self._holders.get(slot, (None, None))

@@ -273,15 +273,6 @@ def _overlap(w: FloatArray, tau: FloatArray) -> tuple[FloatArray, FloatArray]:
     return overlap / 2**k, slope / 2**k
 
 
-def check_student(student: Student) -> None:
-    """Refuse a student to which the population equations do not apply."""
-    if student.activation != "relu" or student.hidden_bias_variance is not None:
-        raise ArgumentError(
-            "the population equation is for activation relu without hidden_bias_variance, not "
-            f"{student.activation!r} with {student.hidden_bias_variance!r}"
-        )
-
-
 def readout_noise(student: Student, kappa: float, precision: float) -> float:
     """ν = κ² N^(2γ) ρ_irr/σ_a²; ``precision`` is ρ_irr."""
     scale = float(student.width ** (2 * student.gamma)) / student.readout_variance

@@ -110,6 +110,15 @@ def _orderings(index: NDArray[np.int64]) -> FloatArray:
     return count
 
 
+def check_student(student: Student) -> None:
+    """Refuse a student to which the population equations do not apply."""
+    if student.activation != "relu" or student.hidden_bias_variance is not None:
+        raise ArgumentError(
+            "the population equation is for activation relu without hidden_bias_variance, not "
+            f"{student.activation!r} with {student.hidden_bias_variance!r}"
+        )
+
+
 def solve(student: Student, *, sparsity: int, kappa: float, points: int = 32) -> PopulationResult:
     """Solve for m by bracketing on a grid of ``points`` per relevant coordinate.
 
@@ -133,11 +142,7 @@ def solve(student: Student, *, sparsity: int, kappa: float, points: int = 32) ->
     check_scale("kappa", kappa)
     check_integer("sparsity", sparsity, at_least=1, at_most=min(5, student.dim - 2))
     check_integer("points", points, at_least=8, at_most=200)
-    if student.activation != "relu" or student.hidden_bias_variance is not None:
-        raise ArgumentError(
-            "the population equation is for activation relu without hidden_bias_variance, not "
-            f"{student.activation!r} with {student.hidden_bias_variance!r}"
-        )
+    check_student(student)
     fine, coarse = (_Grid(student, sparsity, kappa, n) for n in (points, points // 2))
     m, other = (float(brentq(grid.excess, 0.0, 1.0, xtol=1e-10)) for grid in (fine, coarse))
     return PopulationResult(

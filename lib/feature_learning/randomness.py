@@ -47,8 +47,10 @@ def normal_(out: Tensor, random: torch.Generator) -> Tensor:
     """Fill ``out`` with standard normal numbers, in place.
 
     Where there is compiled code for it one key is drawn from ``random`` and the numbers are made
-    from the key, in a third of the time; otherwise all are drawn from ``random``. Either way
-    ``random`` is the whole state.
+    from the key, in a third of the time; otherwise (other devices and precisions, no compiler at
+    installation) all are drawn from ``random``. Either way ``random`` is the whole state. The two
+    have the same law and not the same numbers: one seed gives one noise with the compiled code and
+    another one without.
     """
     if not normal.takes(out):
         return out.normal_(generator=random)

@@ -1,12 +1,8 @@
 r"""The family of samplers on posteriors with known moments.
 
-Many independent chains start from the prior, burn in, and are averaged, each over its own time.
-The standard error of a mean is that over chains, which no autocorrelation can spoil; an average
-with weights q̄ = Σ_c A_c / Σ_c B_c over chains c has the error ::
-
-    sem² = Σ_c (A_c - q̄ B_c)² / (n (n-1) B̄²),   A_c = Σ_t w_t q_t,   B_c = Σ_t w_t
-
-and the number of independent draws that would have the same error is Var(q)/sem².
+Many independent chains start from the prior, burn in, and are averaged, each over its own time; the
+error is that over chains (:mod:`feature_learning.averaging`). The number of independent draws that
+would have the same error is Var(q)/sem².
 
 Unadjusted samplers are biased by their step; here their steps are so short that the bias is below
 the error. How it grows with the step is another question (tests, and a page of the book).
@@ -18,9 +14,9 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from feature_learning.averaging import ratio, sums
 from feature_learning.errors import check_integer
 from feature_learning.known_answers import KnownAnswer
 from feature_learning.randomness import generator
@@ -170,18 +166,18 @@ def averages(
     first = 2 * burn_in // 3
     (rough or sampler).burning().advance(state, energy, first, random, done=0)
     sampler.burning().advance(state, energy, burn_in - first, random, done=first)
-    sums = squares = torch.zeros(chains, len(problem.exact), dtype=torch.float64)
-    total = torch.zeros(chains, 1, dtype=torch.float64)
-    for look in range(looks):
-        sampler.advance(state, energy, every, random, done=burn_in + look * every)
-        values, weight = problem.observe(energy, state.position), sampler.weight(state)
-        weight = torch.ones_like(total) if weight is None else weight.unsqueeze(1)
-        sums, squares = sums + weight * values, squares + weight * values.square()
-        total += weight
-    parts, whole = sums.numpy(), total.numpy()
-    mean = parts.sum(axis=0) / whole.sum()
-    sem = (parts - mean * whole).std(axis=0, ddof=1) / whole.mean() / np.sqrt(chains)
-    variance = squares.numpy().sum(axis=0) / whole.sum() - mean**2
+    found = sums(
+        sampler,
+        state,
+        energy,
+        lambda theta: problem.observe(energy, theta),
+        random,
+        looks=looks,
+        every=every,
+        done=burn_in,
+    )
+    mean, sem = ratio(found.weighted, found.weights)
+    variance = found.squares.sum(axis=0) / found.weights.sum() - mean**2
     return Trial(mean, sem, problem.exact, variance / sem**2)
 
 

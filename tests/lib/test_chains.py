@@ -583,7 +583,7 @@ def with_step(trial, kind, step):
     return small
 
 
-@pytest.mark.parametrize("kind", ["sgld", "underdamped", "mf-ard", "collapsed"])
+@pytest.mark.parametrize("kind", ["sgld", "underdamped", "mf-ard", "collapsed", "adaptive"])
 def test_too_large_a_step_is_refused_at_the_start_with_one_that_works(trial, kind):
     with pytest.raises(EquipartitionError) as caught:
         with_step(trial, kind, 40.0).run()
@@ -603,7 +603,7 @@ def test_too_large_a_step_is_refused_at_the_start_with_one_that_works(trial, kin
     assert np.isfinite(result.series["test_mse"]).all()
 
 
-@pytest.mark.parametrize("kind", ["sgld", "underdamped"])
+@pytest.mark.parametrize("kind", ["sgld", "underdamped", "adaptive"])
 def test_divergence_is_named_with_its_step_its_size_and_a_size_that_works(trial, kind):
     blind = Guards(max_inflation=math.inf)
     with pytest.raises(DivergenceError) as caught:
@@ -612,6 +612,20 @@ def test_divergence_is_named_with_its_step_its_size_and_a_size_that_works(trial,
     assert re.search(r"by step \d+ with step size 20", message)
     result = with_step(trial, kind, advised(message)).run()
     assert np.isfinite(result.series["test_mse"]).all()
+
+
+def test_the_step_that_an_adaptive_sampler_makes_is_the_one_that_is_watched(trial):
+    """Right at the start; then gradients fall, and the step grows with nothing to stop it."""
+    small = with_step(trial, "adaptive", 0.7)
+    small.schedule = uniform(step_size=0.7, steps=4000, looks=40)
+    with pytest.raises(EquipartitionError, match=r"the step size 0\.7 is too large at step \d+"):
+        small.run()
+    # It does not diverge: without the guard nobody would know.
+    small = with_step(trial, "adaptive", 0.7)
+    small.schedule = uniform(step_size=0.7, steps=4000, looks=40)
+    result = small.run(guards=Guards(max_inflation=math.inf))
+    assert small.sampler.pace(result.state) > 1.2
+    assert small.sampler.inflation(result.curvature * small.sampler.pace(result.state)) > 4
 
 
 def test_hot_velocities_are_named_with_their_temperature(trial):

@@ -18,7 +18,7 @@ import torch
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from feature_learning import cli, hardware
+from feature_learning import cli_point, hardware
 from feature_learning.applicability import SCOPES, flag
 from feature_learning.cli import build_parser, main
 from feature_learning.config import METHODS, PointConfig
@@ -411,7 +411,7 @@ def test_every_kind_of_exhausted_memory_ends_with_one_line(monkeypatch, error, w
     def exhausted(config, **options):
         raise error
 
-    monkeypatch.setattr(cli, "run_point", exhausted)
+    monkeypatch.setattr(cli_point, "run_point", exhausted)
     result = call("--quiet")
     assert_refused(result, "out of memory", *words)
     assert "manual" not in result[2]
@@ -421,7 +421,7 @@ def test_an_error_of_ours_is_not_taken_for_a_lack_of_memory(monkeypatch):
     def wrong(config, **options):
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(cli, "run_point", wrong)
+    monkeypatch.setattr(cli_point, "run_point", wrong)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         call("--quiet")
 
@@ -730,7 +730,7 @@ def test_the_books_commands_are_not_refused(monkeypatch, command):
         run.append(config)
         raise Reached
 
-    monkeypatch.setattr(cli, "run_point", stop)
+    monkeypatch.setattr(cli_point, "run_point", stop)
     with pytest.raises(Reached):
         main(command.replace("\\\n", " ").split())
     assert run

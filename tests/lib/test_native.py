@@ -2,6 +2,7 @@
 
 import platform
 import shutil
+import threading
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 from feature_learning import native
 from feature_learning.energies import mean_field_energy, network_posterior
 from feature_learning.field import Field
+from feature_learning.minibatch import MiniBatchEnergy
+from feature_learning.native import relu
+from feature_learning.native.library import load
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset
 
@@ -129,6 +133,42 @@ def test_large_problems_are_shared_between_threads_and_the_sums_stay_the_same(si
     # With the same number of threads it is the same number, bit for bit: runs can be resumed.
     for mine, theirs in zip(results[0], results[3], strict=True):
         assert torch.equal(mine, theirs)
+
+
+@needs_kernel
+def test_samples_are_cut_between_threads_at_the_blocks_of_the_compiled_code():
+    """Work space grows with the samples up to a block, and no further."""
+    sizes = [load().relu_work(relu._BLOCK + more, 7, 16, 0) for more in (-1, 0, 1)]
+    assert sizes[0] < sizes[1] == sizes[2]
+
+
+@needs_kernel
+def test_every_kernel_of_an_energy_uses_the_threads_that_are_left_to_it():
+    student, data, _ = a_problem(600, 1, 512, 35)
+    full = network_posterior(student, data, kappa=0.1)
+    batches = MiniBatchEnergy(full, 300)
+    theta = student.sample_prior(1, 512, torch.Generator().manual_seed(0))
+    out, before = torch.empty_like(theta), torch.get_num_threads()
+    batches.estimate_from(theta, out, [0])  # the block now has its kernel
+    (_, block), *_ = batches._holders.values()
+    used = {}
+    for field in (full.field, block):
+        used[field], run = set(), field.kernel._run
+
+        def watched(*arguments, seen=used[field], run=run):
+            seen.add(threading.get_ident())
+            run(*arguments)
+
+        field.kernel._run = watched
+    torch.set_num_threads(2)
+    try:
+        with batches.field.stepping(), batches.field.stepping():
+            batches.gradient(theta, out)
+            batches.estimate_from(theta, out, [0])
+    finally:
+        assert torch.get_num_threads() == 2
+        torch.set_num_threads(before)
+    assert {len(threads) for threads in used.values()} == {2}
 
 
 @needs_kernel

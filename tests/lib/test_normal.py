@@ -87,6 +87,14 @@ def test_the_numbers_are_normal_and_independent():
             assert abs((a * b).mean()) < 4 * a.std() * b.std() / np.sqrt(one.size)
 
 
+@needs_library
+def test_one_seed_gives_another_noise_without_the_compiled_code(monkeypatch):
+    compiled = normal_(torch.empty(1000), torch.Generator().manual_seed(2))
+    monkeypatch.setattr(normal, "takes", lambda out: False)
+    plain = normal_(torch.empty(1000), torch.Generator().manual_seed(2))
+    assert abs(np.corrcoef(compiled.numpy(), plain.numpy())[0, 1]) < 4 / np.sqrt(1000)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_generator_is_the_whole_state(dtype):
     random = torch.Generator().manual_seed(3)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -23,12 +24,27 @@ from feature_learning.native.library import load
 
 #: Multiplications below which handing work to a second thread costs more than it saves.
 _WORTH_A_THREAD = 4e6
-#: Samples are cut between threads at multiples of this, the block of relu.c.
+#: Samples are cut between threads at multiples of this. It is BLOCK of relu.c, so that all threads
+#: but the last have whole blocks; coded inputs, in blocks of 256 or 1024, could be cut anywhere.
+#: Another number would round the sums in another way.
 _BLOCK = 96
 #: Inputs whose values of ±1 make one code.
 _GROUP = 5
 #: Samples below which making the tables of all codes costs more than it saves.
 _WORTH_TABLES = 64
+#: Threads that torch has left to the kernels; None while it keeps them.
+_LEFT: ContextVar[int | None] = ContextVar("threads left to the kernels", default=None)
+
+
+def _threads() -> int:
+    """Threads that kernels may use."""
+    return _LEFT.get() or torch.get_num_threads()
+
+
+def _worth(samples: int, fan_in: int, particles: int, chains: int) -> int:
+    """Threads that a kernel of this size makes use of."""
+    work = float(samples) * fan_in * particles * chains
+    return _threads() if work > _WORTH_A_THREAD else 1
 
 
 @cache
@@ -64,7 +80,6 @@ class ReluKernel:
         self._library, self._run = library, library.relu_chain
         self._inputs, self._labels = inputs, labels.contiguous()
         self._chains, self._particles = chains, particles
-        self._threads: int | None = None
         self._size = 0
         self._buffers: tuple[Tensor, Tensor, Tensor] | None = None
         self.read_inputs()
@@ -82,21 +97,22 @@ class ReluKernel:
         """Whether the inputs are ±1 and enough to be taken from tables."""
         return self._codes is not None
 
+    @staticmethod
     @contextmanager
-    def owns_the_threads(self) -> Iterator[None]:
-        """Leave the threads of torch to the kernel for a while.
+    def owns_the_threads() -> Iterator[None]:
+        """Leave the threads of torch to the kernels for a while, to whichever of them runs.
 
         What is left for torch between two calls is too short to share out, and its idle threads
-        spin on the cores that the kernel's threads need.
+        spin on the cores that the kernels' threads need.
         """
         before = torch.get_num_threads()
-        self._threads = before
+        token = _LEFT.set(_threads())
         torch.set_num_threads(1)
         try:
             yield
         finally:
             torch.set_num_threads(before)
-            self._threads = None
+            _LEFT.reset(token)
 
     @staticmethod
     def takes(activation: str, inputs: Tensor) -> bool:
@@ -108,6 +124,19 @@ class ReluKernel:
             and inputs.is_contiguous()
             and load() is not None
         )
+
+    @staticmethod
+    def memory(samples: int, fan_in: int, particles: int, *, chains: int, signs: bool) -> int:
+        """Bytes of a kernel with the threads there are now, inputs and labels not counted.
+
+        ``signs`` says whether the inputs are ±1.
+        """
+        library = load()
+        assert library is not None
+        coded = signs and samples >= _WORTH_TABLES
+        size = library.relu_work(samples, fan_in, particles, coded) + fan_in * particles + 1
+        codes = samples * -(-fan_in // _GROUP) if coded else 0
+        return int(4 * size * _worth(samples, fan_in, particles, chains) + codes)
 
     def _prepare(self, parts: int) -> tuple[Tensor, Tensor, Tensor]:
         """Work space, partial gradients and partial biases of ``parts`` pieces of work."""
@@ -150,16 +179,14 @@ class ReluKernel:
             Filled with Σ_μ r_μ, (chains, 1).
         """
         samples, fan_in = self._inputs.shape
-        work = float(samples) * fan_in * self._particles
-        threads = self._threads or torch.get_num_threads()
-        threads = threads if work * self._chains > _WORTH_A_THREAD else 1
+        threads = _worth(samples, fan_in, self._particles, self._chains)
         # Whole chains are shared out if that is even; otherwise the samples of each chain are.
         parts = 1 if self._chains % threads == 0 else threads
         length = -(-samples // (parts * _BLOCK)) * _BLOCK
         spans = [(at, min(at + length, samples)) for at in range(0, samples, length)]
         several = len(spans) > 1
         offsets = c.tolist() if c.shape[1] else [[0.0]] * self._chains
-        spaces, drives, biases = self._prepare(max(threads, len(spans)))
+        spaces, drives, biases = self._prepare(threads)  # there are no more spans than threads
 
         w_at, a_at = _addresses(w), _addresses(a)
         s_at, f_at = _addresses(coupling), _addresses(f)

@@ -27,12 +27,18 @@ from torch import Tensor
 from feature_learning.energies import Density, Energy
 from feature_learning.errors import ArgumentError, check_real
 from feature_learning.randomness import normal_
-from feature_learning.samplers.base import PerChain, Plain, SamplerState
+from feature_learning.samplers.base import Overdamped, PerChain, SamplerState
 
 
 @dataclass(frozen=True)
-class AdaptiveSGLD(Plain):
+class AdaptiveSGLD(Overdamped):
     """SA-SGLD with step Δτ = ``step_size``.
+
+    The default step is that of SGLD: ψ is 1 at the start with the default m, M and Ω. The guards
+    of the run loop judge the steps Δt = ψ Δτ that are made, the mean over chains, by the curvature
+    where the chains are. As gradients fall ψ grows towards M, whatever the stability limit. A step
+    that is too long need not diverge, since large gradients shorten the next ones: it would stay at
+    the edge of stability, with averages that are far off.
 
     Attributes
     ----------
@@ -116,18 +122,9 @@ class AdaptiveSGLD(Plain):
         size = zeta.pow(self.sharpness)
         return self.smallest * (size + self.largest) / (size + self.smallest)
 
-    def inflation(self, curvature: float) -> float:
-        """That of SGLD at the nominal step, 1/(1 - ηλ/2): only a guide, the step adapts."""
-        slack = 1 - 0.5 * self.step_size * self.smallest * curvature
-        return 1 / slack if slack > 0 else math.inf
-
-    def starting_step(self, curvature: float) -> float:
-        """0.2/λ, as for SGLD: ψ is near 1 at the start with the defaults."""
-        return 0.2 / curvature
-
-    def largest_step(self, curvature: float) -> float:
-        """0.4/(mλ), where even the smallest Δt inflates a variance by 1.25."""
-        return 0.4 / (self.smallest * curvature)
+    def pace(self, state: SamplerState) -> float:
+        """Mean of ψ(ζ) over the chains, for the steps that leave the present positions."""
+        return float(state.extra["weight"].mean())
 
     def report(self, state: SamplerState) -> dict[str, Tensor]:
         """Nothing besides the weight."""

@@ -85,6 +85,9 @@ class Sampler(Protocol):
     def inflation(self, curvature: float) -> float:
         """Factor by which a variance is off at that curvature; inf if unstable."""
 
+    def pace(self, state: SamplerState) -> float:
+        """Present step over ``step_size``, by which a curvature is to be multiplied."""
+
     def starting_step(self, curvature: float) -> float:
         """Default step size where the largest curvature of U at the START is ``curvature``."""
 
@@ -125,6 +128,10 @@ class Plain:
     def memory(self) -> float:
         """Infinite, as there is no velocity whose temperature could be judged."""
         return math.inf
+
+    def pace(self, state: SamplerState) -> float:
+        """1: all steps are alike."""
+        return 1.0
 
     def report(self, state: SamplerState) -> dict[str, Tensor]:
         """Nothing."""

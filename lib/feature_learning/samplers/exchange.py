@@ -114,6 +114,10 @@ class ReplicaExchange:
         """That of the mover."""
         return self.mover.inflation(curvature)
 
+    def pace(self, state: SamplerState) -> float:
+        """That of the mover."""
+        return self.mover.pace(state)
+
     def starting_step(self, curvature: float) -> float:
         """That of the mover."""
         return self.mover.starting_step(curvature)
