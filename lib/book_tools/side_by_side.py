@@ -67,14 +67,16 @@ def execute_all(
     threads = max(1, cores // at_once)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    waiting, running, failures = list(pages), dict[Connection, _Run](), list[BookError]()
+    waiting, running, failures = list[str](), dict[Connection, _Run](), list[BookError]()
+    for page in pages:
+        if is_executed(project, page, {"profile": profile}):
+            print(f"{page}: unchanged, kept", flush=True)
+        else:
+            waiting.append(page)
     try:
         while running or (waiting and not failures):
             while waiting and not failures and len(running) < at_once:
                 page = waiting.pop(0)
-                if is_executed(project, page, {"profile": profile}):
-                    print(f"{page}: unchanged, kept", flush=True)
-                    continue
                 folder = (stage / page).parent
                 outcome, theirs = context.Pipe(duplex=False)
                 process = context.Process(
