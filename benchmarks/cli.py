@@ -22,6 +22,9 @@ KAPPA = 0.005
 #: Trajectories of HMC where effective samples are counted: a readout's period is 2π/√T = 890, and
 #: at h = 0.2 most trajectories are accepted (0.8 at P = 1000).
 LONG = {"leapfrog_step": 0.2, "leapfrogs": 500}
+#: Steps between two looks where effective samples are counted. One look in n steps cannot show many
+#: more than one effective sample in n: the looks must be closer than the memory of m_S.
+SPACING = {"sgld": 50, "underdamped": 4, "hmc": 500}
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
     """All parts that were asked for; printed as they come; the table."""
     from benchmarks import effective, rows, settling, steps
     from benchmarks.contenders import CONTENDERS
-    from benchmarks.problem import DYNAMICS, HMC, SGLD, Problem
+    from benchmarks.problem import DYNAMICS, HMC, Problem
 
     chosen, begun = effort(options), time.perf_counter()
     who = [key for key in CONTENDERS if key[0] == speed.OURS or not options.ours_only]
@@ -242,9 +245,8 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
         problem = effective.learned(problem, chosen.warm)
         for dynamics in DYNAMICS:
             constants = replace(problem, **LONG) if dynamics == HMC else problem
-            every = constants.leapfrogs if dynamics == HMC else 50 if dynamics == SGLD else 20
             found = effective.measure(
-                constants, dynamics, seconds=chosen.effective[dynamics], every=every
+                constants, dynamics, seconds=chosen.effective[dynamics], every=SPACING[dynamics]
             )
             sizes += [(each, problem.chains) for each in found]
             print(effective.lines(found, rows.fastest(flat, problem.samples, dynamics)), flush=True)

@@ -72,6 +72,7 @@ def table(
                 setting=f"{run.setting}; {run.steps} steps",
             )
         )
+        rows += _settling_of_peers(run, timings)
     return typed(pd.DataFrame([row | origin for row in rows], columns=list(COLUMNS)))
 
 
@@ -93,6 +94,28 @@ def _effective(
         per_second = 1e6 / time
         values = (per_second * each for each in (size.value, low, high))
         yield _row("ess_rate", package, *values, **case)
+
+
+def _settling_of_peers(run: Settling, timings: Sequence[Timing]) -> Iterable[dict[str, Any]]:
+    """What the steps of a run cost the others: the same chain, without a look at it."""
+    for each in timings:
+        case = (each.samples, each.chains, each.dynamics)
+        if case == (run.samples, run.chains, run.dynamics) and each.contender != OURS:
+            seconds = [1e-6 * run.steps * run.chains * time for time in each.microseconds]
+            middle = 1e-6 * run.steps * run.chains * each.median
+            yield _row(
+                "settling_time",
+                each.contender,
+                middle,
+                min(seconds),
+                max(seconds),
+                dynamics=run.dynamics,
+                samples=run.samples,
+                chains=run.chains,
+                kappa=run.kappa,
+                bound="at least",
+                setting=f"{run.steps} of its steps: the same chain, looks not counted",
+            )
 
 
 def fastest(timings: Sequence[Timing], samples: int, dynamics: str) -> dict[str, float]:

@@ -390,6 +390,15 @@ def test_the_table_has_its_schema_and_comes_back_from_its_file(frame, tmp_path):
     assert set(frame["quantity"]) == set(speed.UNITS)
 
 
+def test_what_a_run_until_chains_agree_costs_the_peers_is_a_bound_from_their_steps(frame):
+    rows = speed.select(frame, "settling_time", dynamics="sgld")
+    found = dict(zip(rows["package"], rows["value"], strict=True))
+    # 9000 steps of 4 chains at the medians of 4 and 5 microseconds; ours is the wall time.
+    assert found == pytest.approx({"feature_learning": 60.0, "blackjax": 0.144, "posteriors": 0.18})
+    assert set(rows["bound"]) == {"at least"}
+    assert "SGLD of blackjax" in speed.render(frame)
+
+
 def test_rates_are_effective_samples_over_the_fastest_step_of_each_package(frame):
     rates = speed.select(frame, "ess_rate", observable="m_S", dynamics="sgld")
     found = dict(zip(rates["package"], rates["value"], strict=True))

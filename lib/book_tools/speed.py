@@ -283,11 +283,17 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
             )
     for row in select(frame, "settling_time").to_dict("records"):
         name = DYNAMICS[row["dynamics"]]
-        seconds = f"{row['value']:.0f} s"
-        reached = f"not within {seconds}" if row["bound"] == "at least" else seconds
+        seconds, reached = f"{row['value']:.0f} s", ""
+        if row["package"] != OURS:
+            name, reached = (
+                f"{name} of {LABELS[row['package']]}, by its time of as many steps",
+                "at least ",
+            )
+        elif row["bound"] == "at least":
+            reached = "not within "
         yield (
             f"* From the prior until chains agree (R-hat below 1.01) at P = {row['samples']}, "
-            f"κ = {row['kappa']:g}, {name}: {reached}."
+            f"κ = {row['kappa']:g}, {name}: {reached}{seconds}."
         )
 
 
