@@ -17,6 +17,7 @@ from pathlib import Path
 
 import nbformat
 
+from book_tools.assets import add_plotly, share_plotly
 from book_tools.check import check_book
 from book_tools.claims import Outcome, compare, load_claims
 from book_tools.claims_table import render_table, summary
@@ -25,7 +26,7 @@ from book_tools.execution import fingerprint, is_executed
 from book_tools.figures import load_figures, missing_tables
 from book_tools.glued import glued_values
 from book_tools.links import follow_execution
-from book_tools.notebooks import declared_figures, read_notebook
+from book_tools.notebooks import declared_figures, read_executed, read_notebook
 from book_tools.project import Project, checked_profile
 from book_tools.side_by_side import execute_all
 
@@ -61,16 +62,15 @@ def build(project: Project, profile: str) -> list[Outcome]:
     stage_sources(project, stage)
     notebooks = project.notebooks()
     execute_all(project, notebooks, profile, stage=stage)
-    for page in notebooks:
-        shutil.copyfile(project.executed(profile) / f"{page}.ipynb", stage / f"{page}.ipynb")
-        # Two files of one name would leave it to Sphinx which of them is the page.
-        (stage / f"{page}.md").unlink()
+    with_plotly = [_stage_executed(project, page, profile) for page in notebooks]
     _link_pages(project, stage)
     outcomes = claim_outcomes(project, profile)
     _write_claims(stage, outcomes, profile)
 
     with tempfile.TemporaryDirectory(prefix=".sphinx-", dir=project.build) as scratch:
         html = _run_sphinx(project, stage, Path(scratch))
+        if any(with_plotly):
+            add_plotly(html)
         (html / RECORD).write_text(json.dumps(_record(project, profile), indent=1) + "\n")
         check_book(project, html, stage)
         _put_in_place(html, project.html, Path(scratch) / "old")
@@ -196,6 +196,17 @@ def _write_claims(stage: Path, outcomes: Sequence[Outcome], profile: str) -> Non
     table = stage / CLAIMS_PAGE
     table.parent.mkdir(parents=True, exist_ok=True)
     table.write_text(render_table(outcomes, profile), encoding="utf-8")
+
+
+def _stage_executed(project: Project, page: str, profile: str) -> bool:
+    """Put an executed notebook in place of its source; whether it draws with plotly."""
+    notebook = read_executed(project.executed(profile) / f"{page}.ipynb")
+    with_plotly = share_plotly(notebook, page)
+    place = project.stage(profile) / page
+    nbformat.write(notebook, place.with_suffix(".ipynb"))
+    # Two files of one name would leave it to Sphinx which of them is the page.
+    place.with_suffix(".md").unlink()
+    return with_plotly
 
 
 def _link_pages(project: Project, stage: Path) -> None:

@@ -67,11 +67,18 @@ def page_problems(soup: BeautifulSoup, path: Path) -> Iterator[str]:
             yield f"image {source!r} does not exist"
         if image.find_parent("figure") and not _has_alt_text(image):
             yield f"image {source!r} of a figure has no alternative text"
+    for diagram in soup.select("[role=img]:not(img)"):
+        if not str(diagram.get("aria-label", "")).strip():
+            yield f"{_shortened(diagram)!r} is an image without alternative text"
     for tag, attribute in (("script", "src"), ("link", "href")):
         for element in soup.find_all(tag):
-            loaded = tag == "script" or "stylesheet" in (element.get("rel") or [])
-            if loaded and urlsplit(str(element.get(attribute, ""))).netloc:
-                yield f"{tag} {element[attribute]!r} comes from another host"
+            source = str(element.get(attribute, ""))
+            if not source or (tag == "link" and "stylesheet" not in (element.get("rel") or [])):
+                continue
+            if urlsplit(source).netloc:
+                yield f"{tag} {source!r} comes from another host"
+            elif not _is_local_file(source, path):
+                yield f"{tag} {source!r} does not exist"
     for box in soup.select(".system-message, .problematic"):
         yield f"shows an error: {_shortened(box)!r}"
     for reference in soup.select(".xref"):
@@ -91,7 +98,7 @@ def notebook_problems(executed: Path, soup: BeautifulSoup) -> Iterator[str]:
         element = soup.find("figure", id=figure.name)
         if not isinstance(element, Tag):
             yield f"figure {figure.name!r} is not on the page"
-        elif not element.find("img"):
+        elif not element.select_one("img, [role=img]"):
             yield f"figure {figure.name!r} has no image"
         elif not element.find("figcaption"):
             yield f"figure {figure.name!r} has no caption"

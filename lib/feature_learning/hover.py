@@ -21,6 +21,8 @@ def hover_page(
 ) -> str:
     """An interactive diagram as HTML that needs no network: plotly.js is in it, 5 MB.
 
+    (The book takes it out again: its pages share one copy.)
+
     Pointing at a cell shows test error and overlap of every method there; a menu chooses whose
     error is coloured.
 
@@ -80,7 +82,12 @@ def hover_page(
     ]
     figure.update_layout(
         xaxis={"title": {"text": "number of samples P"}, "type": "category"},
-        yaxis={"title": {"text": "noise κ"}, "type": "category"},
+        # The margin grows with the labels, and the title keeps its distance from the longest.
+        yaxis={
+            "title": {"text": "noise κ", "standoff": 16},
+            "type": "category",
+            "automargin": True,
+        },
         updatemenus=[
             {"type": "dropdown", "buttons": buttons, "x": 0, "xanchor": "left", "y": 1.16}
         ],

@@ -576,6 +576,38 @@ def test_a_page_can_link_to_a_notebook_by_its_source(write):
     assert 'href="page.html"' in page
 
 
+# What pages load
+
+
+def test_a_diagram_of_plotly_loads_the_one_script_of_the_book(write):
+    code = """
+        import plotly.graph_objects as go
+        from IPython.display import HTML
+        figure = go.Figure(go.Scatter(x=[1, 2], y=[1, 2]))
+        HTML('<div role="img" aria-label="A line">' + figure.to_html(full_html=False) + "</div>")
+    """
+    project = write(cell(code))
+    build(project, "quick")
+    # What is executed has it all; what is read and offered does not.
+    assert (project.executed("quick") / "book/page.ipynb").stat().st_size > 3e6
+    assert (project.html / "_static/plotly.min.js").stat().st_size > 3e6
+    for name in ("book/page.html", "_sources/book/page.ipynb"):
+        text = (project.html / name).read_text(encoding="utf-8")
+        assert len(text) < 1e5, name
+        assert "../_static/plotly.min.js" in text
+        assert "in a downloaded notebook, that its cell is run" in text
+        assert "Plotly.newPlot" in text
+    (project.html / "_static/plotly.min.js").unlink()
+    with pytest.raises(BookError, match=r"page: script .*plotly\.min\.js' does not exist"):
+        check_book(project, project.html, project.stage("quick"))
+
+
+def test_a_book_that_does_not_draw_with_plotly_has_no_script_of_it(write):
+    project = write(cell("1"))
+    build(project, "quick")
+    assert not (project.html / "_static/plotly.min.js").exists()
+
+
 # Looking at pages
 
 
@@ -587,7 +619,9 @@ def test_a_page_can_link_to_a_notebook_by_its_source(write):
         ('<figure><img src="here.png" alt=" "></figure>', "no alternative text"),
         ('<figure><img src="here.png" alt="a/here.png"></figure>', "no alternative text"),
         ('<img src="//example.org/x.png">', "does not exist"),
+        ('<div role="img">x</div>', "'x' is an image without alternative text"),
         ('<script src="https://example.org/x.js"></script>', "comes from another host"),
+        ('<script src="gone.js?v=1"></script>', "script 'gone.js?v=1' does not exist"),
         ('<link rel="stylesheet" href="https://example.org/x.css">', "comes from another host"),
         ('<div class="system-message">bad</div>', "shows an error: 'bad'"),
         ('<span class="xref std std-ref">lost</span>', "reference 'lost' leads nowhere"),
