@@ -9,12 +9,18 @@ its cell is run again; it says so where the diagram would stand.
 from __future__ import annotations
 
 import posixpath
+import re
 from pathlib import Path
 
 from nbformat import NotebookNode
 
 PLOTLY = "_static/plotly.min.js"
 """The one copy of plotly's script, relative to the finished book."""
+
+MATHJAX = "_static/mathjax"
+"""MathJax, which comes in a dozen combinations of a megabyte or two, of which a page loads one."""
+
+_MATHJAX_SOURCE = re.compile(r'<script[^>]* src="[^"]*_static/mathjax/([^"?]+)')
 
 _LOADED = (
     "<p>This diagram needs JavaScript and, in a downloaded notebook, that its cell is run.</p>\n"
@@ -58,6 +64,25 @@ def add_plotly(html: Path) -> None:
     place = html / PLOTLY
     place.parent.mkdir(exist_ok=True)
     place.write_text(_plotly_script(), encoding="utf-8")
+
+
+def prune(html: Path) -> None:
+    """Remove from the finished book what no page loads.
+
+    That are the combinations of MathJax that no page names (what those load that are named stands
+    in folders, which are kept: fonts, extensions of TeX, what its menu offers), and the maps that
+    lead from compressed scripts and styles back to sources that are not here.
+    """
+    named = {
+        name
+        for page in html.rglob("*.html")
+        for name in _MATHJAX_SOURCE.findall(page.read_text(encoding="utf-8"))
+    }
+    for script in (html / MATHJAX).glob("*.js") if named else ():
+        if script.name not in named:
+            script.unlink()
+    for place in (html / "_static").rglob("*.map"):
+        place.unlink()
 
 
 def _plotly_script() -> str:

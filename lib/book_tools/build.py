@@ -17,7 +17,7 @@ from pathlib import Path
 
 import nbformat
 
-from book_tools.assets import add_plotly, share_plotly
+from book_tools.assets import add_plotly, prune, share_plotly
 from book_tools.check import check_book
 from book_tools.claims import Outcome, compare, load_claims
 from book_tools.claims_table import render_table, summary
@@ -71,6 +71,7 @@ def build(project: Project, profile: str) -> list[Outcome]:
         html = _run_sphinx(project, stage, Path(scratch))
         if any(with_plotly):
             add_plotly(html)
+        prune(html)
         (html / RECORD).write_text(json.dumps(_record(project, profile), indent=1) + "\n")
         check_book(project, html, stage)
         _put_in_place(html, project.html, Path(scratch) / "old")

@@ -18,6 +18,10 @@ from book_tools.project import Project
 
 _IMAGE_SUFFIXES = (".png", ".svg", ".jpg", ".jpeg", ".gif", ".webp")
 
+LIMIT = 60 * 2**20
+"""Bytes of a finished book: what a reader's clone of the pages and their host have to hold."""
+_NAMED_FILES = 5
+
 
 def check_book(project: Project, html: Path, stage: Path) -> None:
     """Check a built book.
@@ -45,6 +49,7 @@ def check_book(project: Project, html: Path, stage: Path) -> None:
 def _problems(project: Project, html: Path, stage: Path) -> Iterator[str]:
     if not (html / "index.html").is_file():
         yield "index.html is missing"
+    yield from size_problems(html)
     soups: dict[str, BeautifulSoup] = {}
     for page in project.pages():
         path = html / f"{page}.html"
@@ -57,6 +62,19 @@ def _problems(project: Project, html: Path, stage: Path) -> Iterator[str]:
         if page in soups:
             executed = stage / f"{page}.ipynb"
             yield from (f"{page}: {text}" for text in notebook_problems(executed, soups[page]))
+
+
+def size_problems(html: Path, limit: int = LIMIT) -> Iterator[str]:
+    """Whether a book is larger than allowed, and which files make it so."""
+    sizes = {path: path.stat().st_size for path in html.rglob("*") if path.is_file()}
+    if (total := sum(sizes.values())) > limit:
+        largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:_NAMED_FILES]
+        named = ", ".join(f"{path.relative_to(html)} ({_mib(sizes[path])})" for path in largest)
+        yield f"the book has {_mib(total)}; it may have {_mib(limit)}. Its largest files: {named}"
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
 
 
 def page_problems(soup: BeautifulSoup, path: Path) -> Iterator[str]:

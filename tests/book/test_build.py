@@ -12,8 +12,9 @@ from bs4 import BeautifulSoup
 
 from book_tools import build as build_module
 from book_tools import execution
+from book_tools.assets import prune
 from book_tools.build import build, check_prose, claim_outcomes, convert, is_current
-from book_tools.check import check_book, page_problems
+from book_tools.check import check_book, page_problems, size_problems
 from book_tools.claims import Verdict, compare, load_claims
 from book_tools.claims_table import render_table
 from book_tools.cli import main
@@ -606,6 +607,32 @@ def test_a_book_that_does_not_draw_with_plotly_has_no_script_of_it(write):
     project = write(cell("1"))
     build(project, "quick")
     assert not (project.html / "_static/plotly.min.js").exists()
+
+
+def test_what_no_page_loads_is_removed(tmp_path):
+    kept = ["tex-chtml.js", "output/chtml/fonts/woff-v2/x.woff", "input/tex/extensions/ams.js"]
+    removed = ["tex-svg.js", "core.js"]
+    combinations = [f"mathjax/{name}" for name in kept + removed]
+    for name in [*combinations, "styles/a.css", "styles/a.css.map"]:
+        (tmp_path / "_static" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "_static" / name).touch()
+    page = '<script defer="defer" src="../_static/mathjax/tex-chtml.js?v=1"></script>'
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    prune(tmp_path)
+    static = tmp_path / "_static"
+    found = {path.relative_to(static).as_posix() for path in static.rglob("*.*")}
+    assert found == {"styles/a.css", *(f"mathjax/{name}" for name in kept)}
+
+
+def test_a_book_that_is_too_large_is_told_with_its_largest_files(tmp_path):
+    for name, size in (("small.js", 10), ("large.js", 3 * 2**20)):
+        (tmp_path / name).write_bytes(bytes(size))
+    assert list(size_problems(tmp_path)) == []
+    (problem,) = size_problems(tmp_path, limit=2**20)
+    assert problem == (
+        "the book has 3.0 MiB; it may have 1.0 MiB. "
+        "Its largest files: large.js (3.0 MiB), small.js (0.0 MiB)"
+    )
 
 
 # Looking at pages
