@@ -20,13 +20,13 @@ import nbformat
 from book_tools.assets import add_plotly, prune, share_plotly
 from book_tools.check import check_book
 from book_tools.claims import Outcome, compare, load_claims
-from book_tools.claims_table import render_table, summary
+from book_tools.claims_table import render_front, render_page, summary
 from book_tools.errors import BookError, without_colours
 from book_tools.execution import fingerprint, is_executed
 from book_tools.figures import load_figures, missing_tables
-from book_tools.glued import glued_values
+from book_tools.glued import glued_sections, glued_values
 from book_tools.links import follow_execution
-from book_tools.notebooks import declared_figures, read_executed, read_notebook
+from book_tools.notebooks import declared_figures, page_title, read_executed, read_notebook
 from book_tools.project import Project, checked_profile
 from book_tools.side_by_side import execute_all
 
@@ -65,7 +65,7 @@ def build(project: Project, profile: str) -> list[Outcome]:
     with_plotly = [_stage_executed(project, page, profile) for page in notebooks]
     _link_pages(project, stage)
     outcomes = claim_outcomes(project, profile)
-    _write_claims(stage, outcomes, profile)
+    _write_claims(project, stage, outcomes, profile)
 
     with tempfile.TemporaryDirectory(prefix=".sphinx-", dir=project.build) as scratch:
         html = _run_sphinx(project, stage, Path(scratch))
@@ -120,7 +120,7 @@ def check_prose(project: Project, profile: str) -> None:
             nbformat.write(notebook, path)
             (path.parent / "promised.svg").write_text(_EMPTY_PICTURE, encoding="utf-8")
         _link_pages(project, stage)
-        _write_claims(stage, compare(claims, {}, profile), profile)
+        _write_claims(project, stage, compare(claims, {}, profile), profile)
         _run_sphinx(project, stage, Path(scratch))
 
 
@@ -193,10 +193,21 @@ def _record(project: Project, profile: str) -> dict[str, object]:
     return {"profile": profile, "pages": pages, "claims": project.claims.read_text("utf-8")}
 
 
-def _write_claims(stage: Path, outcomes: Sequence[Outcome], profile: str) -> None:
-    table = stage / CLAIMS_PAGE
-    table.parent.mkdir(parents=True, exist_ok=True)
-    table.write_text(render_table(outcomes, profile), encoding="utf-8")
+def _write_claims(project: Project, stage: Path, outcomes: Sequence[Outcome], profile: str) -> None:
+    """Write the claims of every page at its end, and all of them for the front page."""
+    sections, titles = {}, {}
+    for page in project.notebooks():
+        titles[page] = page_title(project.source(page))
+        sections[page] = glued_sections(stage / f"{page}.ipynb")
+        if mine := [outcome for outcome in outcomes if outcome.claim.page == page]:
+            place = stage / f"{page}.ipynb"
+            notebook = read_executed(place)
+            text = render_page(mine, profile, sections)
+            notebook.cells.append(nbformat.v4.new_markdown_cell(text, id="claims"))
+            nbformat.write(notebook, place)
+    front = stage / CLAIMS_PAGE
+    front.parent.mkdir(parents=True, exist_ok=True)
+    front.write_text(render_front(outcomes, profile, titles, sections), encoding="utf-8")
 
 
 def _stage_executed(project: Project, page: str, profile: str) -> bool:

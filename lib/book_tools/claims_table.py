@@ -1,22 +1,34 @@
-"""The claims as a table of the book: what was expected, what came out, pass or fail."""
+"""The claims as tables of the book: what was expected, what came out, pass or fail.
+
+Each page with claims ends with the table of its own; the front page has them all, folded, with a
+line for each page that says how they fare.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from book_tools.claims import Outcome, Verdict, is_number
 from book_tools.glued import Value
 
 _HEAD = (
-    "| claim | expected | measured | holds | in this book |\n"
-    "|:------|---------:|---------:|:-----:|:-------------|"
+    "| claim | expected | measured | holds | shown in |\n"
+    "|:------|---------:|---------:|:-----:|:---------|"
 )
 # Sentences, too wide for one more column: a table of their own, folded.
 _REASONS = "| the tolerance of | comes from |\n|:-----------------|:-----------|"
 
+HEADING = "Claims checked on this page"
+"""Of the section that ends a page with claims."""
 
-def render_table(outcomes: Sequence[Outcome], profile: str) -> str:
-    """Write the outcomes as MyST Markdown.
+Sections = Mapping[str, Mapping[str, str]]
+"""For each page the numbers of the sections in which its values are glued, by name."""
+
+
+def render_front(
+    outcomes: Sequence[Outcome], profile: str, titles: Mapping[str, str], sections: Sections
+) -> str:
+    """Write all outcomes as MyST Markdown: a line for each page, its claims folded under it.
 
     Parameters
     ----------
@@ -24,14 +36,39 @@ def render_table(outcomes: Sequence[Outcome], profile: str) -> str:
         The claims and what was measured.
     profile
         The profile in which the notebooks ran.
+    titles
+        The pages, in reading order, with their titles.
+    sections
+        Where the values are glued.
     """
     lines = [summary(outcomes, profile), ""]
-    if outcomes:
-        reasons = (
-            _joined(outcome.claim.sentence, outcome.claim.tolerance_from) for outcome in outcomes
-        )
-        lines += [_HEAD, *(_row(outcome) for outcome in outcomes), ""]
-        lines += [":::{dropdown} Where the tolerances come from", _REASONS, *reasons, ":::", ""]
+    for page, title in titles.items():
+        if mine := [outcome for outcome in outcomes if outcome.claim.page == page]:
+            # What fails is not hidden.
+            unfolded = [":open:"] if any(outcome.failed for outcome in mine) else []
+            lines += [f":::{{dropdown}} {title} – {counts(mine)}", *unfolded, ""]
+            lines += [f"All of {{doc}}`/{page}`, where the reasons of the tolerances stand.", ""]
+            lines += [*_table(mine, sections), ":::", ""]
+    return "\n".join(lines)
+
+
+def render_page(outcomes: Sequence[Outcome], profile: str, sections: Sections) -> str:
+    """Write the outcomes of one page as the section that ends it.
+
+    Parameters
+    ----------
+    outcomes
+        The claims of the page, at least one, and what was measured.
+    profile
+        The profile in which the notebook ran.
+    sections
+        Where the values are glued.
+    """
+    reasons = (
+        _joined(outcome.claim.sentence, outcome.claim.tolerance_from) for outcome in outcomes
+    )
+    lines = [f"## {HEADING}", "", summary(outcomes, profile), "", *_table(outcomes, sections), ""]
+    lines += [":::{dropdown} Where the tolerances come from", _REASONS, *reasons, ":::", ""]
     return "\n".join(lines)
 
 
@@ -39,12 +76,19 @@ def summary(outcomes: Sequence[Outcome], profile: str) -> str:
     """One sentence: how many claims there are and how they fare."""
     if not outcomes:
         return "There are no claims to check."
-    computed = [item for item in outcomes if item.verdict is not Verdict.OTHER_PROFILE]
-    passed = sum(item.verdict is Verdict.PASS for item in computed)
-    text = f"Profile `{profile}`: {passed} of {len(computed)} claims hold within their tolerance"
-    if left := len(outcomes) - len(computed):
-        text += f"; not computed in this profile: {left}"
-    return text + "."
+    many = "1 claim" if len(outcomes) == 1 else f"{len(outcomes)} claims"
+    return f"Profile `{profile}`, {many}: {counts(outcomes)}."
+
+
+def counts(outcomes: Sequence[Outcome]) -> str:
+    """How many claims hold, are not measured, and fail."""
+    verdicts = [outcome.verdict for outcome in outcomes]
+    text = f"{verdicts.count(Verdict.PASS)} hold"
+    if holes := verdicts.count(Verdict.HOLE):
+        text += f", {holes} not measured (cells not stored yet)"
+    if left := verdicts.count(Verdict.OTHER_PROFILE):
+        text += f", {left} not computed in this profile"
+    return f"{text}, {sum(outcome.failed for outcome in outcomes)} fail"
 
 
 def describe(outcome: Outcome) -> str:
@@ -64,16 +108,29 @@ def format_value(value: Value) -> str:
     return str(value)
 
 
-def _row(outcome: Outcome) -> str:
+def _table(outcomes: Sequence[Outcome], sections: Sections) -> list[str]:
+    return [_HEAD, *(_row(outcome, sections) for outcome in outcomes)]
+
+
+def _row(outcome: Outcome, sections: Sections) -> str:
     claim = outcome.claim
     expected = format_value(claim.expected)
     if is_number(claim.expected):
         expected += f"&nbsp;±&nbsp;{format_value(claim.tolerance)}"
     measured = "–" if outcome.measured is None else format_value(outcome.measured)
     verdict = outcome.verdict.value
-    place = f"{{numref}}`{claim.label}`" if claim.label else f"{{doc}}`/{claim.page}`"
     shown = f"**{verdict}**" if outcome.failed else verdict
-    return _joined(claim.sentence, expected, measured, shown, place)
+    return _joined(claim.sentence, expected, measured, shown, _place(outcome, sections))
+
+
+def _place(outcome: Outcome, sections: Sections) -> str:
+    """A short link to where a reader finds the value: "Fig. 3", "Audit 2"."""
+    claim = outcome.claim
+    if claim.label:
+        return f"{{numref}}`{claim.label}`"
+    name = claim.page.rpartition("/")[2].replace("-", " ").capitalize()
+    number = sections.get(claim.page, {}).get(claim.glue, "")
+    return f"{{doc}}`{f'{name} {number}'.strip()} </{claim.page}>`"
 
 
 def _joined(*cells: str) -> str:

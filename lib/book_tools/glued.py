@@ -15,6 +15,8 @@ from book_tools.notebooks import read_executed
 
 Value = bool | int | float | str
 
+_SECTION = re.compile(r"^## (?:(?P<number>\d+)\.)?", re.MULTILINE)
+
 # NumPy 2 writes a scalar together with its type: np.float64(0.72).
 _NUMPY_SCALAR = re.compile(r"np\.(?:float|int|uint|bool|str)\w*\((.*)\)", re.DOTALL)
 
@@ -45,6 +47,25 @@ def glued_values(executed: Path) -> dict[str, Value]:
             if value is not None:
                 values[name] = value
     return values
+
+
+def glued_sections(executed: Path) -> dict[str, str]:
+    """The numbers of the sections in which an executed notebook glues, by name.
+
+    A heading ``## 3. A stopping rule`` numbers its section 3; names that are glued in a section
+    without number are left out.
+    """
+    sections: dict[str, str] = {}
+    number = ""
+    for cell in read_executed(executed).cells:
+        if cell.cell_type == "markdown":
+            for heading in _SECTION.finditer(cell.source):
+                number = heading["number"] or ""
+        for output in cell.get("outputs", []):
+            record = output.get("metadata", {}).get("scrapbook")
+            if record is not None and number:
+                sections[record["name"]] = number
+    return sections
 
 
 def parse_value(text: str) -> Value | None:

@@ -8,6 +8,7 @@ puts the values of a run into a new cell right after it, so anything derived ins
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,12 @@ def page_header(source: Path) -> Mapping[str, Any]:
     except yaml.YAMLError as error:
         raise BookError(f"{source.name}: the header is not YAML: {error}") from error
     return loaded if isinstance(loaded, Mapping) else {}
+
+
+def page_title(source: Path) -> str:
+    """The first heading of a Markdown page; the name of the file if it has none."""
+    heading = re.search(r"^# (.+)$", source.read_text(encoding="utf-8"), re.MULTILINE)
+    return heading[1].strip() if heading else source.stem
 
 
 def is_notebook(source: Path) -> bool:

@@ -16,10 +16,10 @@ from book_tools.assets import prune
 from book_tools.build import build, check_prose, claim_outcomes, convert, is_current
 from book_tools.check import check_book, page_problems, size_problems
 from book_tools.claims import Verdict, compare, load_claims
-from book_tools.claims_table import render_table
+from book_tools.claims_table import counts, render_front, render_page, summary
 from book_tools.cli import main
 from book_tools.errors import BookError
-from book_tools.glued import glued_values, parse_value
+from book_tools.glued import glued_sections, glued_values, parse_value
 from book_tools.links import follow_execution
 from book_tools.notebooks import declared_figures, default_parameters, read_notebook
 from book_tools.project import Project
@@ -389,26 +389,61 @@ def test_a_list_is_asked_for(write):
 
 def test_the_table_keeps_its_columns_whatever_the_sentence(write):
     project = write(claims=[{**CLAIM, "sentence": "It is\n$|x|$."}])
-    table = render_table(compare(load_claims(project), {}, "quick"), "quick")
+    table = render_page(compare(load_claims(project), {}, "quick"), "quick", {})
     rows = [line for line in table.splitlines() if line.startswith("| It is ")]
     assert [row.replace("\\|", "").count("|") for row in rows] == [6, 3]
     assert "**FAIL (not glued)**" in rows[0]
-    assert "0 of 1 claims hold" in table
+    assert "Profile `quick`, 1 claim: 0 hold, 1 fail." in table
 
 
 def test_every_column_of_the_table_has_a_header_and_the_reasons_are_folded(write):
     project = write(claims=[{**CLAIM, "tolerance_from": "the reason"}])
-    table = render_table(
-        compare(load_claims(project), {"book/page": {"answer": 42}}, "quick"), "quick"
-    )
-    shown, folded = table.split(":::{dropdown}")
+    outcomes = compare(load_claims(project), {"book/page": {"answer": 42}}, "quick")
+    shown, folded = render_page(outcomes, "quick", {}).split(":::{dropdown}")
     heads = [line for line in shown.splitlines() if line.startswith("| claim")]
     assert [cell.strip() for cell in heads[0].strip("|").split("|")] == [
-        *("claim", "expected", "measured", "holds", "in this book")
+        *("claim", "expected", "measured", "holds", "shown in")
     ]
     assert "| 42&nbsp;±&nbsp;0.5 | 42 | pass |" in shown
     assert "the reason" not in shown
     assert "the reason" in folded
+
+
+def test_what_is_not_measured_does_not_read_as_failed(write):
+    rows = [
+        CLAIM,
+        {**CLAIM, "id": "hole", "glue": "hole"},
+        {**CLAIM, "id": "other", "profiles": ["paper"]},
+    ]
+    outcomes = compare(load_claims(write(claims=rows)), {"book/page": {"answer": 42}}, "stored")
+    assert summary(outcomes, "stored") == (
+        "Profile `stored`, 3 claims: 1 hold, 1 not measured (cells not stored yet), "
+        "1 not computed in this profile, 0 fail."
+    )
+    assert summary([], "quick") == "There are no claims to check."
+
+
+def test_the_front_page_has_a_folded_table_for_each_page_and_unfolds_what_fails(write):
+    project = write(claims=[CLAIM])
+    for value, unfolded in ((42, False), (0, True)):
+        outcomes = compare(load_claims(project), {"book/page": {"answer": value}}, "quick")
+        titles = {"book/other": "No claims", "book/page": "A page"}
+        front = render_front(outcomes, "quick", titles, {"book/page": {"answer": "3"}})
+        assert front.count(":::{dropdown}") == 1
+        assert f":::{{dropdown}} A page – {counts(outcomes)}\n" in front
+        assert (":open:" in front) is unfolded
+        # A short name that does not fill the column.
+        assert "| {doc}`Page 3 </book/page>` |" in front
+
+
+def test_the_section_of_a_glued_value_is_known_by_its_number(write, run):
+    glued = [glue_answer(1), glue_answer(2).replace("answer", "b"), glue_answer(3)]
+    glued[2] = glued[2].replace("answer", "c")
+    heads = ["## 7. Seven\n\n### 8. No section\n\n", "## Without number\n\n"]
+    project = write(heads[0], glued[0], glued[1], heads[1], glued[2])
+    run(project)
+    sections = glued_sections(project.executed("quick") / "book/page.ipynb")
+    assert sections == {"answer": "7", "b": "7"}
 
 
 # The whole way
@@ -417,9 +452,10 @@ def test_every_column_of_the_table_has_a_header_and_the_reasons_are_folded(write
 def test_a_book_is_built_checked_and_replaced(write, capsys):
     project = write(FIGURE, glue_answer(41.8), claims=[{**CLAIM, "figure": "book/page#fig-line"}])
     assert main(["--root", str(project.root), "build"]) == 0
-    assert "1 of 1 claims hold" in capsys.readouterr().out
+    assert "1 claim: 1 hold, 0 fail." in capsys.readouterr().out
     page = (project.html / "book/page.html").read_text(encoding="utf-8")
     assert 'alt="A straight line that rises."' in page
+    assert page.index("Claims checked on this page") < page.index("a hunch")
     assert "41.8" in (project.html / "book/intro.html").read_text(encoding="utf-8")
     assert main(["--root", str(project.root), "check"]) == 0
     assert not list(project.build.glob(".*")), "scratch folders are left behind"
