@@ -65,6 +65,7 @@ serve: env ## show the built book on localhost
 .PHONY: test
 test: env lint typecheck unit ## everything CI checks: code, stored cells, notebooks, claims, the pages
 	$(BIN)/python -m book_tools recheck --cells 3
+	$(BIN)/python -m book_tools claims --profile stored
 	$(BIN)/python -m book_tools build --profile quick
 	$(BIN)/python -m book_tools convert --out _build/nbval
 	BOOK_CHECKPOINTS="$(CURDIR)/_build/checkpoints" $(BIN)/python -m pytest -n auto --dist loadfile --nbval-lax --nbval-current-env _build/nbval

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from book_tools.build import build, claim_outcomes, convert, is_current
+from book_tools.build import build, claim_outcomes, convert, is_current, measure_claims
 from book_tools.check import check_book
+from book_tools.claims import Outcome, Verdict
 from book_tools.claims_table import describe, summary
 from book_tools.errors import BookError
 from book_tools.project import PROFILES, Project
@@ -27,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             build(project, options.profile)
         elif options.command == "check":
             _check(project, options.profile)
+        elif options.command == "claims":
+            _judge(measure_claims(project, options.profile), options.profile)
         elif options.command == "reproduce":
             # The library takes a second to import, which the other commands can do without.
             from book_tools.reproduce import reproduce
@@ -72,9 +75,12 @@ def _check(project: Project, profile: str) -> None:
             f"`make book PROFILE={profile}` builds it"
         )
     check_book(project, html, project.stage(profile))
-    outcomes = claim_outcomes(project, profile)
+    _judge(claim_outcomes(project, profile), profile)
+
+
+def _judge(outcomes: Sequence[Outcome], profile: str) -> None:
     for outcome in outcomes:
-        if outcome.failed:
+        if outcome.failed or outcome.verdict is Verdict.HOLE:
             print(describe(outcome))
     print(summary(outcomes, profile))
     if any(outcome.failed for outcome in outcomes):
@@ -104,7 +110,12 @@ def _parser() -> argparse.ArgumentParser:
         help="check that the stored results are sound, and that the book is complete, of the "
         "present sources, and bears its claims out",
     )
-    for command in (building, checking):
+    measuring = commands.add_parser(
+        "claims",
+        help="execute what changed and compare the claims, without building a book",
+        epilog="exit codes: 0 every claim holds, or waits for cells that are not stored; 1 not so",
+    )
+    for command in (building, checking, measuring):
         command.add_argument(
             "--profile",
             choices=PROFILES,

@@ -18,11 +18,13 @@ import pandas as pd
 
 from book_tools import speed
 from book_tools.errors import BookError
+from book_tools.figures import load_figures
 from book_tools.project import Project
 from feature_learning.densities import HISTOGRAMS, read_npz
 from feature_learning.errors import FeatureLearningError, StoreError
 from feature_learning.grid import Grid, read_grid
 from feature_learning.keys import cell_key
+from feature_learning.results import chosen
 from feature_learning.table import configuration, read_csv, schema
 from feature_learning.weights import read_weights
 
@@ -89,6 +91,19 @@ def holes(grid: Grid, frame: pd.DataFrame) -> list[str]:
                 f"P={first.samples} kappa={first.kappa:g} seed={first.seed}"
             )
     return lines
+
+
+def pages_with_holes(project: Project) -> set[str]:
+    """The pages that show a figure of which not every cell is stored."""
+    found = set()
+    for figure in load_figures(project).figures:
+        for need in figure.needs if figure.page else ():
+            asked = chosen(read_grid(project.sweeps / need.grid), need.blocks, need.only)
+            table = project.table(need.grid)
+            known = set(read_csv(table)["key"]) if table.is_file() else set()
+            if any(cell_key(cell.config) not in known for cell in asked.cells):
+                found.add(figure.page)
+    return found
 
 
 def check_results(project: Project) -> tuple[list[str], list[str]]:

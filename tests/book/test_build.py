@@ -319,9 +319,13 @@ def test_a_claim_is_compared_within_its_tolerance(write, expected, tolerance, me
 
 def test_a_claim_whose_cells_are_not_stored_yet_is_neither_passed_nor_failed(write):
     project = write(claims=[CLAIM])
-    (outcome,) = compare(load_claims(project), {}, "stored")
+    holes = {"book/page"}
+    (outcome,) = compare(load_claims(project), {}, "stored", holes)
     assert (outcome.verdict, outcome.failed) == (Verdict.HOLE, False)
-    (outcome,) = compare(load_claims(project), {"book/page": {"answer": 1}}, "stored")
+    # Where everything is stored, there is no such excuse.
+    (outcome,) = compare(load_claims(project), {}, "stored")
+    assert (outcome.verdict, outcome.failed) == (Verdict.MISSING, True)
+    (outcome,) = compare(load_claims(project), {"book/page": {"answer": 1}}, "stored", holes)
     assert (outcome.verdict, outcome.failed) == (Verdict.FAIL, True)
 
 
@@ -415,7 +419,8 @@ def test_what_is_not_measured_does_not_read_as_failed(write):
         {**CLAIM, "id": "hole", "glue": "hole"},
         {**CLAIM, "id": "other", "profiles": ["paper"]},
     ]
-    outcomes = compare(load_claims(write(claims=rows)), {"book/page": {"answer": 42}}, "stored")
+    glued = {"book/page": {"answer": 42}}
+    outcomes = compare(load_claims(write(claims=rows)), glued, "stored", {"book/page"})
     assert summary(outcomes, "stored") == (
         "Profile `stored`, 3 claims: 1 hold, 1 not measured (cells not stored yet), "
         "1 not computed in this profile, 0 fail."
@@ -444,6 +449,20 @@ def test_the_section_of_a_glued_value_is_known_by_its_number(write, run):
     run(project)
     sections = glued_sections(project.executed("quick") / "book/page.ipynb")
     assert sections == {"answer": "7", "b": "7"}
+
+
+def test_claims_are_measured_without_a_book(write, capsys):
+    command = ["--root", str(write(glue_answer(42), claims=[CLAIM]).root), "claims"]
+    for profile in ("quick", "stored"):
+        assert main([*command, "--profile", profile]) == 0
+        assert "1 claim: 1 hold, 0 fail." in capsys.readouterr().out
+    project = write(glue_answer(42), claims=[{**CLAIM, "glue": "question"}])
+    assert main([*command, "--profile", "stored"]) == 1
+    out, err = capsys.readouterr()
+    assert "book/page: unchanged, kept" in out
+    assert "answer: FAIL (not glued): expected 42" in out
+    assert err == "error: not every claim holds\n"
+    assert sorted(path.name for path in project.build.iterdir()) == ["executed", "matplotlib"]
 
 
 # The whole way

@@ -8,7 +8,7 @@ from book_tools.errors import BookError, InputError
 from book_tools.figures import load_figures
 from book_tools.project import Project
 from book_tools.reproduce import reproduce
-from book_tools.stored import check_results, holes, merge, tables
+from book_tools.stored import check_results, holes, merge, pages_with_holes, tables
 from feature_learning.densities import read_npz
 from feature_learning.errors import StoreError
 from feature_learning.grid import read_grid
@@ -145,6 +145,16 @@ def test_holes_are_noted_and_no_fault(change):
     assert problems == []
     assert len(notes) == 1
     assert notes[0].startswith("small.csv: exact: 2 of 2 cells are not stored")
+
+
+def test_the_pages_with_holes_are_those_whose_own_cells_are_missing(change, small):
+    assert pages_with_holes(change(lambda frame: frame)) == set()
+    # The page needs cells of P = 10 alone, and its table may lack others.
+    assert pages_with_holes(change(lambda frame: frame[frame["block"] != "single"])) == set()
+    gone = change(lambda frame: frame[(frame["block"] != "chains") | (frame["samples"] == 20)])
+    assert pages_with_holes(gone) == {"book/page"}
+    gone.table("small.toml").unlink()
+    assert pages_with_holes(gone) == {"book/page"}
 
 
 @pytest.mark.parametrize(
