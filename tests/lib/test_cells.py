@@ -63,13 +63,13 @@ def test_published_cells_are_the_published_grid():
 def test_a_cell_is_told_as_a_number_and_as_text():
     rows = table((100, 0.01, 0.51234), (100, 0.02, 2.0), sem=0.0321)
     assert cell_value(rows, 100, 0.01) == 0.51234
-    assert cell_text(rows, 100, 0.01) == "0.512 ± 0.03"
-    assert cell_text(table((100, 0.01, 0.5), sem=np.nan), 100, 0.01) == "0.5"
+    assert cell_text(rows, 100, 0.01) == "0.51 ± 0.03"
+    assert cell_text(table((100, 0.01, 0.5), sem=np.nan), 100, 0.01) == "0.500"
 
 
 def test_a_hole_has_no_value_and_is_shown_as_a_dash():
     rows = table((100, 0.01, 0.5))
     assert cell_value(rows, 1000, 0.01) is None
-    assert cell_text(rows, 100, 0.02) == "-"
+    assert cell_text(rows, 100, 0.02) == "–"
     with pytest.raises(ArgumentError, match=r"^table must have a column kappa"):
         cell_value(rows.drop(columns="kappa"), 100, 0.01)
