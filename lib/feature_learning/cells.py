@@ -106,6 +106,16 @@ def cell_text(table: pd.DataFrame, samples: int, kappa: float) -> str:
     return ABSENT if row is None else value_text(row["value"], row["sem"])
 
 
+def column_text(table: pd.DataFrame, samples: int) -> str:
+    """How many cells a table has at one number of samples, and of how many seeds: "5 × 4"."""
+    check_table(table)
+    seeds = table[table["samples"] == samples]["seeds"]
+    if seeds.empty:
+        return ABSENT
+    low, high = int(seeds.min()), int(seeds.max())
+    return f"{len(seeds)} × {low}" if low == high else f"{len(seeds)} × {low} to {high}"
+
+
 def _row(table: pd.DataFrame, samples: int, kappa: float) -> pd.Series | None:
     check_table(table)
     same = np.isclose(table["kappa"].to_numpy(float), kappa, rtol=1e-9, atol=0)

@@ -103,11 +103,10 @@ def difference_map(ax: Axes, found: pd.DataFrame, *, errors: float = 3.0) -> Qua
         cmap=mpl.colormaps["PuOr"], edgecolors="white", linewidth=0.4,
     )  # fmt: skip
     for row, column in np.argwhere(~np.isnan(values)):
-        z = values[row, column]
+        z, star = values[row, column], "*" if borrowed[row, column] else ""
         ax.text(
-            float(column), float(row), f"{round(z, 1) + 0.0:.1f}" + ("*" if borrowed[row, column] else ""),
-            ha="center", va="center", fontsize=10,
-            fontweight="bold" if abs(z) > errors else "normal",
+            float(column), float(row), f"{round(z, 1) + 0.0:.1f}{star}", ha="center", va="center",
+            fontsize=10, fontweight="bold" if abs(z) > errors else "normal",
             color="white" if abs(z) > 1.5 * errors else "black",
         )  # fmt: skip
     ax.set_xticks(range(len(grid.samples)), [f"{value:.0f}" for value in grid.samples])

@@ -33,8 +33,8 @@ def number_text(value: float, digits: int = 3) -> str:
 def value_text(value: float, error: float = math.nan) -> str:
     """A value ± its standard error, both to the place at which the error begins to count.
 
-    The error has one significant digit, two if the first is a one. Without an error (NaN or zero)
-    the value has three.
+    The error has one significant digit, two if the first is a one; no digit of the value before its
+    decimal point is taken away. Without an error (NaN or zero) the value has three.
     """
     if not math.isfinite(value):
         return ABSENT
@@ -45,8 +45,8 @@ def value_text(value: float, error: float = math.nan) -> str:
     if place < -9:
         return f"{number_text(value)} ± {number_text(error, 1)}"
     decimals = max(-place, 0)
-    # To tens and hundreds as well; adding zero takes the sign from a zero.
-    shown, bar = (round(number, -place) + 0.0 for number in (value, error))
+    # Adding zero takes the sign from a zero.
+    shown, bar = round(value, decimals) + 0.0, round(error, -place)
     return f"{shown:.{decimals}f} ± {bar:.{decimals}f}"
 
 
