@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from feature_learning.errors import ArgumentError
 from feature_learning.published import published
+from feature_learning.texts import ABSENT, value_text
 
 FloatArray = NDArray[np.float64]
 COLUMNS = ("samples", "kappa", "value", "sem", "seeds", "converged")
@@ -100,12 +101,19 @@ def cell_value(table: pd.DataFrame, samples: int, kappa: float) -> float | None:
 
 
 def cell_text(table: pd.DataFrame, samples: int, kappa: float) -> str:
-    """Value ± standard error of one cell, for a table of a page; "-" if it is a hole."""
+    """Value ± standard error of one cell, for a table of a page; a dash if it is a hole."""
     row = _row(table, samples, kappa)
-    if row is None:
-        return "-"
-    error = "" if np.isnan(row["sem"]) else f" ± {row['sem']:.1g}"
-    return f"{row['value']:.3g}{error}"
+    return ABSENT if row is None else value_text(row["value"], row["sem"])
+
+
+def column_text(table: pd.DataFrame, samples: int) -> str:
+    """How many cells a table has at one number of samples, and of how many seeds: "5 × 4"."""
+    check_table(table)
+    seeds = table[table["samples"] == samples]["seeds"]
+    if seeds.empty:
+        return ABSENT
+    low, high = int(seeds.min()), int(seeds.max())
+    return f"{len(seeds)} × {low}" if low == high else f"{len(seeds)} × {low} to {high}"
 
 
 def _row(table: pd.DataFrame, samples: int, kappa: float) -> pd.Series | None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
+from feature_learning.curve import Curve
 from feature_learning.errors import ArgumentError
-from feature_learning.plots import Curve
 
 #: Of Okabe and Ito (2008), told apart by readers with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000")

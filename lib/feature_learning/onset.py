@@ -37,11 +37,11 @@ def crossing(table: pd.DataFrame, kappa: float, level: float = 0.5) -> tuple[flo
     return below, np.nan
 
 
-def onset_text(bounds: Sequence[float]) -> str:
-    """A result of :func:`crossing` in words."""
+def onset_text(bounds: Sequence[float], *, empty: str = "not computed") -> str:
+    """A result of :func:`crossing` in words; ``empty`` if the row has no point."""
     below, above = bounds
     if np.isnan(above):
-        return "not computed" if np.isnan(below) else f"not up to {below:.0f}"
+        return empty if np.isnan(below) else f"not up to {below:.0f}"
     return f"up to {above:.0f}" if np.isnan(below) else f"{below:.0f} to {above:.0f}"
 
 

@@ -15,7 +15,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
-from feature_learning.cells import Cells, FloatArray, edges
+from feature_learning.cells import Cells, FloatArray, cells, edges
 
 #: Perceptually uniform, and read alike by readers with any colour vision.
 COLOURS = "cividis"
@@ -80,38 +80,40 @@ def phase_diagram(
     return mesh
 
 
-def difference_map(
-    ax: Axes,
-    found: pd.DataFrame,
-    grid: Cells,
-    *,
-    errors: float = 3.0,
-    window: Window = PARITY_WINDOW,
-) -> QuadMesh:
+def difference_map(ax: Axes, found: pd.DataFrame, *, errors: float = 3.0) -> QuadMesh:
     """Draw :func:`~feature_learning.agreement.differences`: each cell with its number.
 
-    Colours reach to twice ``errors``; numbers above ``errors`` are bold.
+    The axes are lists, not scales: every number of samples and every noise of ``found`` has the
+    same room, so that all numbers can be read. Colours reach to twice ``errors``; numbers above
+    ``errors`` are bold, and a star marks a borrowed error.
+
+    Raises
+    ------
+    ArgumentError
+        If fewer than two numbers of samples or noises are there.
     """
     shown = found.assign(value=found["z"], sem=np.nan, seeds=1, converged=True)
-    values = grid.array(shown, "value")
-    norm = Normalize(-2 * errors, 2 * errors, clip=True)
-    mesh = _mesh(ax, grid, values, norm, "PuOr", window)
-    borrowed = grid.array(shown, "borrowed")
-    # The middle of what the axes show of each cell.
-    x, y = (
-        np.clip(edges(centres), *limits)
-        for centres, limits in ((grid.samples, window.samples), (grid.kappas, window.kappas))
-    )
+    grid = cells(shown)
+    values, borrowed = grid.array(shown, "value"), grid.array(shown, "borrowed")
+    ax.set_facecolor(HOLE)
+    ax.grid(visible=False)
+    columns, rows = (np.arange(len(each) + 1) - 0.5 for each in (grid.samples, grid.kappas))
+    mesh = ax.pcolormesh(
+        columns, rows, np.ma.masked_invalid(values), norm=Normalize(-2 * errors, 2 * errors, True),
+        cmap=mpl.colormaps["PuOr"], edgecolors="white", linewidth=0.4,
+    )  # fmt: skip
     for row, column in np.argwhere(~np.isnan(values)):
-        z, width, height = values[row, column], x[column + 1] / x[column], y[row + 1] / y[row]
-        if width == 1 or height == 1:
-            continue
-        place = float(x[column] * np.sqrt(width)), float(y[row] * np.sqrt(height))
+        z, star = values[row, column], "*" if borrowed[row, column] else ""
         ax.text(
-            *place, f"{z:.1f}" + ("*" if borrowed[row, column] else ""), ha="center", va="center",
-            fontsize=6.5, fontweight="bold" if abs(z) > errors else "normal",
+            float(column), float(row), f"{round(z, 1) + 0.0:.1f}{star}", ha="center", va="center",
+            fontsize=10, fontweight="bold" if abs(z) > errors else "normal",
             color="white" if abs(z) > 1.5 * errors else "black",
         )  # fmt: skip
+    ax.set_xticks(range(len(grid.samples)), [f"{value:.0f}" for value in grid.samples])
+    ax.set_yticks(range(len(grid.kappas)), [f"{value:g}" for value in grid.kappas])
+    ax.tick_params(length=0)
+    ax.set_xlabel("number of samples $P$")
+    ax.set_ylabel(r"noise $\kappa$")
     return mesh
 
 

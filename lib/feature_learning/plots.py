@@ -19,6 +19,7 @@ from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from feature_learning.curve import Curve
 from feature_learning.errors import ArgumentError, check_choice, check_integer
 
 FloatArray = NDArray[np.float64]
@@ -62,26 +63,6 @@ RC: Any = {
     "legend.frameon": False,
     "legend.fontsize": 9.5,
 }
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Points of one method: x, y and standard error (NaN where unknown), and whether converged.
-
-    All four are of shape (points,).
-    """
-
-    x: FloatArray
-    y: FloatArray
-    sem: FloatArray
-    converged: NDArray[np.bool_]
-
-    def __post_init__(self) -> None:
-        shape = np.shape(self.x)
-        for name in ("x", "y", "sem", "converged"):
-            found = np.shape(getattr(self, name))
-            if len(found) != 1 or found != shape:
-                raise ArgumentError(f"{name} must have one value a point, {shape}, not {found}")
 
 
 def use_style() -> None:

@@ -23,12 +23,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from feature_learning.costs import calibrate
+from feature_learning.curve import Curve
 from feature_learning.errors import ArgumentError, StoreError, check_choice
 from feature_learning.grid import Grid, read_grid
 from feature_learning.hardware import usable_cores
 from feature_learning.keys import cell_key
 from feature_learning.plan import plan
-from feature_learning.plots import Curve
 from feature_learning.pool import LocalPool
 from feature_learning.published import published
 from feature_learning.store import Store
@@ -130,13 +130,26 @@ class Results:
             found["converged"].to_numpy(bool),
         )
 
+    def account(self, profile: str, seconds: float) -> str:
+        """What a page prints first: the profile, how long it computed, and :meth:`provenance`.
+
+        Parameters
+        ----------
+        profile : str
+            As of :func:`obtain`; what is only read (*stored*) has no time of its own.
+        seconds : float
+            How long computing took.
+        """
+        clock = "" if profile == "stored" else f", computed in {seconds / 60:.1f} minutes"
+        return f"profile {profile}{clock}\n{self.provenance()}"
+
     def provenance(self) -> str:
         """Where the numbers come from, in a sentence: for the page."""
         if self.frame.empty:
             return "no results"
 
-        def several(name: str) -> str:
-            return ", ".join(sorted({str(value)[:40] for value in self.frame[name].dropna()}))
+        def several(name: str, letters: int = 40) -> str:
+            return ", ".join(sorted({str(value)[:letters] for value in self.frame[name].dropna()}))
 
         dates = sorted(str(value)[:10] for value in self.frame["date_utc"])
         hours = float(self.frame["wall_seconds"].astype(float).sum()) / 3600
@@ -145,9 +158,18 @@ class Results:
         gap = f"; {self.missing} cells of the grid are not computed yet" if self.missing else ""
         return (
             f"{len(self.frame)} cells, seeds {seeds}, computed {period} on {several('machine')}, "
-            f"one thread each, {hours:.2g} hours in all; library {several('library_version')}, "
-            f"revision {several('revision') or 'unknown'}{gap}"
+            f"one thread each, {hours:.2g} core-hours in all; "
+            f"library {several('library_version')}, revision {several('revision', 10) or 'unknown'}"
+            f"{gap}"
         )
+
+
+def error_column(block: str) -> str:
+    """The column with the test error that figures show of a block.
+
+    That of one sample; of the NNGP, whose prediction is a mean, that of the mean.
+    """
+    return f"test_mse_{'posterior_mean' if block.startswith('nngp') else 'one_sample'}"
 
 
 def published_curve(table: str, method: str, observable: str, kappa: float) -> Curve:

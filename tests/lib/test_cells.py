@@ -1,6 +1,7 @@
 """Every number stands in its own cell, and holes stay holes."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from diagrams import GRID, table
 
@@ -9,6 +10,7 @@ from feature_learning.cells import (
     cell_text,
     cell_value,
     cells,
+    column_text,
     edges,
     half,
     published_cells,
@@ -63,13 +65,21 @@ def test_published_cells_are_the_published_grid():
 def test_a_cell_is_told_as_a_number_and_as_text():
     rows = table((100, 0.01, 0.51234), (100, 0.02, 2.0), sem=0.0321)
     assert cell_value(rows, 100, 0.01) == 0.51234
-    assert cell_text(rows, 100, 0.01) == "0.512 ± 0.03"
-    assert cell_text(table((100, 0.01, 0.5), sem=np.nan), 100, 0.01) == "0.5"
+    assert cell_text(rows, 100, 0.01) == "0.51 ± 0.03"
+    assert cell_text(table((100, 0.01, 0.5), sem=np.nan), 100, 0.01) == "0.500"
+
+
+def test_a_column_tells_its_cells_and_seeds():
+    rows = pd.concat([table((100, 0.01, 1.0), (100, 0.1, 1.0)), table((500, 0.1, 1.0), seeds=1)])
+    assert column_text(rows, 100) == "2 × 3"
+    assert column_text(rows, 500) == "1 × 1"
+    assert column_text(rows, 1000) == "–"
+    assert column_text(rows.assign(samples=100), 100) == "3 × 1 to 3"
 
 
 def test_a_hole_has_no_value_and_is_shown_as_a_dash():
     rows = table((100, 0.01, 0.5))
     assert cell_value(rows, 1000, 0.01) is None
-    assert cell_text(rows, 100, 0.02) == "-"
+    assert cell_text(rows, 100, 0.02) == "–"
     with pytest.raises(ArgumentError, match=r"^table must have a column kappa"):
         cell_value(rows.drop(columns="kappa"), 100, 0.01)

@@ -23,7 +23,9 @@ def test_an_onset_is_bracketed_by_neighbours(values, bounds, text):
 
 
 def test_an_empty_row_has_no_onset():
-    assert onset_text(crossing(table((100, 0.01, 1.0)), 0.005)) == "not computed"
+    found = crossing(table((100, 0.01, 1.0)), 0.005)
+    assert onset_text(found) == "not computed"
+    assert onset_text(found, empty="not printed") == "not printed"
 
 
 def test_onsets_are_compared_in_columns_of_their_common_grid():

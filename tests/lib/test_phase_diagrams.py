@@ -31,11 +31,22 @@ def test_a_difference_map_writes_each_number_and_marks_borrowed_errors():
     ours = pd.concat(
         [table((100, 0.01, 0.5), seeds=3), table((1000, 0.01, 0.5), seeds=1, sem=np.nan)]
     )
-    found = differences(ours, table((100, 0.01, 0.0), (1000, 0.01, 0.5)))
+    ours = pd.concat([ours, table((1000, 0.001, 0.5), seeds=3)])
+    found = differences(ours, table((100, 0.01, 0.0), (1000, 0.01, 0.5), (1000, 0.001, 0.5)))
     ax = axes()
-    difference_map(ax, found, GRID)
-    assert [text.get_text() for text in ax.texts] == ["3.5", "0.0*"]
-    assert [text.get_fontweight() for text in ax.texts] == ["bold", "normal"]
+    difference_map(ax, found)
+    assert [text.get_text() for text in ax.texts] == ["0.0", "3.5", "0.0*"]
+    assert [text.get_fontweight() for text in ax.texts] == ["normal", "bold", "normal"]
+
+
+def test_every_cell_of_a_difference_map_has_the_same_room():
+    places = [(samples, kappa, 0.5) for samples in (100, 1000, 1001) for kappa in (0.001, 0.01)]
+    ax = axes()
+    difference_map(ax, differences(table(*places), table(*places)))
+    assert {text.get_position() for text in ax.texts} == {(x, y) for x in range(3) for y in (0, 1)}
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["100", "1000", "1001"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0.001", "0.01"]
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 2.5), (-0.5, 1.5))
 
 
 def test_colours_are_those_of_the_published_range():

@@ -8,11 +8,11 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from feature_learning.curve import Curve
 from feature_learning.errors import ArgumentError
 from feature_learning.plots import (
     RC,
     STYLES,
-    Curve,
     curves_by_noise,
     learning_curves,
     use_style,

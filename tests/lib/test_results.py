@@ -9,7 +9,7 @@ from feature_learning.errors import ArgumentError
 from feature_learning.grid import read_grid
 from feature_learning.keys import cell_key
 from feature_learning.published import published
-from feature_learning.results import Results, chosen, obtain, published_curve
+from feature_learning.results import Results, chosen, error_column, obtain, published_curve
 from feature_learning.table import write_csv
 from feature_learning.version import source_fingerprint
 from feature_learning.weights import write_weights
@@ -178,6 +178,18 @@ def test_provenance_says_when_where_and_with_what(computed):
     text = computed.provenance()
     assert text.startswith("8 cells, seeds [0, 1], computed 20")
     assert Results(computed.frame.iloc[:0]).provenance() == "no results"
+
+
+def test_an_account_has_the_time_only_of_what_was_computed(computed):
+    assert computed.account("quick", 90) == (
+        f"profile quick, computed in 1.5 minutes\n{computed.provenance()}"
+    )
+    assert computed.account("stored", 0.1) == f"profile stored\n{computed.provenance()}"
+
+
+def test_the_error_of_a_kernel_is_that_of_its_mean():
+    assert error_column("mf") == "test_mse_one_sample"
+    assert error_column("nngp-as-published") == "test_mse_posterior_mean"
 
 
 def test_a_published_curve_has_the_published_points():
