@@ -231,25 +231,60 @@ def _floats(frame: pd.DataFrame, names: Sequence[str]) -> list[FloatArray]:
     return [frame[name].astype(float).to_numpy() for name in names]
 
 
-def crossing(x: Sequence[float], y: Sequence[float], sem: Sequence[float]) -> tuple[float, float]:
-    """Where the straight line through points is zero, and the standard error of that.
+@dataclass(frozen=True)
+class Crossing:
+    """Where values change sign.
 
-    The line is the weighted least-squares fit (weights 1/sem²); of two points it is the line
-    through them.
+    Attributes
+    ----------
+    value, sem : float
+        Where, and the standard error from those of the two values it rests on.
+    between : tuple of float
+        The two points: neighbours with the zero between them, or, if no value has the other sign,
+        the two nearest to it.
+    slope : float
+        Of the line through them.
+    """
+
+    value: float
+    sem: float
+    between: tuple[float, float]
+    slope: float
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether the zero is beyond the points."""
+        return not self.between[0] <= self.value <= self.between[1]
+
+
+def crossing(x: Sequence[float], y: Sequence[float], sem: Sequence[float]) -> Crossing:
+    """Where values cross zero: straight between the last two neighbours of different sign.
+
+    If all have one sign, the line through the two first or last points, on the side where the
+    values are nearer to zero, is continued.
 
     Raises
     ------
     ArgumentError
-        For fewer than two points, an error that is not positive, or a line without slope.
+        For fewer than two points, x that does not increase, an error that is not positive, or a
+        line without slope.
     """
     at, values, errors = (np.asarray(each, dtype=np.float64) for each in (x, y, sem))
-    if len(at) < 2 or not (at.shape == values.shape == errors.shape) or (errors <= 0).any():
+    if len(at) < 2 or not (at.shape == values.shape == errors.shape) or not (errors > 0).all():
         raise ArgumentError("a crossing needs two points or more, each with an error above 0")
-    design = np.stack([np.ones_like(at), at], axis=1) / errors[:, None]
-    covariance = np.linalg.inv(design.T @ design)
-    offset, slope = covariance @ (design.T @ (values / errors))
-    if slope == 0:
+    if not (np.diff(at) > 0).all():
+        raise ArgumentError(f"x must increase, not {at.tolist()}")
+    changes = np.flatnonzero((values[:-1] > 0) != (values[1:] > 0))
+    if len(changes):
+        left = int(changes[-1])
+    else:
+        left = 0 if abs(values[0]) <= abs(values[-1]) else len(at) - 2
+    ends = slice(left, left + 2)
+    (a, b), (u, v) = at[ends], values[ends]
+    if u == v:
         raise ArgumentError("the line has no slope: it is nowhere zero")
-    zero = -offset / slope
-    gradient = np.array([-1 / slope, -zero / slope])
-    return float(zero), float(np.sqrt(gradient @ covariance @ gradient))
+    slope = (v - u) / (b - a)
+    zero = a - u / slope
+    # d zero/du = -(b - zero)/(v - u), d zero/dv = -(zero - a)/(v - u).
+    error = math.hypot(*(errors[ends] * [b - zero, zero - a])) / abs(v - u)
+    return Crossing(float(zero), float(error), (float(a), float(b)), float(slope))

@@ -213,17 +213,36 @@ def test_the_advantage_joins_the_legs():
             advantage(*legs(**bad))
 
 
-def test_where_a_line_crosses_zero():
-    where, error = crossing([400, 500], [-50.0, 150.0], [10.0, 10.0])
-    assert where == pytest.approx(425)
+def test_where_values_cross_zero_between_neighbours():
+    found = crossing([350, 400, 500], [-400.0, -50.0, 150.0], [10.0, 10.0, 10.0])
+    assert found.value == pytest.approx(425)
+    assert (found.between, found.extrapolated) == ((400, 500), False)
+    assert found.slope == pytest.approx(2)
     random = np.random.default_rng(0)
-    draws = [crossing([400, 500], random.normal([-50, 150], 10), [10, 10])[0] for _ in range(4000)]
-    assert np.std(draws) == pytest.approx(error, rel=0.05)
-    assert crossing([1, 2, 3], [-1.0, 0.0, 1.0], [1, 1, 1])[0] == pytest.approx(2)
+    draws = [
+        crossing([400, 500], random.normal([-50, 150], 10), [10, 10]).value for _ in range(4000)
+    ]
+    assert np.std(draws) == pytest.approx(found.sem, rel=0.05)
+    assert crossing([1, 2, 3], [-1.0, 0.0, 1.0], [1, 1, 1]).value == pytest.approx(2)
+
+
+def test_beyond_all_points_the_nearer_end_is_continued_and_says_so():
+    below = crossing([400, 450, 500], [20.0, 120.0, 400.0], [10.0, 10.0, 10.0])
+    assert below.value == pytest.approx(390)
+    assert (below.between, below.extrapolated) == ((400, 450), True)
+    above = crossing([400, 450, 500], [-400.0, -120.0, -20.0], [10.0, 10.0, 10.0])
+    assert above.value == pytest.approx(510)
+    assert above.extrapolated
+    assert above.sem == pytest.approx(math.hypot(10 * 10, 60 * 10) / 100)
+
+
+def test_a_crossing_that_cannot_be_is_refused():
     with pytest.raises(ArgumentError, match="two points or more"):
         crossing([1], [1], [1])
     with pytest.raises(ArgumentError, match="error above 0"):
         crossing([1, 2], [1, 2], [0, 1])
+    with pytest.raises(ArgumentError, match="must increase"):
+        crossing([2, 1], [1, 2], [1, 1])
     with pytest.raises(ArgumentError, match="no slope"):
         crossing([1, 2], [1, 1], [1, 1])
 
