@@ -23,6 +23,7 @@ def family_curves(
     ylabel: str,
     log_y: bool = True,
     dashed: tuple[str, ...] = (),
+    published_labels: Mapping[str, str] | None = None,
 ) -> None:
     """Observable against number of samples, one label a curve; hollow markers are published.
 
@@ -37,6 +38,8 @@ def family_curves(
     ylabel : str
     log_y : bool
     dashed : tuple of str
+    published_labels : mapping, optional
+        Label of ``published`` to what the legend says of it; "LABEL, published" by default.
 
     Raises
     ------
@@ -62,7 +65,8 @@ def family_curves(
         if theirs is not None:
             ax.errorbar(
                 theirs.x, theirs.y, yerr=theirs.sem, fmt=marker, ls="", ms=11, mfc="none",
-                mew=1.4, color=colour, label=f"{label}, published", zorder=2,
+                mew=1.4, color=colour, zorder=2,
+                label=(published_labels or {}).get(label, f"{label}, published"),
             )  # fmt: skip
     ax.set_xscale("log")
     if log_y:

@@ -32,6 +32,8 @@ def test_published_points_are_hollow_and_named():
     ax = drawn({"a": CURVE, "b": CURVE}, {"b": CURVE})
     assert legend(ax) == ["a", "b", "b, published"]
     assert [line.get_markerfacecolor() for line in ax.get_lines()][-1] == "none"
+    told = {"b": "published, longer runs"}
+    assert legend(drawn({"b": CURVE}, {"b": CURVE}, published_labels=told)) == ["b", told["b"]]
 
 
 def test_the_axes_are_as_asked_for():
