@@ -214,10 +214,11 @@ def weight_picture(
         ax.set_xlabel("input coordinate $j$")
         ax.set_ylabel("neuron (by overlap)")
         if index == len(panels) - 1:  # elsewhere the next panel would cover it
-            ax.set_zlabel("$|w_{ij}|$")
+            ax.set_zlabel("$|w_{ij}|$", labelpad=9)
         ax.set_box_aspect((1.25, 1.25, 0.8), zoom=1.05)
         ax.set_title(title, fontsize=11)
         ax.view_init(elev=32, azim=-62)
         axes.append(ax)
     mappable = mpl.cm.ScalarMappable(norm=norm, cmap=colours)
-    fig.colorbar(mappable, ax=axes, shrink=0.6, pad=0.06, label=r"$\mathbb{E}[\varphi(w_i\cdot x)\,\chi_S(x)]$")
+    label = r"$\mathbb{E}[\varphi(w_i\cdot x)\,\chi_S(x)]$"
+    fig.colorbar(mappable, ax=axes, shrink=0.6, pad=0.06, label=label)
