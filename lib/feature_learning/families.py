@@ -1,4 +1,4 @@
-"""Curves that differ in one setting, such as γ or λ: one colour and marker a value."""
+"""Curves that differ in one setting, such as γ, λ or κ: one colour and marker a value."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from feature_learning.curve import Curve
 from feature_learning.errors import ArgumentError
@@ -23,6 +24,7 @@ def family_curves(
     ylabel: str,
     log_y: bool = True,
     dashed: tuple[str, ...] = (),
+    published_labels: Mapping[str, str] | None = None,
 ) -> None:
     """Observable against number of samples, one label a curve; hollow markers are published.
 
@@ -37,6 +39,8 @@ def family_curves(
     ylabel : str
     log_y : bool
     dashed : tuple of str
+    published_labels : mapping, optional
+        Label of ``published`` to what the legend says of it; "LABEL, published" by default.
 
     Raises
     ------
@@ -62,7 +66,8 @@ def family_curves(
         if theirs is not None:
             ax.errorbar(
                 theirs.x, theirs.y, yerr=theirs.sem, fmt=marker, ls="", ms=11, mfc="none",
-                mew=1.4, color=colour, label=f"{label}, published", zorder=2,
+                mew=1.4, color=colour, zorder=2,
+                label=(published_labels or {}).get(label, f"{label}, published"),
             )  # fmt: skip
     ax.set_xscale("log")
     if log_y:
@@ -70,3 +75,55 @@ def family_curves(
     ax.set_xlabel("number of samples $P$")
     ax.set_ylabel(ylabel)
     ax.legend()
+
+
+def curves_by_noise(
+    ax: Axes, curves: Mapping[float, Curve], *, ylabel: str, together: float = np.inf
+) -> list[Line2D]:
+    """One method's observable against number of samples, a colour and marker for each κ.
+
+    Parameters
+    ----------
+    ax : Axes
+    curves : mapping
+        κ to curve. Panels with the same κ can share a legend; a curve may have no point.
+    ylabel : str
+    together : float
+        Curves from this κ on are grey and have one entry in the legend: where nothing is learned
+        they lie on one another.
+
+    Returns
+    -------
+    list of Line2D
+        For a legend.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no curve, or more than six with a colour of their own.
+    """
+    if not curves:
+        raise ArgumentError("curves must hold at least one curve, not none")
+    own = sorted(kappa for kappa in curves if kappa < together)
+    if len(own) > len(COLOURS):
+        raise ArgumentError(f"curves below {together:g} must be at most {len(COLOURS)}, not {own}")
+    looks = {kappa: (COLOURS[i], MARKERS[i], 3 + i) for i, kappa in enumerate(own)}
+    for kappa, curve in curves.items():
+        colour, marker, order = looks.get(kappa, ("#9a9a9a", "", 2))
+        ax.errorbar(
+            curve.x, curve.y, yerr=np.nan_to_num(curve.sem), color=colour, marker=marker, ms=5,
+            lw=1.6, capsize=2, zorder=order,
+        )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("number of samples $P$")
+    ax.set_ylabel(ylabel)
+    handles = [
+        Line2D([], [], color=colour, marker=marker, ms=5, lw=1.6, label=rf"$\kappa={kappa:g}$")
+        for kappa, (colour, marker, _) in looks.items()
+    ]
+    if len(own) < len(curves):
+        first = min(kappa for kappa in curves if kappa >= together)
+        label = rf"$\kappa={first:g}$" + (" and more" if len(curves) > len(own) + 1 else "")
+        handles.append(Line2D([], [], color="#9a9a9a", lw=1.6, label=label))
+    return handles

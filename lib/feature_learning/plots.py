@@ -143,59 +143,6 @@ def learning_curves(
     ax.legend(handles, labels, loc="best", handler_map={tuple: HandlerTuple(None, pad=0.3)})
 
 
-def curves_by_noise(
-    ax: Axes, curves: Mapping[float, Mapping[str, Curve]], *, ylabel: str, legend: bool = True
-) -> None:
-    """Observable against number of samples, a colour for each κ, a line style for each method.
-
-    Parameters
-    ----------
-    ax : Axes
-    curves : mapping of κ to mapping of method to Curve
-        Methods of :data:`STYLES`; the first is drawn solid, the second dashed.
-    ylabel : str
-    legend : bool
-        Right of the axes; panels with the same noises and methods share one.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no curve or a method is not one of :data:`STYLES`.
-    """
-    methods = list(dict.fromkeys(name for each in curves.values() for name in each))
-    if not methods:
-        raise ArgumentError("curves must hold at least one curve, not none")
-    for name in methods:
-        check_choice("method", name, STYLES)
-    lines = dict(zip(methods, ("-", "--", ":", "-."), strict=False))
-    # Up to 0.85: the lightest end cannot be seen on white.
-    colours = mpl.colormaps["plasma"](np.linspace(0, 0.85, len(curves)))
-    for kappa, colour in zip(sorted(curves), colours, strict=True):
-        for name, curve in curves[kappa].items():
-            ax.errorbar(
-                curve.x, curve.y, yerr=_bars(curve.sem), color=colour, ls=lines[name], lw=1.5,
-                marker=STYLES[name].marker, ms=4.5, capsize=2,
-                mfc=colour if name == methods[0] else "white",
-            )  # fmt: skip
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlabel("number of samples $P$")
-    ax.set_ylabel(ylabel)
-    handles = [
-        Line2D([], [], color=colour, lw=2.5, label=rf"$\kappa={kappa:g}$")
-        for kappa, colour in zip(sorted(curves), colours, strict=True)
-    ]
-    handles += [
-        Line2D(
-            [], [], color="#444444", ls=lines[name], marker=STYLES[name].marker, ms=4.5,
-            mfc="#444444" if name == methods[0] else "white", label=STYLES[name].label,
-        )
-        for name in methods
-    ]  # fmt: skip
-    if legend:
-        ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
-
-
 def _mark(shape: str, **options: Any) -> Line2D:
     """A grey marker for the legend."""
     return Line2D([], [], ls="", marker=shape, color="#444444", ms=6.5, **options)
@@ -267,10 +214,11 @@ def weight_picture(
         ax.set_xlabel("input coordinate $j$")
         ax.set_ylabel("neuron (by overlap)")
         if index == len(panels) - 1:  # elsewhere the next panel would cover it
-            ax.set_zlabel("$|w_{ij}|$")
+            ax.set_zlabel("$|w_{ij}|$", labelpad=9)
         ax.set_box_aspect((1.25, 1.25, 0.8), zoom=1.05)
         ax.set_title(title, fontsize=11)
         ax.view_init(elev=32, azim=-62)
         axes.append(ax)
     mappable = mpl.cm.ScalarMappable(norm=norm, cmap=colours)
-    fig.colorbar(mappable, ax=axes, shrink=0.6, pad=0.06, label=r"$E[\phi(w_i\cdot x)\,\chi_S(x)]$")
+    label = r"$\mathbb{E}[\varphi(w_i\cdot x)\,\chi_S(x)]$"
+    fig.colorbar(mappable, ax=axes, shrink=0.6, pad=0.06, label=label)

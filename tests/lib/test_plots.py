@@ -13,7 +13,6 @@ from feature_learning.errors import ArgumentError
 from feature_learning.plots import (
     RC,
     STYLES,
-    curves_by_noise,
     learning_curves,
     use_style,
     weight_picture,
@@ -248,26 +247,3 @@ def test_a_weight_picture_of_nothing_or_of_something_else_is_refused():
         weight_picture(Figure(), [("ours", w, overlap)], sparsity=7)
     with pytest.raises(ArgumentError, match=r"^neurons must be"):
         weight_picture(Figure(), [("ours", w, overlap)], sparsity=2, neurons=0)
-
-
-# Curves by noise
-
-
-def test_noise_is_told_by_colour_and_method_by_line():
-    ax = Figure().add_subplot()
-    pair = {"as-run": curve(1), "mf-ard": curve(2)}
-    curves_by_noise(ax, {0.01: pair, 0.001: pair}, ylabel="test MSE")
-    assert legend(ax) == [
-        r"$\kappa=0.001$", r"$\kappa=0.01$", STYLES["as-run"].label, STYLES["mf-ard"].label,
-    ]  # fmt: skip
-    drawn = [container.lines[0] for container in ax.containers]
-    assert [line.get_linestyle() for line in drawn] == ["-", "--", "-", "--"]
-    colours = [tuple(line.get_color()) for line in drawn]
-    assert colours[0] == colours[1] != colours[2] == colours[3]
-
-
-def test_curves_by_noise_need_a_known_method():
-    with pytest.raises(ArgumentError, match=r"^curves must hold at least one curve"):
-        curves_by_noise(Figure().add_subplot(), {}, ylabel="test MSE")
-    with pytest.raises(ArgumentError, match=r"^method must be one of"):
-        curves_by_noise(Figure().add_subplot(), {0.1: {"SGLD": curve(1)}}, ylabel="test MSE")
