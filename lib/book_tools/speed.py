@@ -281,7 +281,8 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
             samples = select(frame, "ess_rate")["samples"].iloc[0]
             yield (
                 f"* Effective samples of {name} per second at P = {samples}: underdamped has "
-                f"{f'{bound} ' if bound else ''}{significant(ratio)} times those of the fastest peer's SGLD."
+                f"{f'{bound} ' if bound else ''}{significant(ratio)} times those of the fastest "
+                "peer's SGLD."
             )
     for row in select(frame, "settling_time").to_dict("records"):
         name = DYNAMICS[row["dynamics"]]
