@@ -21,7 +21,7 @@ from book_tools.cli import main
 from book_tools.errors import BookError
 from book_tools.glued import glued_sections, glued_values, parse_value
 from book_tools.links import follow_execution
-from book_tools.notebooks import declared_figures, default_parameters, read_notebook
+from book_tools.notebooks import declared_figures, default_parameters, read_notebook, with_values
 from book_tools.project import Project
 from book_tools.serve import make_server, serving
 
@@ -136,6 +136,14 @@ def test_parameters_are_read_with_their_values(write):
     assert default_parameters(notebook, "page") == {"profile": "quick", "seeds": 3, "scale": -0.5}
 
 
+def test_values_in_force_take_the_place_of_the_defaults_and_all_else_stays():
+    source = 'profile = "quick"  # κ\nseeds: list = [\n    0,\n    1,\n]  # two\nworkers = None'
+    assert with_values(source, {"profile": "sto'red", "seeds": (2,)}) == (
+        'profile = "sto\'red"  # κ\nseeds: list = (2,)  # two\nworkers = None'
+    )
+    assert with_values(source, {}) == source
+
+
 def test_tags_survive_a_header_that_filters_metadata(write, tmp_path):
     head = HEADER.replace("jupytext:\n", "jupytext:\n  cell_metadata_filter: -all\n")
     project = write(notebook=head + PARAMETERS)
@@ -207,8 +215,9 @@ def test_profiles_are_kept_apart(write, run):
     for profile in ("quick", "paper"):
         notebook = nbformat.read(project.executed(profile) / "book/page.ipynb", as_version=4)
         printed[profile] = notebook.cells[-1].outputs[0].text
-        injected = next(c for c in notebook.cells if "injected-parameters" in c.metadata.tags)
-        assert ("remove-cell" in injected.metadata.tags) is (profile == "quick")
+        # One cell of parameters, that with the values in force.
+        parameters = [item.source for item in notebook.cells if "profile =" in item.source]
+        assert parameters == [f'profile = "{profile}"']
     assert printed == {"quick": "quick 42\n", "paper": "paper 42\n"}
 
 

@@ -63,6 +63,11 @@ const box = (node) => node.getBoundingClientRect().toJSON();
 const labels = [...document.querySelectorAll('.ytick text')];
 return [box(document.querySelector('.ytitle')), labels.map(box)];
 """
+TOO_WIDE = """
+return [...document.querySelectorAll('.cell_output pre')]
+  .filter((node) => node.scrollWidth > node.clientWidth + 1)
+  .map((node) => node.textContent.slice(0, 80));
+"""
 SET_THEME = (
     "localStorage.setItem('mode', arguments[0]); localStorage.setItem('theme', arguments[0])"
 )
@@ -161,6 +166,12 @@ def test_interactive_diagrams_are_drawn(browser, book, profile, site, page, serv
     title, labels = browser.execute_script(Y_AXIS)
     assert labels
     assert all(title["right"] < label["left"] for label in labels)
+
+
+@pytest.mark.parametrize("page", PROJECT.notebooks())
+def test_printed_text_stays_in_the_column(browser, site, page):
+    visit(browser, f"{site}/{page}.html")
+    assert browser.execute_script(TOO_WIDE) == []
 
 
 @pytest.mark.parametrize("page", PROJECT.notebooks())
