@@ -7,6 +7,7 @@ The steps, one module each, in the order in which ``python -m book_tools build``
 * :mod:`book_tools.execution` - run a notebook, and again only if what it rests on changed;
 * :mod:`book_tools.links` - links to a notebook follow it to its executed form;
 * :mod:`book_tools.assets` - what pages load besides text and pictures: every script once;
+* :mod:`book_tools.polish` - maths keeps its punctuation, pictures open in full size;
 * :mod:`book_tools.claims` - compare the numbers the notebooks glued with ``claims.yml``;
 * :mod:`book_tools.claims_table` - the comparison as a page of the book;
 * :mod:`book_tools.build` - stage the sources, execute, run Sphinx, put the result in place;

@@ -27,6 +27,7 @@ from book_tools.figures import load_figures, missing_tables
 from book_tools.glued import glued_sections, glued_values
 from book_tools.links import follow_execution
 from book_tools.notebooks import declared_figures, page_title, read_executed, read_notebook
+from book_tools.polish import polish
 from book_tools.project import Project, checked_profile
 from book_tools.side_by_side import execute_all
 
@@ -72,6 +73,7 @@ def build(project: Project, profile: str) -> list[Outcome]:
         if any(with_plotly):
             add_plotly(html)
         prune(html)
+        polish(html)
         (html / RECORD).write_text(json.dumps(_record(project, profile), indent=1) + "\n")
         check_book(project, html, stage)
         _put_in_place(html, project.html, Path(scratch) / "old")

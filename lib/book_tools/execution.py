@@ -32,6 +32,7 @@ from book_tools.notebooks import (
     default_parameters,
     read_executed,
     read_notebook,
+    with_values,
 )
 from book_tools.project import Project
 
@@ -105,7 +106,7 @@ def execute(project: Project, page: str, parameters: Mapping[str, Any], *, folde
     with tempfile.TemporaryDirectory(prefix=".running-", dir=target.parent) as scratch:
         executed = _run(project, notebook, parameters, page, folder=folder, scratch=Path(scratch))
         seconds = time.monotonic() - started
-        _tidy(executed, parameters, defaults)
+        _tidy(executed, parameters)
         executed.metadata["book"] = {
             "fingerprint": wanted,
             "parameters": dict(parameters),
@@ -178,18 +179,20 @@ def _line_of(cell: str, source: Path) -> int:
     return before.count("\n") + 1 if found else 1
 
 
-def _tidy(
-    executed: NotebookNode, parameters: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> None:
+def _tidy(executed: NotebookNode, parameters: Mapping[str, Any]) -> None:
     # papermill notes the paths of this machine and the time of the run: not for publication.
     executed.metadata.pop("papermill", None)
     for cell in executed.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
-    if all(defaults[name] == value for name, value in parameters.items()):
-        # The injected cell repeats the one above it: a reader gains nothing from it.
-        for cell in cells_tagged(executed, "injected-parameters"):
-            cell.metadata["tags"] = [*cell.metadata["tags"], "remove-cell"]
+    # One cell of parameters, with the values in force, in place of two that contradict each other.
+    executed.cells = [
+        cell
+        for cell in executed.cells
+        if "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
+    (cell,) = cells_tagged(executed, "parameters")
+    cell.source = with_values(cell.source, parameters)
 
 
 def _fonts(project: Project) -> Path:

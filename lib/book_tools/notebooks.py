@@ -8,6 +8,7 @@ puts the values of a run into a new cell right after it, so anything derived ins
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -132,6 +133,24 @@ def default_parameters(notebook: NotebookNode, name: str) -> dict[str, Any]:
                 "literal; compute it in a later cell"
             ) from error
     return values
+
+
+def with_values(source: str, values: Mapping[str, Any]) -> str:
+    """The source of a parameters cell with other values, comments and all else kept."""
+    lines = source.encode().splitlines(keepends=True)  # the parser counts bytes
+    for statement in reversed(ast.parse(source).body):
+        assert isinstance(statement, ast.Assign | ast.AnnAssign)
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+        expression = statement.value
+        if isinstance(target, ast.Name) and target.id in values and expression is not None:
+            first, last = expression.lineno - 1, (expression.end_lineno or 0) - 1
+            before = lines[first][: expression.col_offset]
+            after = lines[last][expression.end_col_offset or 0 :]
+            value = values[target.id]
+            # As the formatter writes texts.
+            text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+            lines[first : last + 1] = [before + text.encode() + after]
+    return b"".join(lines).decode()
 
 
 def declared_figures(notebook: NotebookNode, name: str) -> Iterator[Figure]:

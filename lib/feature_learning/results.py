@@ -11,6 +11,7 @@ method, is never taken for one that the grid asks for. What is not there is coun
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -148,19 +149,26 @@ class Results:
         if self.frame.empty:
             return "no results"
 
-        def several(name: str, letters: int = 40) -> str:
-            return ", ".join(sorted({str(value)[:letters] for value in self.frame[name].dropna()}))
+        def several(name: str) -> str:
+            return ", ".join(sorted({str(value) for value in self.frame[name].dropna()}))
 
         dates = sorted(str(value)[:10] for value in self.frame["date_utc"])
         hours = float(self.frame["wall_seconds"].astype(float).sum()) / 3600
         seeds = sorted({int(seed) for seed in self.frame["seed"]})
         period = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+        # Enough of a hash to find it; what follows "+" says that files differed.
+        revisions = sorted(
+            {
+                re.sub(r"^([0-9a-f]{12})[0-9a-f]*", r"\1", str(value))
+                for value in self.frame["revision"].dropna()
+            }
+        )
         gap = f"; {self.missing} cells of the grid are not computed yet" if self.missing else ""
         return (
             f"{len(self.frame)} cells, seeds {seeds}, computed {period} on {several('machine')}, "
-            f"one thread each, {hours:.2g} core-hours in all; "
-            f"library {several('library_version')}, revision {several('revision', 10) or 'unknown'}"
-            f"{gap}"
+            f"one thread each, {hours:.2g} hours of wall time summed over them (beside other work); "
+            f"library {several('library_version')}, "
+            f"revision {', '.join(revisions) or 'unknown'}{gap}"
         )
 
 

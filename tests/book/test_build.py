@@ -21,7 +21,8 @@ from book_tools.cli import main
 from book_tools.errors import BookError
 from book_tools.glued import glued_sections, glued_values, parse_value
 from book_tools.links import follow_execution
-from book_tools.notebooks import declared_figures, default_parameters, read_notebook
+from book_tools.notebooks import declared_figures, default_parameters, read_notebook, with_values
+from book_tools.polish import keep_together, link_pictures
 from book_tools.project import Project
 from book_tools.serve import make_server, serving
 
@@ -136,6 +137,14 @@ def test_parameters_are_read_with_their_values(write):
     assert default_parameters(notebook, "page") == {"profile": "quick", "seeds": 3, "scale": -0.5}
 
 
+def test_values_in_force_take_the_place_of_the_defaults_and_all_else_stays():
+    source = 'profile = "quick"  # κ\nseeds: list = [\n    0,\n    1,\n]  # two\nworkers = None'
+    assert with_values(source, {"profile": "sto'red", "seeds": (2,)}) == (
+        'profile = "sto\'red"  # κ\nseeds: list = (2,)  # two\nworkers = None'
+    )
+    assert with_values(source, {}) == source
+
+
 def test_tags_survive_a_header_that_filters_metadata(write, tmp_path):
     head = HEADER.replace("jupytext:\n", "jupytext:\n  cell_metadata_filter: -all\n")
     project = write(notebook=head + PARAMETERS)
@@ -207,8 +216,9 @@ def test_profiles_are_kept_apart(write, run):
     for profile in ("quick", "paper"):
         notebook = nbformat.read(project.executed(profile) / "book/page.ipynb", as_version=4)
         printed[profile] = notebook.cells[-1].outputs[0].text
-        injected = next(c for c in notebook.cells if "injected-parameters" in c.metadata.tags)
-        assert ("remove-cell" in injected.metadata.tags) is (profile == "quick")
+        # One cell of parameters, that with the values in force.
+        parameters = [item.source for item in notebook.cells if "profile =" in item.source]
+        assert parameters == [f'profile = "{profile}"']
     assert printed == {"quick": "quick 42\n", "paper": "paper 42\n"}
 
 
@@ -474,6 +484,7 @@ def test_a_book_is_built_checked_and_replaced(write, capsys):
     assert "1 claim: 1 hold, 0 fail." in capsys.readouterr().out
     page = (project.html / "book/page.html").read_text(encoding="utf-8")
     assert 'alt="A straight line that rises."' in page
+    assert re.search(r'<a class="full-size" href="(../_images/[^"]+)"><img [^>]*src="\\1"', page)
     assert page.index("Claims checked on this page") < page.index("a hunch")
     assert "41.8" in (project.html / "book/intro.html").read_text(encoding="utf-8")
     assert main(["--root", str(project.root), "check"]) == 0
@@ -688,6 +699,35 @@ def test_a_book_that_is_too_large_is_told_with_its_largest_files(tmp_path):
         "the book has 3.0 MiB; it may have 1.0 MiB. "
         "Its largest files: large.js (3.0 MiB), small.js (0.0 MiB)"
     )
+
+
+# The last touch
+
+
+M = '<span class="math notranslate nohighlight">\\(x\\)</span>'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"f = {M}, which", f'f = <span class="together">{M},</span> which'),
+        (f"a ({M}).", f'a <span class="together">({M}).</span>'),
+        (f"the {M}-th", f'the <span class="together">{M}-th</span>'),
+        (f"<p>{M}/{M};</p>", f'<p><span class="together">{M}/{M};</span></p>'),
+        (f"<em>{M}</em>, {M} and {M} b", f"<em>{M}</em>, {M} and {M} b"),
+        ('<div class="math notranslate nohighlight">\\[x\\]</div>.', None),
+    ],
+)
+def test_a_formula_keeps_its_punctuation(text, expected):
+    assert keep_together(text) == (expected or text)
+
+
+def test_a_picture_opens_in_full_size_unless_it_is_a_link_already():
+    image = '<img alt="A" src="../_images/a.png" />'
+    linked = f'<a class="full-size" href="../_images/a.png">{image}</a>'
+    assert link_pictures(f"<p>{image}</p>") == f"<p>{linked}</p>"
+    for text in (linked, f'<a href="x">\n{image}</a>', '<img src="_static/logo.png">'):
+        assert link_pictures(text) == text
 
 
 # Looking at pages

@@ -1,6 +1,7 @@
 """The built book as a browser shows it, without a network."""
 
 import io
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,36 @@ const box = (node) => node.getBoundingClientRect().toJSON();
 const labels = [...document.querySelectorAll('.ytick text')];
 return [box(document.querySelector('.ytitle')), labels.map(box)];
 """
+TOO_WIDE = """
+return [...document.querySelectorAll('.cell_output pre')]
+  .filter((node) => node.scrollWidth > node.clientWidth + 1)
+  .map((node) => node.textContent.slice(0, 80));
+"""
+# A range that spans a formula and its neighbours has rectangles in one line only: their middles lie
+# within the tallest of them.
+BROKEN_LINES = """
+const together = [...document.querySelectorAll('article .together')];
+const broken = together.filter((node) => {
+  const boxes = [...node.childNodes].flatMap((child) => {
+    const range = document.createRange();
+    range.selectNodeContents(child);
+    return [...range.getClientRects()];
+  }).filter((box) => box.width > 0);
+  const tallest = boxes.reduce((a, b) => (b.height > a.height ? b : a));
+  return boxes.some((box) => box.top > tallest.bottom || box.bottom < tallest.top);
+});
+return [together.length, broken.map((node) => node.textContent)];
+"""
+PICTURES = """
+const column = document.querySelector('article').getBoundingClientRect().width;
+return [...document.querySelectorAll('article img')].map((image) => ({
+  source: image.src,
+  shown: image.getBoundingClientRect().width,
+  natural: image.naturalWidth,
+  link: image.parentElement.href,
+  column,
+}));
+"""
 SET_THEME = (
     "localStorage.setItem('mode', arguments[0]); localStorage.setItem('theme', arguments[0])"
 )
@@ -81,6 +112,17 @@ def visit(browser, address):
     browser.get_log("browser")  # what earlier pages said
     browser.get(address)
     assert browser.execute_async_script(WAIT_FOR_MATHEMATICS) is True
+
+
+@contextmanager
+def window(browser, width, height):
+    """A window of this size, for a while."""
+    before = browser.get_window_size()
+    browser.set_window_size(width, height)
+    try:
+        yield
+    finally:
+        browser.set_window_size(before["width"], before["height"])
 
 
 def variance(image):
@@ -161,6 +203,33 @@ def test_interactive_diagrams_are_drawn(browser, book, profile, site, page, serv
     title, labels = browser.execute_script(Y_AXIS)
     assert labels
     assert all(title["right"] < label["left"] for label in labels)
+
+
+def test_no_line_breaks_between_a_formula_and_its_punctuation(browser, site):
+    # The narrower the window, the more lines there are to break.
+    with window(browser, 500, 900):
+        visit(browser, f"{site}/book/part-paper/mean-field-theory.html")
+        together, broken = browser.execute_script(BROKEN_LINES)
+    assert together > 50
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pictures_fit_the_column_have_the_pixels_for_it_and_open_in_full_size(browser, site, page):
+    with window(browser, 800, 1000):
+        visit(browser, f"{site}/{page}.html")
+        browser.execute_async_script(BROKEN_IMAGES)  # loads them all
+        pictures = browser.execute_script(PICTURES)
+    for picture in pictures:
+        assert picture["shown"] <= picture["column"] + 1, picture
+        assert picture["natural"] >= picture["shown"], picture
+        assert picture["link"] == picture["source"], picture
+
+
+@pytest.mark.parametrize("page", PROJECT.notebooks())
+def test_printed_text_stays_in_the_column(browser, site, page):
+    visit(browser, f"{site}/{page}.html")
+    assert browser.execute_script(TOO_WIDE) == []
 
 
 @pytest.mark.parametrize("page", PROJECT.notebooks())

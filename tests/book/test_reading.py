@@ -39,7 +39,7 @@ def test_every_notebook_can_be_downloaded_as_it_was_executed(book, pages, notebo
         assert any(cell.get("outputs") for cell in offered.cells), page
 
 
-def test_code_that_makes_figures_is_folded_and_its_output_is_not(pages, notebooks):
+def test_code_that_makes_figures_is_folded_and_its_output_is_not(pages, notebooks, profile):
     for page, notebook in notebooks.items():
         hidden = cells_tagged(notebook, "hide-input")
         shown = pages[page].select("div.cell.tag_hide-input")
@@ -49,11 +49,13 @@ def test_code_that_makes_figures_is_folded_and_its_output_is_not(pages, notebook
             assert not folded.has_attr("open")
             assert folded.select_one("div.cell_input pre") is not None
             assert folded.select_one("div.cell_output") is None
-        # Only the parameters, and a cell that repeats them, stand open.
+        # Only the parameters stand open, with the values in force.
+        (parameters,) = pages[page].select("div.cell.tag_parameters")
+        assert f'profile = "{profile}"' in parameters.get_text()
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 tags = set(cell.metadata.get("tags", []))
-                assert tags & {"hide-input", "hide-cell", "parameters", "injected-parameters"}
+                assert tags & {"hide-input", "hide-cell", "parameters"}
         folded = pages[page].select("div.cell.tag_hide-cell")
         assert len(folded) == len(cells_tagged(notebook, "hide-cell"))
         for cell in folded:

@@ -178,6 +178,9 @@ def test_provenance_says_when_where_and_with_what(computed):
     text = computed.provenance()
     assert text.startswith("8 cells, seeds [0, 1], computed 20")
     assert Results(computed.frame.iloc[:0]).provenance() == "no results"
+    revisions = ["0123456789abcdef" * 2, "fedcba9876543210" * 2 + "+changes"]
+    frame = computed.frame.assign(revision=(revisions * len(computed.frame))[: len(computed.frame)])
+    assert "revision 0123456789ab, fedcba987654+changes" in Results(frame).provenance()
 
 
 def test_an_account_has_the_time_only_of_what_was_computed(computed):
