@@ -166,7 +166,7 @@ class Results:
         gap = f"; {self.missing} cells of the grid are not computed yet" if self.missing else ""
         return (
             f"{len(self.frame)} cells, seeds {seeds}, computed {period} on {several('machine')}, "
-            f"one thread each, {hours:.2g} hours of wall time summed over them (beside other work); "
+            f"one thread each, {hours:.2g} hours of wall time in all (beside other work); "
             f"library {several('library_version')}, "
             f"revision {', '.join(revisions) or 'unknown'}{gap}"
         )
