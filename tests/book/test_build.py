@@ -484,7 +484,7 @@ def test_a_book_is_built_checked_and_replaced(write, capsys):
     assert "1 claim: 1 hold, 0 fail." in capsys.readouterr().out
     page = (project.html / "book/page.html").read_text(encoding="utf-8")
     assert 'alt="A straight line that rises."' in page
-    assert re.search(r'<a class="full-size" href="(../_images/[^"]+)"><img [^>]*src="\\1"', page)
+    assert re.search(r'<a class="full-size" href="(../_images/[^"]+)"><img [^>]*src="\1"', page)
     assert page.index("Claims checked on this page") < page.index("a hunch")
     assert "41.8" in (project.html / "book/intro.html").read_text(encoding="utf-8")
     assert main(["--root", str(project.root), "check"]) == 0
