@@ -41,6 +41,18 @@ while not Path("{other}").exists():
     time.sleep(0.05)
 """
 
+#: Waits until the process of another, whose kernel wrote its number there, is gone.
+OUTLIVE = """
+process = int(Path("{other}").read_text())
+while True:
+    assert time.monotonic() < end, "it lives on"
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        break
+    time.sleep(0.05)
+"""
+
 
 @pytest.fixture
 def write(tmp_path):
@@ -86,8 +98,10 @@ def test_the_threads_of_the_machine_are_shared_out(write, monkeypatch):
 
 def test_a_failure_starts_nothing_new_lets_the_others_end_and_is_named(write):
     project = write(
-        good=MEET.format(mine="good", other="failed") + "time.sleep(1)",
-        bad=MEET.format(mine="bad", other="good") + "Path('failed').touch(); int('cold')",
+        good=MEET.format(mine="good", other="failed") + OUTLIVE.format(other="failed"),
+        bad=MEET.format(mine="bad", other="good")
+        + "Path('number').write_text(str(os.getppid())); Path('number').rename('failed')\n"
+        + "int('cold')",
         never="Path('never').touch()",
     )
     pages = ["good", "bad", "never"]
