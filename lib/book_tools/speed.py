@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from book_tools.errors import BookError
-from feature_learning.digits import ABSENT, significant
+from feature_learning.texts import ABSENT, number_text
 
 NAME = "bench.csv"
 """The file, beside the tables of the sweeps."""
@@ -281,7 +281,7 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
             samples = select(frame, "ess_rate")["samples"].iloc[0]
             yield (
                 f"* Effective samples of {name} per second at P = {samples}: underdamped has "
-                f"{f'{bound} ' if bound else ''}{significant(ratio)} times those of the fastest "
+                f"{f'{bound} ' if bound else ''}{number_text(ratio)} times those of the fastest "
                 "peer's SGLD."
             )
     for row in select(frame, "settling_time").to_dict("records"):
