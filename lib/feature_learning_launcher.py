@@ -14,6 +14,8 @@ from types import FrameType
 _LINE = "feature-learning: interrupted before anything was computed\n"
 #: As shells have it for a program that Ctrl-C has ended.
 INTERRUPTED = 130
+#: As shells have it for a program that writes to a closed pipe.
+PIPE_CLOSED = 141
 
 
 def main() -> int:
@@ -27,7 +29,13 @@ def main() -> int:
     try:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        return run()
+        code = run()
+        # Here and not at the end of the process, where nobody could handle it.
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # as in "... | head -1": who reads has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except KeyboardInterrupt:  # between the lines above and those that the command watches over
         sys.stderr.write(_LINE)
         return INTERRUPTED

@@ -73,8 +73,11 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         if header.get("format") == FORMAT and header["arrays"] != sorted(arrays):
             raise ValueError("arrays are missing")
     except _DAMAGE as error:
+        # What NumPy says of any other file: that it might be loaded with less care.
+        reason = "no archive of arrays" if "pickle" in str(error) else str(error)
         raise CheckpointError(
-            f"checkpoint {path} is damaged or none ({error}); moved away, a run starts afresh"
+            f"checkpoint {path} is damaged or none ({reason}); "
+            "once it is moved away, a run starts afresh"
         ) from error
     if header.get("format") != FORMAT:
         raise CheckpointError(

@@ -1,5 +1,6 @@
 """Ctrl-C while the program is still loading the library: one line and exit code 130."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -76,6 +77,25 @@ sys.exit(main())
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "feature-learning: error: interrupted before anything was measured\n"
+
+
+def test_who_reads_no_further_ends_the_program_without_a_traceback(environment):
+    program = "import sys; from feature_learning_launcher import main; sys.exit(main())"
+    small = ("--method", "nngp", "--samples", "20", "--test-samples", "50", "--json")
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run(
+        [sys.executable, "-c", program, "point", *small],
+        env=environment,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(writing)
+    assert run.returncode == 141
+    assert "Traceback" not in run.stderr
 
 
 def test_an_ignored_interrupt_stays_ignored(environment):
