@@ -68,7 +68,8 @@ test: env lint typecheck unit ## everything CI checks: code, stored cells, noteb
 	$(BIN)/python -m book_tools claims --profile stored
 	$(BIN)/python -m book_tools build --profile quick
 	$(BIN)/python -m book_tools convert --out _build/nbval
-	BOOK_CHECKPOINTS="$(CURDIR)/_build/checkpoints" $(BIN)/python -m pytest -n auto --dist loadfile --nbval-lax --nbval-current-env _build/nbval
+	@# One thread each: idle threads of torch spin on the cores that the other notebooks need.
+	OMP_NUM_THREADS=1 BOOK_CHECKPOINTS="$(CURDIR)/_build/checkpoints" $(BIN)/python -m pytest -n auto --dist loadfile --nbval-lax --nbval-current-env _build/nbval
 	$(BIN)/python -m pytest -n auto -m book tests/book
 
 .PHONY: unit
