@@ -67,7 +67,7 @@ def execute_all(
     threads = max(1, cores // at_once)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    waiting, running, failures = list[str](), dict[Connection, _Run](), list[BookError]()
+    waiting, running, failures = list[str](), dict[Connection, _Run](), list[str]()
     for page in pages:
         if is_executed(project, page, {"profile": profile}):
             print(f"{page}: unchanged, kept", flush=True)
@@ -92,8 +92,7 @@ def execute_all(
     finally:
         _interrupt(list(running.values()))
     if failures:
-        text = "\n".join(str(failure) for failure in failures)
-        raise BookError(text)
+        raise BookError("\n".join(failures))
 
 
 def _execute(
@@ -113,14 +112,18 @@ def _execute(
         outcome.send(None)
 
 
-def _end(run: _Run) -> BookError | None:
+def _end(run: _Run) -> str | None:
+    """Why a notebook could not be run; None if it was."""
+    error: str | None
     try:
         error = run.outcome.recv()
     except EOFError:
         run.process.join()
-        error = f"{run.page}: its process ended with exit code {run.process.exitcode}"
+        code = run.process.exitcode or 0
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        error = f"{run.page}: its process {how}, perhaps for lack of memory; what is done is kept"
     run.process.join()
-    return None if error is None else BookError(error)
+    return error
 
 
 def _interrupt(runs: Sequence[_Run]) -> None:

@@ -115,7 +115,7 @@ def test_a_failure_starts_nothing_new_lets_the_others_end_and_is_named(write):
 
 def test_a_process_that_dies_is_an_error_that_names_its_page(write, monkeypatch):
     project = write(a="os.kill(os.getppid(), 9)")
-    with pytest.raises(BookError, match="a: its process ended with exit code -9"):
+    with pytest.raises(BookError, match="a: its process was killed by signal 9"):
         execute_all(project, ["a"], "quick", stage=project.root, at_once=1)
 
 

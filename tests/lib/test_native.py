@@ -6,6 +6,7 @@ import threading
 
 import pytest
 import torch
+from compiled import needs_compiled
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,10 +18,6 @@ from feature_learning.native import relu
 from feature_learning.native.library import load
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Dataset
-
-needs_kernel = pytest.mark.skipif(
-    native.instructions() is None, reason="no C compiler at installation, or no kernel for this CPU"
-)
 
 
 def test_the_kernel_is_there_where_a_compiler_and_a_known_processor_are():
@@ -58,7 +55,7 @@ def sums(field, parameters, coupling, bias):
     return [drive, readout, *([] if total is None else [total])]
 
 
-@needs_kernel
+@needs_compiled
 @given(
     samples=st.one_of(
         st.integers(1, 300), st.sampled_from([95, 96, 97, 192, 193, 256, 257, 1024, 1025])
@@ -103,7 +100,7 @@ def test_kernel_and_torch_give_the_same_field_and_gradient(
         torch.testing.assert_close(mine / size, theirs / size, rtol=0, atol=atol)
 
 
-@needs_kernel
+@needs_compiled
 def test_inputs_of_plus_and_minus_one_are_taken_from_tables():
     for signs, samples, expected in ((True, 64, True), (True, 63, False), (False, 64, False)):
         student, data, _ = a_problem(samples, 1, 4, 7, signs=signs)
@@ -114,7 +111,7 @@ def test_inputs_of_plus_and_minus_one_are_taken_from_tables():
     assert not Field(student, data, chains=1, particles=4, scale=1.0).kernel.coded
 
 
-@needs_kernel
+@needs_compiled
 @pytest.mark.parametrize("signs", [False, True])
 def test_large_problems_are_shared_between_threads_and_the_sums_stay_the_same(signs):
     student, data, parameters = a_problem(2000, 3, 512, 35, bias=True, signs=signs)
@@ -135,14 +132,14 @@ def test_large_problems_are_shared_between_threads_and_the_sums_stay_the_same(si
         assert torch.equal(mine, theirs)
 
 
-@needs_kernel
+@needs_compiled
 def test_samples_are_cut_between_threads_at_the_blocks_of_the_compiled_code():
     """Work space grows with the samples up to a block, and no further."""
     sizes = [load().relu_work(relu._BLOCK + more, 7, 16, 0) for more in (-1, 0, 1)]
     assert sizes[0] < sizes[1] == sizes[2]
 
 
-@needs_kernel
+@needs_compiled
 def test_every_kernel_of_an_energy_uses_the_threads_that_are_left_to_it():
     student, data, _ = a_problem(600, 1, 512, 35)
     full = network_posterior(student, data, kappa=0.1)
@@ -171,7 +168,7 @@ def test_every_kernel_of_an_energy_uses_the_threads_that_are_left_to_it():
     assert {len(threads) for threads in used.values()} == {2}
 
 
-@needs_kernel
+@needs_compiled
 @pytest.mark.parametrize("energy", [network_posterior, mean_field_energy])
 def test_the_energies_of_a_float32_relu_network_use_the_kernel(energy):
     student, data, _ = a_problem(10, 2, 8, 5)
@@ -192,7 +189,7 @@ def test_what_the_kernel_does_not_know_is_left_to_torch(name, dtype):
     assert Field(student, data, chains=1, particles=4, scale=1.0).kernel is None
 
 
-@needs_kernel
+@needs_compiled
 def test_parameters_in_another_layout_are_left_to_torch():
     student, data, (w, a, c) = a_problem(50, 2, 9, 6)
     field = Field(student, data, chains=2, particles=9, scale=student.scale)

@@ -3,17 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from compiled import needs_compiled
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from feature_learning import native
 from feature_learning.native import normal
 from feature_learning.randomness import normal_
-
-needs_library = pytest.mark.skipif(
-    native.instructions() is None, reason="no C compiler at installation, or an unknown CPU"
-)
 
 
 def philox(counters, key):
@@ -53,7 +49,7 @@ def test_the_generator_that_the_numbers_are_held_against_has_its_published_test_
     ]
 
 
-@needs_library
+@needs_compiled
 @given(count=st.integers(1, 700), key=st.integers(0, 2**63 - 1))
 def test_every_number_follows_from_its_place_and_the_key(count, key):
     found = normal.fill(torch.empty(count), key).numpy()
@@ -67,7 +63,7 @@ def test_every_number_follows_from_its_place_and_the_key(count, key):
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-4)
 
 
-@needs_library
+@needs_compiled
 def test_the_numbers_are_normal_and_independent():
     random = torch.Generator().manual_seed(1)
     draws = np.stack([normal_(torch.empty(10_000), random).numpy() for _ in range(100)])
@@ -87,7 +83,7 @@ def test_the_numbers_are_normal_and_independent():
             assert abs((a * b).mean()) < 4 * a.std() * b.std() / np.sqrt(one.size)
 
 
-@needs_library
+@needs_compiled
 def test_one_seed_gives_another_noise_without_the_compiled_code(monkeypatch):
     compiled = normal_(torch.empty(1000), torch.Generator().manual_seed(2))
     monkeypatch.setattr(normal, "takes", lambda out: False)
