@@ -26,9 +26,8 @@ from book_tools.stored import rows, tables
 from feature_learning.cli_sweep import run_grid
 from feature_learning.errors import FeatureLearningError, check_integer, check_real
 from feature_learning.grid import Grid, GridCell
-from feature_learning.hardware import usable_cores
 from feature_learning.keys import cell_key
-from feature_learning.pool import LocalPool
+from feature_learning.pool import LocalPool, worker_count
 from feature_learning.store import Store
 from feature_learning.table import configuration, read_csv, tabulate
 
@@ -105,8 +104,7 @@ def recheck(
     try:
         check_integer("cells", cells, at_least=1)
         check_real("longest", longest, above=0)
-        workers = usable_cores() if workers is None else workers
-        check_integer("workers", workers, at_least=1)
+        workers = worker_count(workers)
     except FeatureLearningError as error:
         raise InputError(str(error)) from error
     try:

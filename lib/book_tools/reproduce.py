@@ -19,11 +19,10 @@ from book_tools.project import Project
 from book_tools.stored import merge
 from feature_learning.cli_sweep import run_grid
 from feature_learning.densities import HISTOGRAMS, records_of, write_npz
-from feature_learning.errors import FeatureLearningError, check_integer, check_real
+from feature_learning.errors import FeatureLearningError, check_real
 from feature_learning.grid import Grid, GridCell, read_grid
-from feature_learning.hardware import usable_cores
 from feature_learning.keys import cell_key
-from feature_learning.pool import LocalPool
+from feature_learning.pool import LocalPool, worker_count
 from feature_learning.results import chosen
 from feature_learning.store import Store
 from feature_learning.table import read_csv, tabulate, write_csv
@@ -68,8 +67,7 @@ def reproduce(
     try:
         if limit is not None:
             check_real("limit", limit, above=0)
-        workers = usable_cores() if workers is None else workers
-        check_integer("workers", workers, at_least=1)
+        workers = worker_count(workers)
         listing = load_figures(project)
         wanted = {name: needed(project, listing, name, figure) for name in listing.grids(figure)}
     except FeatureLearningError as error:

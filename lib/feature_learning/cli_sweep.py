@@ -12,10 +12,10 @@ from feature_learning import atomic
 from feature_learning.costs import calibrate
 from feature_learning.errors import FeatureLearningError, WorkerError, check_real
 from feature_learning.grid import Grid, read_grid
-from feature_learning.hardware import memory_available, usable_cores
+from feature_learning.hardware import check_device, memory_available
 from feature_learning.keys import cell_key
 from feature_learning.plan import Plan, duration, plan
-from feature_learning.pool import Executor, LocalPool
+from feature_learning.pool import Executor, LocalPool, worker_count
 from feature_learning.store import Store
 from feature_learning.sweep import sweep
 
@@ -126,7 +126,7 @@ def _sweep(options: dict[str, Any]) -> int:
     if options["device"] is not None:
         grid = grid.on(options["device"])
     weights, out = not options["no_weights"], options["out"]
-    workers = usable_cores() if options["workers"] is None else options["workers"]
+    workers = worker_count(options["workers"])
     if options["dry_run"]:
         # Looks, and touches nothing.
         store = Store(out, create=False) if out.exists() else None
@@ -141,6 +141,8 @@ def _sweep(options: dict[str, Any]) -> int:
 
         executor = DaskPool(options["scheduler"])
     else:
+        for device in sorted({cell.config.device for cell in grid.cells}):
+            check_device(device)
         executor = LocalPool(workers)
     say = (lambda text: None) if options["quiet"] else _say
     code = run_grid(

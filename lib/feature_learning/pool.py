@@ -35,6 +35,7 @@ from tqdm import tqdm
 from feature_learning.config import PointConfig
 from feature_learning.errors import WorkerError, check_integer
 from feature_learning.experiments import Point, run_point
+from feature_learning.hardware import usable_cores
 from feature_learning.interruption import request_stop
 from feature_learning.provenance import provenance
 from feature_learning.version import source_fingerprint
@@ -141,13 +142,27 @@ class _Worker:
         self._theirs.close()
 
 
+def worker_count(asked: int | None) -> int:
+    """Processes of a pool: as many as asked for, or one for each core that may be used.
+
+    Raises
+    ------
+    ArgumentError
+        If ``asked`` is below 1.
+    """
+    return check_integer(
+        "workers", usable_cores() if asked is None else asked, at_least=1, at_most=1024
+    )
+
+
 class LocalPool:
     """Processes of this machine.
 
     Parameters
     ----------
-    workers : int
-        Number of processes, started when there is something for them to do.
+    workers : int, optional
+        Number of processes, started when there is something for them to do; by default one for
+        each core.
     threads : int
         CPU threads of each.
 
@@ -157,10 +172,9 @@ class LocalPool:
         If ``workers`` or ``threads`` is below 1.
     """
 
-    def __init__(self, workers: int, threads: int = 1) -> None:
+    def __init__(self, workers: int | None = None, threads: int = 1) -> None:
         self._threads = check_integer("threads", threads, at_least=1, at_most=1024)
-        workers = check_integer("workers", workers, at_least=1, at_most=1024)
-        self._workers = [_Worker() for _ in range(workers)]
+        self._workers = [_Worker() for _ in range(worker_count(workers))]
 
     @property
     def slots(self) -> int:

@@ -27,7 +27,6 @@ from feature_learning.costs import calibrate
 from feature_learning.curve import Curve
 from feature_learning.errors import ArgumentError, StoreError, check_choice
 from feature_learning.grid import Grid, read_grid
-from feature_learning.hardware import usable_cores
 from feature_learning.keys import cell_key
 from feature_learning.plan import plan
 from feature_learning.pool import LocalPool
@@ -302,7 +301,7 @@ def obtain(
     if folder is not None and profile == "quick":
         folder = folder / f"quick-{source_fingerprint()}"
     with tempfile.TemporaryDirectory() if folder is None else nullcontext(folder) as place:
-        store, pool = Store(Path(place)), LocalPool(usable_cores() if workers is None else workers)
+        store, pool = Store(Path(place)), LocalPool(workers)
         try:
             report = sweep(plan(asked, store, calibrate()), store, pool)
         finally:

@@ -169,7 +169,16 @@ def test_cells_that_are_left_after_the_limit_give_exit_code_1(describe, out):
     assert err.endswith("0 found, 0 computed, 0 failed, 1 left\n")
 
 
-def test_another_device_is_for_all_cells(describe, out, tiny):
+def test_a_device_that_is_not_there_is_heard_of_before_any_cell(describe, out):
+    code, printed, err = call("sweep", describe(), "--out", out, "--device", "cuda:999")
+    assert (code, printed) == (2, "")
+    assert err.count("\n") == 1
+    assert "device 'cuda:999' is not available" in err
+    assert not out.exists()
+
+
+def test_another_device_is_for_all_cells(describe, out, tiny, monkeypatch):
+    monkeypatch.setattr(cli_sweep, "check_device", lambda device: None)
     options = ("--device", "cuda:1", "--workers", 1, "--limit", 1e-9)
     assert call("sweep", describe(), "--out", out, *options)[0] == 1
     (asked,) = Store(out).labels()
