@@ -67,7 +67,9 @@ def is_executed(project: Project, page: str, parameters: Mapping[str, Any]) -> b
 
 
 def execute(project: Project, page: str, parameters: Mapping[str, Any], *, folder: Path) -> Path:
-    """Give the executed notebook of a page, running it if there is none that is up to date.
+    """Run the notebook of a page, and return where the executed one stands.
+
+    Whether there is one that is up to date asks :func:`is_executed`.
 
     Parameters
     ----------
@@ -96,10 +98,6 @@ def execute(project: Project, page: str, parameters: Mapping[str, Any], *, folde
             )
 
     target, wanted = _target(project, page, parameters), fingerprint(project, page, parameters)
-    if is_executed(project, page, parameters):
-        print(f"{page}: unchanged, kept", flush=True)
-        return target
-
     print(f"{page}: running", flush=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
