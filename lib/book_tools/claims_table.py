@@ -124,7 +124,7 @@ def _row(outcome: Outcome, sections: Sections) -> str:
 
 
 def _place(outcome: Outcome, sections: Sections) -> str:
-    """A short link to where a reader finds the value: "Fig. 3", "Audit 2"."""
+    """A short link to where a reader finds the value: "Plot 3", "Audit 2"."""
     claim = outcome.claim
     if claim.label:
         return f"{{numref}}`{claim.label}`"

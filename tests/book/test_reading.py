@@ -72,7 +72,7 @@ def test_captions_are_numbered_through_the_book_and_say_what_was_promised(pages,
             # A formula in dollars becomes one in the delimiters of MathJax.
             text = text.replace("\\(", "$").replace("\\)", "$")
             assert text.split()[:2] == figure.caption.split()[:2]
-    assert numbers == [f"Fig. {number + 1}" for number in range(len(numbers))]
+    assert numbers == [f"Plot {number + 1}" for number in range(len(numbers))]
 
 
 def test_every_figure_is_referred_to_by_its_number(book, pages, notebooks):
