@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_learning import ConvergenceRule, PointConfig, network_posterior
-from feature_learning.inference import default_step, sample, starting_position
+from feature_learning.inference import sample, starting_position
 from feature_learning.samplers import Sampler
+from feature_learning.sampling import default_step
 from feature_learning.schedules import Schedule, uniform
 
 #: Langevin time between two looks, and for the first descent of the loss at high friction.

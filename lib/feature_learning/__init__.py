@@ -23,7 +23,7 @@ from feature_learning.errors import (
 from feature_learning.experiments import Point, run_point
 from feature_learning.field import Field
 from feature_learning.grid import read_grid
-from feature_learning.inference import Sampling, sample
+from feature_learning.inference import sample
 from feature_learning.ladder import LadderEnergy
 from feature_learning.minibatch import MiniBatchEnergy
 from feature_learning.observables import Observer
@@ -42,6 +42,7 @@ from feature_learning.samplers import (
     ReplicaExchange,
     Underdamped,
 )
+from feature_learning.sampling import Sampling
 from feature_learning.stopping import StopWhenConverged
 from feature_learning.store import Store
 from feature_learning.student import Parameters, Student

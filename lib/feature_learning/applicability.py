@@ -36,6 +36,10 @@ class _Choices(Protocol):
     def batch_size(self) -> int | None: ...
     @property
     def start(self) -> str: ...
+    @property
+    def penalty(self) -> float: ...
+    @property
+    def rungs(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,16 @@ SCOPES: dict[str, Scope] = {
     "alpha0": _method("method mf-ard", "mf-ard"),
     "penalty": _NETWORK,
     "tilt": _NETWORK,
+    "rungs": Scope(
+        "samplers underdamped and sgld of method network",
+        lambda choices: (
+            choices.method == "network"
+            and choices.protocol is None
+            and choices.sampler in ("underdamped", "sgld")
+        ),
+        ("method", "sampler", "protocol"),
+    ),
+    "rung_ratio": Scope("two rungs or more", lambda choices: choices.rungs > 1, ("rungs",)),
     "nngp_variant": _method("method nngp", "nngp"),
     "block_elements": _SAMPLED,
     "looks": _OWN_CLOCK,
@@ -153,6 +167,14 @@ def refuse_sampler(choices: _Choices) -> None:
     if choices.method == "nngp" or choices.protocol is not None:
         return
     sampler = choices.sampler
+    if choices.rungs > 1 and (
+        choices.start == "released" or choices.batch_size is not None or choices.penalty
+    ):
+        raise ArgumentError(
+            f"rungs = {choices.rungs} swap networks of one fixed energy at several kappa: without "
+            f"start released, batch_size and penalty, not with start {choices.start}, "
+            f"batch_size {choices.batch_size}, penalty {choices.penalty:g}"
+        )
     if sampler in _FIXED and (choices.method == "mf-ard" or choices.collapsed):
         raise ArgumentError(
             f"sampler {sampler} needs method network, or mf with solver particles, "

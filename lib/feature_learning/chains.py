@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,17 @@ class ChainRun:
         draws, chains = self.draws(name), len(self.final_look)
         return (
             draws[np.arange(chains), self.final_look] if draws.size else np.full(chains, math.nan)
+        )
+
+    def first_rungs(self, rungs: int) -> ChainRun:
+        """The same of every ``rungs``-th chain: of a batch of ladders, the first rung of each."""
+        return replace(
+            self,
+            series={name: draws[::rungs] for name, draws in self.series.items()},
+            final_look=self.final_look[::rungs],
+            posterior_mean={name: each[::rungs] for name, each in self.posterior_mean.items()},
+            weights=self.weights[::rungs],
+            readouts=self.readouts[::rungs],
         )
 
     def draws(self, name: str) -> FloatArray:

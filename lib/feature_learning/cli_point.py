@@ -13,12 +13,12 @@ import torch
 from feature_learning.activations import ACTIVATIONS
 from feature_learning.applicability import flag, refuse_without_effect, scopes_listed
 from feature_learning.complaints import complain
-from feature_learning.config import METHODS, TEACHERS, PointConfig
+from feature_learning.config import METHODS, RUNG_RATIO, TEACHERS, PointConfig
 from feature_learning.errors import FeatureLearningError, check_integer
 from feature_learning.experiments import MEASURED, Point, run_point
-from feature_learning.inference import SAMPLERS, STARTS
 from feature_learning.mean_field import SOLVERS
 from feature_learning.samplers.quantised import VARIANCES
+from feature_learning.sampling import SAMPLERS, STARTS
 from feature_learning.schedules import SHAPES
 
 _EPILOG = f"""\
@@ -155,6 +155,20 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         help="F times the prior variance on the relevant coordinates (%(default)s)",
     )
     add(
+        "--rungs",
+        type=int,
+        default=default.rungs,
+        metavar="R",
+        help="replica exchange: each chain is R networks at kappa, rho kappa, rho^2 kappa, ... "
+        "that swap, and the one at kappa is reported (%(default)s: no exchange)",
+    )
+    add(
+        "--rung-ratio",
+        type=float,
+        metavar="RHO",
+        help=f"of two neighbouring rungs ({RUNG_RATIO}); within about 1/sqrt(P) of one",
+    )
+    add(
         "--nngp-variant",
         choices=["matched", "as-published"],
         default=default.nngp_variant,
@@ -239,9 +253,19 @@ def _table(point: Point) -> str:
     row, config = point.row, point.row["config"]
     lines = [
         f"{config['method']}, {config['teacher']} d={config['dim']} k={config['sparsity']}, "
-        f"P={config['samples']}, kappa={config['kappa']:g}",
-        f"{'':28}{'value':>12}{'std. error':>14}",
+        f"P={config['samples']}, kappa={config['kappa']:g}"
     ]
+    if row["interrupted"] and all(row[name] is None for name in MEASURED):
+        lines.append(
+            f"interrupted in burn-in, after {row['steps']} steps and Langevin time "
+            f"{row['langevin_time']:.6g}: only what comes after it counts"
+        )
+        if row["m_S_last"] is not None:
+            lines.append(
+                f"at the last look: m_S {row['m_S_last']:.4g}, test MSE {row['test_mse_last']:.4g}"
+            )
+        return "\n".join(lines)
+    lines.append(f"{'':28}{'value':>12}{'std. error':>14}")
     names = {
         "test_mse": f"test MSE, {row['predictor']}",
         "test_mse_posterior_mean": "test MSE, posterior mean",
@@ -260,6 +284,11 @@ def _table(point: Point) -> str:
     if exact:
         lines.append(f"exact: nothing is sampled; {row['seconds']:.1f} s")
         return "\n".join(lines)
+    if row["swap_rate"] is not None:
+        lines.append(
+            f"{config['rungs']} rungs, of which each two neighbours swap in "
+            f"{100 * row['swap_rate']:.0f} % of the tries or more"
+        )
     hat, size = ("-" if row[key] is None else f"{row[key]:.4g}" for key in ("r_hat", "ess"))
     reasons = row["not_converged_because"]
     lines += [

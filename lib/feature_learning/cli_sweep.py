@@ -237,6 +237,8 @@ def _table(folder: Path, csv: Path) -> int:
     store = Store(folder, create=False)
     cells, problems = store.scan()
     write_csv(tabulate(cells, store.labels()), csv)
+    if not cells:
+        _say(f"there is no result in {folder}; the table has no rows")
     for problem in problems:
         _say(f"left out: {problem}")
     return 1 if problems else 0

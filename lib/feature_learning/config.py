@@ -17,15 +17,19 @@ from feature_learning.errors import (
     check_scale,
 )
 from feature_learning.friction import automatic_friction
-from feature_learning.inference import Sampling
+from feature_learning.sampling import Sampling
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset, SingleIndex, SparseParity, Teacher, draw
 
+#: Two neighbouring κ of a ladder: a third of the swaps is accepted then at P = 500.
+RUNG_RATIO = 1.03
 METHODS = ("network", "mf", "mf-ard", "nngp")
 TEACHERS = ("parity", "single-index")
 #: Options whose default of None tells whether they were set. (Neither step nor budget: the points
 #: of a grid share them, the kernel limit among them.)
-_TELLING = ("particles", "friction", "rounding", "quantum_epoch", "quantum", "batch_size")
+_TELLING = (
+    *("particles", "friction", "rounding", "quantum_epoch", "quantum", "batch_size", "rung_ratio"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,10 @@ class PointConfig:
     clock and stopping rule and reports the last sample ("as run").
     ``nngp_variant`` is ``matched`` or ``as-published``. ``penalty`` is λ of the homogeneity penalty
     λ Σ_i Var_j ``|w_ij|`` on the loss of the network. ``tilt`` multiplies the prior variance of its
-    weights on the relevant coordinates (:mod:`feature_learning.free_energy`). Which option has an
+    weights on the relevant coordinates (:mod:`feature_learning.free_energy`). With ``rungs`` above
+    1 each chain is a ladder of so many networks at κ, ρκ, ρ²κ, … that swap (replica exchange,
+    :mod:`feature_learning.samplers.exchange`), ρ the ``rung_ratio`` (None: 1.03), and what is
+    reported is the network at κ. Which option has an
     effect for which method stands in :data:`feature_learning.applicability.SCOPES`; ``particles``,
     ``friction``, ``rounding``, ``quantum_epoch``, ``quantum``, ``batch_size``, a ``penalty`` above
     0, a ``tilt`` other than 1 and a ``step_schedule`` that is not constant are refused where they
@@ -87,6 +94,8 @@ class PointConfig:
     quantum: float | None = None
     batch_size: int | None = None
     tilt: float = 1.0
+    rungs: int = 1
+    rung_ratio: float | None = None
 
     def __post_init__(self) -> None:
         check_choice("teacher", self.teacher, TEACHERS)
@@ -111,6 +120,9 @@ class PointConfig:
                     "protocol published needs method network and no langevin_time, "
                     f"not method {self.method!r} and langevin_time {self.langevin_time!r}"
                 )
+        check_integer("rungs", self.rungs, at_least=1)
+        if self.rung_ratio is not None:
+            check_real("rung_ratio", self.rung_ratio, above=1)
         if self.particles is not None:
             check_integer("particles", self.particles, at_least=1)
         if self.batch_size is not None:
@@ -122,6 +134,7 @@ class PointConfig:
         given = [name for name in _TELLING if getattr(self, name) is not None]
         given += ["penalty"] if self.penalty else []
         given += ["tilt"] if self.tilt != 1 else []
+        given += ["rungs"] if self.rungs != 1 else []
         given += ["step_schedule"] if self.step_schedule != "constant" else []
         refuse_without_effect(self, given)
         refuse_sampler(self)
@@ -138,6 +151,17 @@ class PointConfig:
     def collapsed(self) -> bool:
         """Whether particles without readouts are sampled: a mean field by the collapsed solver."""
         return self.method in ("mf", "mf-ard") and self.solver == "collapsed"
+
+    @property
+    def networks(self) -> int:
+        """Networks in one batch: chains, times the rungs of each."""
+        return self.chains * self.rungs
+
+    @property
+    def kappas(self) -> tuple[float, ...]:
+        """The κ of every rung, from κ on."""
+        ratio = RUNG_RATIO if self.rung_ratio is None else self.rung_ratio
+        return tuple(self.kappa * ratio**rung for rung in range(self.rungs))
 
     @property
     def make_teacher(self) -> Teacher:

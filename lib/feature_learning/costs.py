@@ -67,7 +67,7 @@ class Speed:
         precision = 2 if config.dtype == "float64" else 1
         tables = config.teacher == "parity" and config.activation == "relu" and precision == 1
         element = self.sign if tables else self.element
-        unit = element * precision * config.chains * neurons * config.dim
+        unit = element * precision * config.networks * neurons * config.dim
         steps = estimated_steps(config)
         # A look measures on the test points; eight times a run the curvature takes 24 gradients.
         total = steps * (self.step + unit * rows) + config.looks * unit * test / 3

@@ -111,23 +111,29 @@ class Convergence:
 
 @dataclass(frozen=True)
 class ConvergenceRule:
-    """When chains count as converged: R-hat below and effective sample size above thresholds."""
+    """When chains count as converged: R-hat below and effective sample size above thresholds.
+
+    Of a batch of ladders with ``rungs`` rungs, only the first rung of each is judged: the others
+    have laws of their own.
+    """
 
     observables: tuple[str, ...] = ("m_S", "test_mse")
     r_hat: float = 1.01
     ess: float = 100.0
     min_chains: int = 4
     min_draws: int = 40
+    rungs: int = 1
 
     def __post_init__(self) -> None:
         check_real("r_hat", self.r_hat, above=1)
         check_real("ess", self.ess, above=0)
         check_integer("min_chains", self.min_chains, at_least=2)
         check_integer("min_draws", self.min_draws, at_least=4)
+        check_integer("rungs", self.rungs, at_least=1)
 
     def judge(self, series: dict[str, FloatArray]) -> Convergence:
         """Judge series of shape (chains, draws)."""
-        watched = {name: series[name] for name in self.observables if name in series}
+        watched = {name: series[name][:: self.rungs] for name in self.observables if name in series}
         hats = {name: r_hat(draws) for name, draws in watched.items()}
         sizes = {name: effective_sample_size(draws) for name, draws in watched.items()}
         reasons = [f"{name} was not measured" for name in self.observables if name not in series]

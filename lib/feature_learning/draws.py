@@ -32,6 +32,7 @@ _HOW = (
     *("sampler", "protocol", "chains", "langevin_time", "step", "friction", "burn_in", "looks"),
     *("start", "stop_when_converged", "solver", "dtype", "device", "block_elements", "quantum"),
     *("batch_size", "nngp_variant", "step_schedule", "rounding", "quantum_epoch"),
+    *("rungs", "rung_ratio"),
 )
 #: Fewest looks past burn-in, as R-hat splits each chain in two.
 _FEWEST = 4
@@ -116,6 +117,11 @@ def read_draws(path: Path, *, name: str | None = None) -> Draws:
             raise ValueError("its series do not fit together")
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"checkpoint {path} holds no run ({error})") from error
+    config = _configuration(fingerprint)
+    if config is not None and config.rungs > 1:
+        # Of a ladder the first rung is what was asked for; the others have other laws.
+        series = {name: draws[:: config.rungs] for name, draws in series.items()}
+        chains //= config.rungs
     if chains < 2:
         raise CheckpointError(
             f"checkpoint {path} holds {chains} chain: R-hat compares at least 2 "
@@ -125,7 +131,6 @@ def read_draws(path: Path, *, name: str | None = None) -> Draws:
         raise CheckpointError(
             f"checkpoint {path} holds {looks} looks past burn-in: at least {_FEWEST} are needed"
         )
-    config = _configuration(fingerprint)
     return Draws(
         name=path.stem if name is None else name,
         series=series,

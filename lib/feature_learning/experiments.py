@@ -18,16 +18,19 @@ from numpy.typing import NDArray
 from feature_learning import kernel_limit, mean_field
 from feature_learning.chains import ChainRun
 from feature_learning.config import PointConfig
-from feature_learning.energies import network_posterior
+from feature_learning.diagnostics import ConvergenceRule
+from feature_learning.energies import Energy, network_posterior
 from feature_learning.hardware import check_device, check_memory
 from feature_learning.inference import sample
 from feature_learning.keys import canonical
+from feature_learning.ladder import LadderEnergy
 from feature_learning.priors import Ard
 from feature_learning.published import PROTOCOLS
 from feature_learning.release import ReleasedEnergy
 from feature_learning.samplers import Sampler
 from feature_learning.stopping import StopRule, StopWhenConverged
 from feature_learning.stopwatch import Stopwatch
+from feature_learning.teachers import Dataset
 from feature_learning.version import __version__
 
 FloatArray = NDArray[np.float64]
@@ -74,10 +77,12 @@ def run_point(
         ``row`` holds for every name of :data:`MEASURED` the mean over chains and ``NAME_sem``, its
         standard error over chains (None for one chain), and ``steps``, ``langevin_time``,
         ``seconds``, ``converged``, ``not_converged_because``, ``r_hat``, ``ess``, ``config``,
-        ``version``. Every error is MSE. ``seconds`` is the wall time of all calls together, if the
-        run was resumed. ``predictor`` says what ``test_mse`` is of; ``converged`` is that of
-        :class:`~feature_learning.chains.ChainRun`, and never set for a published-protocol snapshot;
-        ``not_converged_because`` is the list of reasons, empty if it is set.
+        ``version``, and ``swap_rate``, the fraction of accepted swaps of the two rungs of a ladder
+        that swap least (None without). Every error is MSE. ``seconds`` is the wall time of all
+        calls together, if the run was resumed. ``predictor`` says what ``test_mse`` is of;
+        ``converged`` is that of :class:`~feature_learning.chains.ChainRun`, and never set for a
+        published-protocol snapshot; ``not_converged_because`` is the list of reasons, empty if it
+        is set.
 
     Raises
     ------
@@ -147,19 +152,10 @@ def _chains(
         "label": f"{config.method} P={config.samples} κ={config.kappa:g}",
         "block_elements": config.block_elements,
     }
-    stop: StopRule | None = StopWhenConverged() if config.stop_when_converged else None
+    rule = ConvergenceRule(rungs=config.rungs)
+    stop: StopRule | None = StopWhenConverged(rule) if config.stop_when_converged else None
     if config.method == "network":
-        network: dict[str, Any] = {
-            "kappa": config.kappa,
-            "chains": config.chains,
-            "penalty": config.penalty,
-            "block_elements": config.block_elements,
-        }
-        energy = (
-            ReleasedEnergy(student, data, relevant=config.sparsity, **network)
-            if config.start == "released"
-            else network_posterior(student, data, **network)
-        )
+        energy = _network(config, data)
         schedule = None
         if config.protocol is not None:
             protocol = PROTOCOLS[config.teacher]
@@ -168,7 +164,15 @@ def _chains(
                 lambda sampler: protocol.schedule(sampler.step_size),
             )
         run, sampler = sample(
-            energy, student, teacher, test, sampling, schedule=schedule, stop=stop, **common
+            energy,
+            student,
+            teacher,
+            test,
+            sampling,
+            schedule=schedule,
+            stop=stop,
+            rule=rule,
+            **common,
         )
     else:
         solution = mean_field.solve(
@@ -186,8 +190,28 @@ def _chains(
             **common,
         )
         run, sampler = solution.run, solution.sampler
+    swaps = _swap_rate(config, run)
+    run = run.first_rungs(config.rungs)
     arrays = (each.double().cpu().numpy() for each in (run.weights, run.readouts))
-    return Point(_summary(config, run, sampler), *arrays)
+    return Point(_summary(config, run, sampler) | {"swap_rate": swaps}, *arrays)
+
+
+def _network(config: PointConfig, data: Dataset) -> Energy:
+    """The posterior of a network, or of ladders of them."""
+    student, bound = config.make_student, config.block_elements
+    if config.rungs > 1:
+        return LadderEnergy(
+            student, data, kappas=config.kappas, copies=config.chains, block_elements=bound
+        )
+    options: dict[str, Any] = {
+        "kappa": config.kappa,
+        "chains": config.chains,
+        "penalty": config.penalty,
+        "block_elements": bound,
+    }
+    if config.start == "released":
+        return ReleasedEnergy(student, data, relevant=config.sparsity, **options)
+    return network_posterior(student, data, **options)
 
 
 def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, Any]:
@@ -223,6 +247,14 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
         "ess_by_observable": {name: _number(value) for name, value in judged.ess.items()},
     }
     return row
+
+
+def _swap_rate(config: PointConfig, run: ChainRun) -> float | None:
+    """Accepted swaps of the two neighbours that swap least, over all of the run; None without."""
+    if config.rungs == 1 or not run.draws("swapped").shape[1]:
+        return None
+    rates = run.draws("swapped")[:, -1].reshape(config.chains, config.rungs)
+    return _number(rates[:, :-1].min())
 
 
 def _number(value: float | np.floating[Any]) -> float | None:

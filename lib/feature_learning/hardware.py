@@ -34,6 +34,8 @@ class _Sizes(Protocol):
     @property
     def chains(self) -> int: ...
     @property
+    def networks(self) -> int: ...
+    @property
     def width(self) -> int: ...
     @property
     def particles(self) -> int | None: ...
@@ -102,12 +104,12 @@ def memory_needed(config: _Sizes) -> int:
         # Kernel matrix and two buffers of its size while it is filled, in double precision.
         return 8 * (3 * config.samples**2 + points * config.dim)
     particles = config.particles or config.width
-    parameters = config.chains * particles * (config.dim + 2)
+    parameters = config.networks * particles * (config.dim + 2)
     # Predictions per chain, their means in double precision, and parameters with about ten buffers
     # of their size.
-    total = size * (4 * points * config.chains + 10 * parameters)
-    total += _field(config, config.samples, config.chains)
-    total += _field(config, config.test_samples, config.chains)
+    total = size * (4 * points * config.networks + 10 * parameters)
+    total += _field(config, config.samples, config.networks)
+    total += _field(config, config.test_samples, config.networks)
     if config.batch_size is not None:
         # Fields of one chain on a few blocks; the last block may be smaller.
         blocks = math.ceil(config.samples / config.batch_size)
@@ -117,7 +119,7 @@ def memory_needed(config: _Sizes) -> int:
     if config.collapsed:
         # The linear system and its factor, over samples or over particles, and the features.
         side = min(config.samples, particles)
-        total += 8 * config.chains * (3 * side**2 + 2 * side * particles)
+        total += 8 * config.networks * (3 * side**2 + 2 * side * particles)
     return total
 
 
@@ -174,8 +176,9 @@ def check_memory(config: _Sizes) -> None:
             if config.method == "nngp"
             else "use fewer chains, samples or neurons"
         )
+        rungs = "" if config.networks == config.chains else f", {config.networks} networks in all,"
         raise DeviceError(
             f"out of memory: {config.method} with samples={config.samples}, "
-            f"chains={config.chains} needs about {needed / 2**30:.1f} GiB and "
+            f"chains={config.chains}{rungs} needs about {needed / 2**30:.1f} GiB and "
             f"{available / 2**30:.1f} GiB are free; {advice}"
         )

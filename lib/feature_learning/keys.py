@@ -25,6 +25,7 @@ from feature_learning.version import METHOD_VERSIONS
 NEUTRAL: dict[str, Any] = {
     **{"penalty": 0.0, "quantum": None, "batch_size": None},
     **{"step_schedule": "constant", "rounding": None, "quantum_epoch": None, "tilt": 1.0},
+    **{"rungs": 1, "rung_ratio": None},
 }
 
 

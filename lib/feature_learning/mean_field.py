@@ -27,9 +27,10 @@ from feature_learning.chains import ChainRun
 from feature_learning.collapsed import CollapsedEnergy
 from feature_learning.energies import ParticleEnergy, mean_field_energy
 from feature_learning.errors import ConvergenceError, check_choice
-from feature_learning.inference import Sampling, sample
+from feature_learning.inference import sample
 from feature_learning.priors import Ard
 from feature_learning.samplers import Sampler
+from feature_learning.sampling import Sampling
 from feature_learning.stopping import StopRule
 from feature_learning.stopwatch import Stopwatch
 from feature_learning.student import Student

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 from feature_learning.student import Parameters, Student
@@ -25,11 +27,14 @@ def plant(
     parameters: Parameters,
     random: torch.Generator,
     *,
+    chains: Iterable[int] | None = None,
     neurons: int = 100,
     amplitude: float = 1.0,
     probes: int = 20_000,
 ) -> None:
-    r"""Overwrite the first neurons of each chain with ones that know the target: a *planted* start.
+    r"""Overwrite the first neurons of chains with ones that know the target: a *planted* start.
+
+    Of all chains, or of the ``chains`` with these numbers.
 
     Neuron i gets w_S = amplitude · s, s a random sign vector on S, and zero off S; its readout gets
     the sign of J_y(w_i) = E[φ(w_i·x) y], all of one size such that E[f y] = E[y²] for the planted
@@ -39,7 +44,7 @@ def plant(
     neurons = min(neurons, w.shape[1])
     inputs = teacher.inputs(probes, random)
     labels = teacher.target(inputs)
-    for chain in range(w.shape[0]):
+    for chain in range(w.shape[0]) if chains is None else chains:
         signs = torch.randint(0, 2, (neurons, teacher.sparsity), generator=random) * 2.0 - 1
         planted = torch.zeros(neurons, student.fan_in)
         planted[:, : teacher.sparsity] = amplitude * signs

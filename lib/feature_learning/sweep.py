@@ -26,6 +26,10 @@ from feature_learning.store import Store
 _PATIENCE = 0.5
 
 
+#: Options that a failure names even at their defaults: without them no point is known.
+_NAMED = ("method", "samples", "kappa", "seed")
+
+
 @dataclass(frozen=True)
 class Failure:
     """A cell that could not be computed, or not be stored."""
@@ -37,13 +41,13 @@ class Failure:
         changed = {
             name: value
             for name, value in asdict(self.cell.config).items()
-            if value != getattr(PointConfig, name)
+            if name in _NAMED or value != getattr(PointConfig, name)
         }
         shown = ", ".join(f"{name}={value}" for name, value in changed.items())
         text = " ".join(str(self.error).split())
         if not isinstance(self.error, FeatureLearningError):
             text = f"{type(self.error).__name__}: {text}" if text else type(self.error).__name__
-        return f"block {'; '.join(self.cell.blocks)}: {shown or 'all defaults'}: {text}"
+        return f"block {'; '.join(self.cell.blocks)}: {shown}: {text}"
 
 
 @dataclass

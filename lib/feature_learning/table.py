@@ -42,6 +42,7 @@ _MEASURED = {
     "step": "Float64",
     "steps": "Int64",
     "kinetic_temperature": "Float64",
+    "swap_rate": "Float64",
     "curvature": "Float64",
     "r_hat_max": "Float64",
     "ess_min": "Float64",
@@ -50,7 +51,7 @@ _MEASURED = {
     "wall_seconds": "Float64",
 }
 #: Columns that tables got later; those from before have nothing there.
-_LATER = ("relevant_variance", "relevant_variance_sem")
+_LATER = ("relevant_variance", "relevant_variance_sem", "swap_rate")
 _ORIGIN = {
     "method_version": "Int64",
     "library_version": "string",

@@ -22,8 +22,8 @@ from feature_learning.errors import (
     FeatureLearningError,
 )
 from feature_learning.guards import Guards
-from feature_learning.inference import default_step
 from feature_learning.samplers import SGLD, Underdamped
+from feature_learning.sampling import default_step
 from feature_learning.schedules import Schedule, at_times, uniform
 from feature_learning.stopping import StopWhenConverged
 from feature_learning.stopwatch import Stopwatch

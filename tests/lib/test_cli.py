@@ -298,6 +298,9 @@ WITHOUT_EFFECT = [
     ("alpha0", 4, {"method": "mf"}),
     ("solver", "particles", {}),
     ("particles", 5, {}),
+    ("rungs", 1, {"method": "mf"}),
+    ("rungs", 2, {"sampler": "quantised"}),
+    ("rung-ratio", 1.03, {}),
     ("nngp-variant", "matched", {}),
     ("nngp-variant", "matched", {"method": "mf-ard"}),
     ("test-samples", 50, {"method": "nngp", "nngp_variant": "as-published"}),
@@ -368,15 +371,16 @@ def test_the_table_of_options_knows_only_options_and_is_in_the_help(capsys):
         assert scope.words in listed
         # No option is for nothing.
         assert any(
-            scope.holds(PointConfig(teacher=teacher, method=method, sampler=sampler))
+            scope.holds(PointConfig(teacher=teacher, method=method, sampler=sampler, rungs=rungs))
             for teacher in ("parity", "single-index")
             for sampler in ("underdamped", "sgld", "quantised")
             for method in METHODS
+            for rungs in ((1, 2) if method == "network" and sampler != "quantised" else (1,))
         )
 
 
 def test_abbreviated_options_are_refused():
-    assert_refused(call("--kap=0.1"), "unrecognized", "__kap")
+    assert_refused(call("--kap=0.1"), "unrecognized", "__kap", "see feature_learning point __help")
 
 
 def test_more_threads_than_a_machine_can_have_are_refused_before_they_are_made(monkeypatch):
@@ -577,11 +581,23 @@ def test_an_interrupt_in_burn_in_makes_no_number_up(monkeypatch):
 
 
 def test_an_interrupt_prints_a_table_too(monkeypatch):
-    interrupt_at_look(monkeypatch, 5)
+    interrupt_at_look(monkeypatch, 16)
     code, out, _ = call("--quiet")
     assert code == 130
     assert "NOT converged:\n" in out
     assert "  the run was interrupted\n" in out
+
+
+def test_an_interrupt_in_burn_in_says_so_in_place_of_an_empty_table(monkeypatch):
+    interrupt_at_look(monkeypatch, 5)
+    code, out, _ = call("--quiet")
+    assert code == 130
+    _, *lines = out.splitlines()
+    assert re.fullmatch(
+        r"interrupted in burn-in, after 40 steps and Langevin time [\d.]+: only what .*", lines[0]
+    )
+    assert re.fullmatch(r"at the last look: m_S -?[\d.e-]+, test MSE [\d.]+", lines[1])
+    assert len(lines) == 2
 
 
 @pytest.mark.parametrize("method", ["network", "mf", "mf-ard"])

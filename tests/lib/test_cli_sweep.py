@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,6 +95,8 @@ def test_failed_cells_are_named_at_the_end_with_exit_code_1(describe, out, here,
     assert code == 1
     assert err.count("\n") == 1
     assert "failed: block extra: " in err
+    assert re.search(r"method=network, .*seed=[01]", err)
+    assert re.search(r"samples=\d+, .*kappa=0\.\d+", err)
     assert "step=1000.0" in err
     assert "use at most" in err
     assert len(list(out.glob("*.json"))) == 2
@@ -161,6 +164,16 @@ def test_the_table_leaves_out_what_cannot_be_trusted_with_exit_code_1(out, tiny,
     assert (code, printed) == (1, "")
     assert "foreign.json is not a file of a store" in err
     assert len(read_csv(tmp_path / "table.csv")) == 1
+
+
+def test_a_folder_without_results_gives_a_table_without_rows_and_says_so(out, tmp_path):
+    Store(out)
+    code, _, err = call("table", out, "--csv", tmp_path / "t.csv")
+    assert (code, err) == (
+        0,
+        f"feature-learning: there is no result in {out}; the table has no rows\n",
+    )
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 1
 
 
 def test_cells_that_are_left_after_the_limit_give_exit_code_1(describe, out):

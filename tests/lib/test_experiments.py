@@ -22,12 +22,13 @@ from feature_learning.errors import (
 from feature_learning.experiments import MEASURED, run_point
 from feature_learning.field import Field
 from feature_learning.hardware import check_device, memory_available, memory_needed
-from feature_learning.inference import Sampling, sample, starting_position
+from feature_learning.inference import sample, starting_position
 from feature_learning.keys import canonical, cell_key
 from feature_learning.minibatch import HELD
 from feature_learning.observables import Observer, anisotropy
 from feature_learning.pool import run_points
 from feature_learning.samplers import SamplerState
+from feature_learning.sampling import Sampling
 from feature_learning.student import Student
 from feature_learning.teachers import SingleIndex, SparseParity, draw
 from feature_learning.version import __version__
@@ -694,6 +695,7 @@ def test_points_of_before_keep_their_key():
         assert (
             not {"batch_size", "step_schedule", "rounding", "quantum_epoch", "tilt"} & plain.keys()
         )
+        assert not {"rungs", "rung_ratio"} & plain.keys()
     batched = PointConfig(sampler="sgld", batch_size=10)
     assert cell_key(batched) != cell_key(PointConfig(sampler="sgld"))
 

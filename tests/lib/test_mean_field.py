@@ -7,9 +7,9 @@ import pytest
 
 from feature_learning.config import PointConfig
 from feature_learning.errors import ArgumentError, ConvergenceError
-from feature_learning.inference import Sampling
 from feature_learning.mean_field import solve
 from feature_learning.priors import Ard
+from feature_learning.sampling import Sampling
 
 SHORT = {"step": 0.2, "langevin_time": 40.0, "looks": 20}
 

@@ -119,7 +119,7 @@ OTHER = {
     **{"protocol": "published", "start": "planted", "solver": "collapsed", "device": "cuda"},
     **{"nngp_variant": "as-published", "dtype": "float64", "stop_when_converged": True},
     **{"block_elements": 2**10, "batch_size": 10, "step_schedule": "cyclical"},
-    **{"rounding": "nearest", "quantum_epoch": 20},
+    **{"rounding": "nearest", "quantum_epoch": 20, "rung_ratio": 1.2},
 }
 #: Choices without which an option is refused.
 NEEDED = {
@@ -127,6 +127,7 @@ NEEDED = {
     **{name: {"sampler": "quantised"} for name in ("rounding", "quantum_epoch", "quantum")},
     "step_schedule": {"sampler": "sgld"},
     "batch_size": {"sampler": "sgld"},
+    "rung_ratio": {"rungs": 2},
 }
 
 

@@ -78,9 +78,9 @@ class ReplicaExchange:
         exponent = (inverse[lower] - inverse[lower + 1]) * (loss[lower] - loss[lower + 1])
         draw = torch.empty_like(exponent).uniform_(generator=random)
         accept = draw < exponent.clamp(max=0).exp()
-        for each in (lower, lower + 1):
-            state.extra["tried"][each] += 1
-            state.extra["swapped"][each] += accept.to(state.extra["swapped"])
+        # Counted at the lower rung: one pair that never swaps must not hide behind its neighbours.
+        state.extra["tried"][lower] += 1
+        state.extra["swapped"][lower] += accept.to(state.extra["swapped"])
         order, swapped = chains.clone(), lower[accept]
         order[swapped], order[swapped + 1] = swapped + 1, swapped
         for flat in (state.position, state.velocity):
@@ -127,7 +127,10 @@ class ReplicaExchange:
         return self.mover.largest_step(curvature)
 
     def report(self, state: SamplerState) -> dict[str, Tensor]:
-        """Fraction of swaps accepted on each rung, and the number of the network it holds now."""
+        """Fraction of swaps with the next rung accepted, and the number of the network held now.
+
+        The last rung of a ladder has no next one: its fraction is 0.
+        """
         tried = state.extra["tried"].clamp(min=1)
         return {
             "swapped": state.extra["swapped"] / tried,

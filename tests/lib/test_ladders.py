@@ -1,0 +1,191 @@
+"""Points by replica exchange: each chain is a ladder, and its first rung is what is reported."""
+
+import contextlib
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from feature_learning.cli import main
+from feature_learning.config import RUNG_RATIO, PointConfig
+from feature_learning.costs import Speed
+from feature_learning.diagnostics import ConvergenceRule
+from feature_learning.draws import read_draws
+from feature_learning.errors import ArgumentError
+from feature_learning.experiments import run_point
+from feature_learning.hardware import memory_needed
+from feature_learning.inference import sample, starting_position
+from feature_learning.keys import cell_key
+from feature_learning.ladder import LadderEnergy
+from feature_learning.observables import Observer
+from feature_learning.provenance import provenance
+from feature_learning.samplers import ReplicaExchange
+from feature_learning.sampling import Sampling
+from feature_learning.store import Store
+from feature_learning.student import Student
+from feature_learning.table import read_csv, schema, tabulate, write_csv
+from feature_learning.teachers import SparseParity, draw
+
+
+@pytest.fixture
+def ladders(tiny):
+    """Two ladders of three rungs."""
+    return PointConfig(**tiny | {"langevin_time": 400.0}, rungs=3, rung_ratio=1.1)
+
+
+def test_the_row_is_that_of_the_first_rungs_of_a_ladder_run_by_hand(ladders):
+    student, teacher, sampling = (
+        ladders.make_student,
+        ladders.make_teacher,
+        ladders.make_sampling,
+    )
+    data, test = ladders.datasets()
+    assert ladders.kappas == pytest.approx((0.1, 0.11, 0.121))
+    energy = LadderEnergy(student, data, kappas=ladders.kappas, copies=2)
+    run, sampler = sample(energy, student, teacher, test, sampling, seed=0)
+    assert isinstance(sampler, ReplicaExchange)
+    point = run_point(ladders)
+    for name in ("test_mse", "m_S", "train_mse"):
+        assert point.row["chains"][name] == run.mean(name)[::3].tolist()
+    assert point.row["chains"]["m_S"] != run.mean("m_S")[:2].tolist()
+    assert point.row["chains"]["test_mse_posterior_mean"] == pytest.approx(
+        run.posterior_mean["test_mse"][::3]
+    )
+    np.testing.assert_array_equal(point.weights, run.weights[::3].double().numpy())
+    np.testing.assert_array_equal(point.readouts, run.readouts[::3].double().numpy())
+    pairs = run.draws("swapped")[:, -1].reshape(2, 3)[:, :2]
+    assert point.row["swap_rate"] == pairs.min()
+    assert 0 < pairs.min() < pairs.max() <= 1
+
+
+def test_a_point_without_rungs_has_no_swaps(tiny):
+    assert run_point(PointConfig(**tiny)).row["swap_rate"] is None
+    with pytest.raises(ArgumentError, match="kappas must be two or more"):
+        LadderEnergy(Student(6, 8), draw(SparseParity(6, 2), 20, seed=0), kappas=(0.1,))
+
+
+def test_the_first_rung_samples_the_posterior_of_a_run_without_exchange(tiny):
+    """The same law with and without: means of many chains agree within their errors."""
+    options = tiny | {"chains": 60, "langevin_time": 400.0, "looks": 40, "kappa": 0.3}
+    plain = run_point(PointConfig(**options)).row
+    ladder = run_point(PointConfig(**options, rungs=3, rung_ratio=1.2, seed=0)).row
+    for name in ("test_mse", "m_S", "train_mse"):
+        error = np.hypot(plain[f"{name}_sem"], ladder[f"{name}_sem"])
+        assert abs(plain[name] - ladder[name]) < 4.5 * error, name
+
+
+@pytest.mark.parametrize(("start", "planted"), [("planted", (0, 1)), ("spread", (0,))])
+def test_all_rungs_of_a_ladder_start_alike(start, planted):
+    teacher, student = SparseParity(8, 2), Student(8, 120)
+    data, test = draw(teacher, 30, seed=0), draw(teacher, 20_000, seed=0, stream="test")
+    energy = LadderEnergy(student, data, kappas=(0.1, 0.2, 0.3), copies=2)
+    position = starting_position(energy, student, teacher, start=start, seed=0)
+    overlap = Observer(student, energy, test, sparsity=2).measure(position, average=False)["m_S"]
+    knows = (overlap > 0.5).reshape(2, 3)
+    assert knows.all(axis=1).tolist() == [ladder in planted for ladder in (0, 1)]
+    assert knows.any(axis=1).tolist() == [ladder in planted for ladder in (0, 1)]
+
+
+def test_convergence_is_that_of_the_first_rungs():
+    draws = np.random.default_rng(0).standard_normal((8, 400))
+    draws[1::2] += 5  # the second rungs have another law
+    series = {"m_S": draws, "test_mse": draws}
+    assert ConvergenceRule(rungs=2).judge(series).converged
+    assert not ConvergenceRule().judge(series).converged
+    few = ConvergenceRule(rungs=4).judge(series)
+    assert few.reasons[0] == "2 chains of at least 4"
+    with pytest.raises(ArgumentError, match=r"^rungs must be"):
+        ConvergenceRule(rungs=0)
+
+
+def test_a_run_of_ladders_stops_when_its_first_rungs_have_converged(tiny):
+    options = tiny | {
+        "chains": 4,
+        "langevin_time": 4000.0,
+        "looks": 400,
+        "kappa": 0.3,
+        "friction": 0.3,
+    }
+    row = run_point(PointConfig(**options, rungs=2, rung_ratio=1.5, stop_when_converged=True)).row
+    assert row["converged"]
+    assert row["langevin_time"] < 4000
+
+
+def test_a_checkpoint_of_ladders_is_judged_by_its_first_rungs_and_resumes(ladders, tmp_path):
+    config, path = replace(ladders, chains=4, start="spread"), tmp_path / "point.npz"
+    row = run_point(config, checkpoint=path).row
+    run = read_draws(path)
+    assert run.starts == ("planted", "prior") * 2
+    for name, found in run.report().items():
+        assert len(run.series[name]) == 4
+        if name in ("m_S", "test_mse"):
+            assert found.r_hat == row["r_hat_by_observable"][name]
+            assert found.mean == pytest.approx(row[name])
+    again = run_point(config, checkpoint=path).row
+    assert {**again, "seconds": 0} == {**row, "seconds": 0}
+
+
+def test_the_table_has_the_ladder_and_its_swaps(ladders, tmp_path):
+    store = Store(tmp_path / "store")
+    store.write(ladders, run_point(ladders), provenance("cpu"), weights=False)
+    (cell,), _ = store.scan()
+    frame = tabulate([cell], {})
+    assert frame["rungs"].tolist() == [3]
+    assert frame["swap_rate"].tolist() == [cell.row["swap_rate"]]
+    write_csv(frame, tmp_path / "table.csv")
+    assert read_csv(tmp_path / "table.csv").equals(frame)
+    older = frame.drop(columns=["rungs", "rung_ratio", "swap_rate"])
+    older.to_csv(tmp_path / "older.csv", index=False)
+    read = read_csv(tmp_path / "older.csv")
+    assert list(read.columns) == list(schema())
+    assert read["rungs"].tolist() == [1]
+    assert read["swap_rate"].isna().all()
+
+
+def test_a_ladder_has_a_key_a_price_and_a_memory_of_its_own(tiny):
+    plain, ladder = PointConfig(**tiny), PointConfig(**tiny, rungs=5)
+    assert cell_key(plain) != cell_key(ladder) != cell_key(replace(ladder, rung_ratio=1.1))
+    assert ladder.networks == 10
+    assert ladder.kappas[1] == pytest.approx(0.1 * RUNG_RATIO)
+    assert memory_needed(ladder) > 3 * memory_needed(plain)
+    speed = Speed(step=0.0, element=1e-9, sign=1e-9, operation=1e-9)
+    assert speed.seconds(ladder) == pytest.approx(5 * speed.seconds(plain))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"rungs": 0}, "^rungs must be a whole number of at least 1, not 0"),
+        ({"rungs": 2, "rung_ratio": 1.0}, "^rung_ratio must be a finite number above 1, not 1.0"),
+        ({"rung_ratio": 1.1}, "^rung_ratio has no effect with rungs 1"),
+        ({"rungs": 2, "method": "mf"}, "^rungs has no effect with method mf"),
+        ({"rungs": 2, "sampler": "hmc"}, "^rungs has no effect .* sampler hmc"),
+        ({"rungs": 2, "protocol": "published"}, "^rungs has no effect .* protocol published"),
+        ({"rungs": 2, "start": "released"}, "^rungs = 2 .* start released"),
+        ({"rungs": 2, "penalty": 0.1}, "^rungs = 2 .* penalty 0.1"),
+        ({"rungs": 2, "sampler": "sgld", "batch_size": 5}, "^rungs = 2 .* batch_size 5"),
+    ],
+    ids=str,
+)
+def test_ladders_that_cannot_be_are_refused(options, words):
+    with pytest.raises(ArgumentError, match=words):
+        PointConfig(**options)
+
+
+def test_a_ladder_moves_by_underdamped_or_sgld_only():
+    student, data = Student(6, 8), draw(SparseParity(6, 2), 20, seed=0)
+    energy = LadderEnergy(student, data, kappas=(0.1, 0.2))
+    with pytest.raises(ArgumentError, match="needs sampler underdamped or sgld, not sampler hmc"):
+        Sampling(sampler="hmc").build(energy, torch.zeros(2 * 8 * 7))
+
+
+def test_the_command_says_how_often_rungs_swap():
+    out = io.StringIO()
+    arguments = "point --dim 6 --sparsity 2 --width 8 --samples 20 --kappa 0.1 --test-samples 50"
+    more = "--langevin-time 40 --step 0.2 --looks 20 --chains 2 --rungs 3 --quiet"
+    with contextlib.redirect_stdout(out):
+        assert main(f"{arguments} {more}".split()) == 0
+    (line,) = (line for line in out.getvalue().splitlines() if "rungs" in line)
+    assert line.startswith("3 rungs, of which each two neighbours swap in ")
