@@ -256,14 +256,14 @@ def _table(point: Point) -> str:
         f"P={config['samples']}, kappa={config['kappa']:g}"
     ]
     if row["interrupted"] and all(row[name] is None for name in MEASURED):
-        lines.append(
-            f"interrupted in burn-in, after {row['steps']} steps and Langevin time "
-            f"{row['langevin_time']:.6g}: only what comes after it counts"
-        )
-        if row["m_S_last"] is not None:
-            lines.append(
-                f"at the last look: m_S {row['m_S_last']:.4g}, test MSE {row['test_mse_last']:.4g}"
-            )
+        if row["m_S_last"] is None:
+            lines.append("interrupted before the first look: nothing was measured")
+        else:
+            lines += [
+                f"interrupted before a look that counts, after {row['steps']} steps and Langevin "
+                f"time {row['langevin_time']:.6g}",
+                f"at the last look: m_S {row['m_S_last']:.4g}, test MSE {row['test_mse_last']:.4g}",
+            ]
         return "\n".join(lines)
     lines.append(f"{'':28}{'value':>12}{'std. error':>14}")
     names = {

@@ -23,6 +23,7 @@ from feature_learning.teachers import Dataset, SingleIndex, SparseParity, Teache
 
 #: Two neighbouring κ of a ladder: a third of the swaps is accepted then at P = 500.
 RUNG_RATIO = 1.03
+MOST_RUNGS = 250
 METHODS = ("network", "mf", "mf-ard", "nngp")
 TEACHERS = ("parity", "single-index")
 #: Options whose default of None tells whether they were set. (Neither step nor budget: the points
@@ -122,7 +123,12 @@ class PointConfig:
                 )
         check_integer("rungs", self.rungs, at_least=1)
         if self.rung_ratio is not None:
-            check_real("rung_ratio", self.rung_ratio, above=1)
+            check_real("rung_ratio", self.rung_ratio, above=1, at_most=10)
+        if self.rungs > MOST_RUNGS:
+            raise ArgumentError(f"rungs must be at most {MOST_RUNGS}, not {self.rungs}")
+        # With these bounds the power does not overflow.
+        for kappa in self.kappas:
+            check_scale(f"kappa of rung {self.kappas.index(kappa) + 1} of rungs", kappa)
         if self.particles is not None:
             check_integer("particles", self.particles, at_least=1)
         if self.batch_size is not None:

@@ -1,6 +1,6 @@
 """What a point will cost, before it is computed: an estimate good enough to order and to plan.
 
-A sampled point takes ``steps (a + b chains neurons samples fan_in)`` seconds, with a and b from a
+A sampled point takes ``steps (a + b networks neurons samples fan_in)`` seconds, with a and b from a
 very short measurement on this machine, and its looks take a third of a step over the test points.
 The NNGP and the collapsed mean field solve linear systems, at the speed of a matrix product.
 Runs with a stopping rule are counted to their end: they can only be shorter.
@@ -25,6 +25,7 @@ from feature_learning.priors import Ard
 from feature_learning.published import PROTOCOLS
 from feature_learning.randomness import generator
 from feature_learning.samplers import Underdamped
+from feature_learning.samplers.exchange import SWAP_EVERY
 from feature_learning.stopwatch import Stopwatch
 
 #: Samples at which a default step size is estimated: the curvature hardly depends on more.
@@ -68,7 +69,8 @@ class Speed:
         tables = config.teacher == "parity" and config.activation == "relu" and precision == 1
         element = self.sign if tables else self.element
         unit = element * precision * config.networks * neurons * config.dim
-        steps = estimated_steps(config)
+        # A round of swaps is a gradient and a field more.
+        steps = estimated_steps(config) * (1 + (1.4 / SWAP_EVERY if config.rungs > 1 else 0))
         # A look measures on the test points; eight times a run the curvature takes 24 gradients.
         total = steps * (self.step + unit * rows) + config.looks * unit * test / 3
         total += 8 * 24 * (self.step + unit * rows)

@@ -77,8 +77,9 @@ def run_point(
         ``row`` holds for every name of :data:`MEASURED` the mean over chains and ``NAME_sem``, its
         standard error over chains (None for one chain), and ``steps``, ``langevin_time``,
         ``seconds``, ``converged``, ``not_converged_because``, ``r_hat``, ``ess``, ``config``,
-        ``version``, and ``swap_rate``, the fraction of accepted swaps of the two rungs of a ladder
-        that swap least (None without). Every error is MSE. ``seconds`` is the wall time of all
+        ``version``, and ``swap_rate``: of the two neighbouring rungs of any ladder that swap least,
+        the fraction of accepted swaps in the whole run, burn-in included (None without a swap that
+        was tried). Every error is MSE. ``seconds`` is the wall time of all
         calls together, if the run was resumed. ``predictor`` says what ``test_mse`` is of;
         ``converged`` is that of :class:`~feature_learning.chains.ChainRun`, and never set for a
         published-protocol snapshot; ``not_converged_because`` is the list of reasons, empty if it
@@ -252,7 +253,7 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
 def _swap_rate(config: PointConfig, run: ChainRun) -> float | None:
     """Accepted swaps of the two neighbours that swap least, over all of the run; None without."""
     if config.rungs == 1 or not run.draws("swapped").shape[1]:
-        return None
+        return None  # or interrupted before the first look
     rates = run.draws("swapped")[:, -1].reshape(config.chains, config.rungs)
     return _number(rates[:, :-1].min())
 

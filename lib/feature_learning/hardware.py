@@ -171,12 +171,12 @@ def check_memory(config: _Sizes) -> None:
     """
     needed, available = memory_needed(config), memory_available(config.device)
     if available is not None and needed > available:
+        rungs = "" if config.networks == config.chains else f", {config.networks} networks in all,"
         advice = (
             "use fewer samples"
             if config.method == "nngp"
-            else "use fewer chains, samples or neurons"
+            else f"use fewer chains,{' rungs,' if rungs else ''} samples or neurons"
         )
-        rungs = "" if config.networks == config.chains else f", {config.networks} networks in all,"
         raise DeviceError(
             f"out of memory: {config.method} with samples={config.samples}, "
             f"chains={config.chains}{rungs} needs about {needed / 2**30:.1f} GiB and "

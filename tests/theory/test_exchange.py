@@ -81,8 +81,8 @@ def test_every_rung_has_its_law_on_a_grid():
             assert abs(float(draws.mean()) - exact) < SIGMAS * sem + 0.02 * exact, (kappa, exact)
     rate = sampler.report(state)["swapped"].view(copies, 3).mean(dim=0)
     assert (rate[:2] > 0.1).all()
-    assert (rate < 0.95).all()
-    assert rate[2] == 0
+    assert (rate[:2] < 0.95).all()
+    assert rate[2].isnan()  # it has no next one
 
 
 def test_each_pair_of_rungs_has_its_own_rate():

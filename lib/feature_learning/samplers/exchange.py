@@ -26,13 +26,16 @@ from feature_learning.samplers.base import SamplerState
 from feature_learning.samplers.sgld import SGLD
 from feature_learning.samplers.underdamped import Underdamped
 
+#: Steps between two rounds of swaps, by default.
+SWAP_EVERY = 20
+
 
 @dataclass(frozen=True)
 class ReplicaExchange:
     """``mover``, SGLD or underdamped, with a round of swaps every ``every`` steps."""
 
     mover: Underdamped | SGLD
-    every: int = 20
+    every: int = SWAP_EVERY
 
     def __post_init__(self) -> None:
         check_integer("every", self.every, at_least=1)
@@ -74,6 +77,8 @@ class ReplicaExchange:
         chains = torch.arange(energy.chains, device=state.position.device)
         rung = chains % energy.rungs
         lower = chains[(rung % 2 == parity) & (rung + 1 < energy.rungs)]
+        if not len(lower):  # of two rungs, every other round has no pair
+            return
         loss, inverse = energy.loss(state.position), energy.ratios / energy.temperature
         exponent = (inverse[lower] - inverse[lower + 1]) * (loss[lower] - loss[lower + 1])
         draw = torch.empty_like(exponent).uniform_(generator=random)
@@ -129,11 +134,11 @@ class ReplicaExchange:
     def report(self, state: SamplerState) -> dict[str, Tensor]:
         """Fraction of swaps with the next rung accepted, and the number of the network held now.
 
-        The last rung of a ladder has no next one: its fraction is 0.
+        Of all swaps since the start. NaN where none was tried, as on the last rung of a ladder,
+        which has no next one.
         """
-        tried = state.extra["tried"].clamp(min=1)
         return {
-            "swapped": state.extra["swapped"] / tried,
+            "swapped": state.extra["swapped"] / state.extra["tried"],
             "walker": state.extra["walker"].clone(),
         }
 
