@@ -73,9 +73,10 @@ def test_a_run_measures_what_it_says_when_it_says(trial, kind):
     assert result.counted.tolist() == [False] * 3 + [True] * 3
     assert result.final_look.tolist() == [5, 5]
     assert not result.interrupted
-    for values in result.series.values():
+    for name, values in result.series.items():
         assert values.shape == (2, 6)
-        assert np.isfinite(values).all()
+        # The last rung of a ladder has no next one to swap with.
+        assert np.isfinite(values[:-1] if name == "swapped" else values).all()
     # The last look is of the state that is returned, by a plain evaluation.
     parameters = small.energy.readout(result.state.position)
     f = small.observer.field.predict(parameters)
