@@ -129,8 +129,8 @@ SCOPES: dict[str, Scope] = {
     "rungs": Scope(
         "samplers underdamped and sgld of method network",
         lambda choices: (
-            choices.method == "network"
-            and choices.protocol is None
+            _OWN_CLOCK.holds(choices)
+            and choices.method == "network"
             and choices.sampler in ("underdamped", "sgld")
         ),
         ("method", "sampler", "protocol"),

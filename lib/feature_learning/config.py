@@ -23,7 +23,6 @@ from feature_learning.teachers import Dataset, SingleIndex, SparseParity, Teache
 
 #: Two neighbouring κ of a ladder: a third of the swaps is accepted then at P = 500.
 RUNG_RATIO = 1.03
-MOST_RUNGS = 250
 METHODS = ("network", "mf", "mf-ard", "nngp")
 TEACHERS = ("parity", "single-index")
 #: Options whose default of None tells whether they were set. (Neither step nor budget: the points
@@ -121,14 +120,11 @@ class PointConfig:
                     "protocol published needs method network and no langevin_time, "
                     f"not method {self.method!r} and langevin_time {self.langevin_time!r}"
                 )
-        check_integer("rungs", self.rungs, at_least=1)
+        check_integer("rungs", self.rungs, at_least=1, at_most=250)
         if self.rung_ratio is not None:
             check_real("rung_ratio", self.rung_ratio, above=1, at_most=10)
-        if self.rungs > MOST_RUNGS:
-            raise ArgumentError(f"rungs must be at most {MOST_RUNGS}, not {self.rungs}")
-        # With these bounds the power does not overflow.
-        for kappa in self.kappas:
-            check_scale(f"kappa of rung {self.kappas.index(kappa) + 1} of rungs", kappa)
+        # Within these bounds the powers do not overflow.
+        check_scale("kappa of the last of rungs", self.kappas[-1])
         if self.particles is not None:
             check_integer("particles", self.particles, at_least=1)
         if self.batch_size is not None:

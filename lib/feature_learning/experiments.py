@@ -252,8 +252,8 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
 
 def _swap_rate(config: PointConfig, run: ChainRun) -> float | None:
     """Accepted swaps of the two neighbours that swap least, over all of the run; None without."""
-    if config.rungs == 1 or not run.draws("swapped").shape[1]:
-        return None  # or interrupted before the first look
+    if not run.draws("swapped").shape[1]:
+        return None  # no ladder, or interrupted before the first look
     rates = run.draws("swapped")[:, -1].reshape(config.chains, config.rungs)
     return _number(rates[:, :-1].min())
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from feature_learning.native import ReluKernel
-from feature_learning.student import Parameters, Student
-from feature_learning.teachers import Dataset
+from feature_learning.student import Parameters
 from feature_learning.tiled_field import TiledField
 
 
@@ -18,37 +18,14 @@ class Field(TiledField):
 
     The kernel knows ReLU in single precision on a CPU, and memory laid out as that of
     ``Student.views``; the two agree to rounding. Arguments and errors are those of the base.
-
-    Attributes
-    ----------
-    kernel : ReluKernel or None
     """
 
-    def __init__(
-        self,
-        student: Student,
-        data: Dataset,
-        *,
-        chains: int,
-        particles: int,
-        scale: float,
-        coupled: bool = False,
-        block_elements: int | None = None,
-    ) -> None:
-        super().__init__(
-            student,
-            data,
-            chains=chains,
-            particles=particles,
-            scale=scale,
-            coupled=coupled,
-            block_elements=block_elements,
-        )
-        self.kernel = (
-            ReluKernel(self._inputs, data.labels, chains=chains, particles=particles)
-            if ReluKernel.takes(student.activation, self._inputs)
-            else None
-        )
+    @cached_property
+    def kernel(self) -> ReluKernel | None:
+        """The compiled kernel, made when it is first asked for; None where torch computes."""
+        if not ReluKernel.takes(self.student.activation, self._inputs):
+            return None
+        return ReluKernel(self._inputs, self.labels, chains=self.chains, particles=self.particles)
 
     def refill(self, inputs: Tensor, labels: Tensor) -> None:
         """Put other samples in the place of these; the kernel reads its codes again."""

@@ -211,11 +211,11 @@ def test_too_many_networks_for_the_memory_are_counted_in_the_message(tiny, monke
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"rungs": 0}, "^rungs must be a whole number of at least 1, not 0"),
+        ({"rungs": 0}, "^rungs must be a whole number of at least 1 and at most 250, not 0"),
         ({"rungs": 2, "rung_ratio": 1.0}, "^rung_ratio must be a finite number above 1.*not 1.0"),
         ({"rungs": 2, "rung_ratio": 1e200}, "^rung_ratio must be .* not 1e\\+200"),
-        ({"rungs": 251}, "^rungs must be at most 250, not 251"),
-        ({"rungs": 200, "rung_ratio": 10.0}, "^kappa of rung [0-9]+ of rungs must be"),
+        ({"rungs": 251}, "^rungs must be .*250, not 251"),
+        ({"rungs": 200, "rung_ratio": 10.0}, "^kappa of the last of rungs must be"),
         ({"rung_ratio": 1.1}, "^rung_ratio has no effect with rungs 1"),
         ({"rungs": 2, "method": "mf"}, "^rungs has no effect with method mf"),
         ({"rungs": 2, "sampler": "hmc"}, "^rungs has no effect .* sampler hmc"),
