@@ -26,7 +26,7 @@ from feature_learning.errors import ArgumentError, check_integer, check_scale
 from feature_learning.field import Field
 from feature_learning.penalties import HomogeneityPenalty
 from feature_learning.priors import Ard, Prior
-from feature_learning.student import Parameters, Student
+from feature_learning.student import Parameters, Student, chain_sums
 from feature_learning.teachers import Dataset
 
 
@@ -197,14 +197,12 @@ class ParticleEnergy:
             torch.mul(a, self.student.scale, out=coupling)
         self.field.correlate(
             parameters,
+            gain=2 * self.student.scale / len(self.field),
             drive=gradient.w,
             drive_readout=gradient.a,
             coupling=coupling,
             bias=gradient.c if gradient.c.shape[1] else None,
         )
-        k = 2 * self.student.scale / len(self.field)
-        gradient.w.mul_((a * k).unsqueeze(2))
-        gradient.a.mul_(k)
         if gradient.c.shape[1]:
             gradient.c.mul_(2 * self.particles / self.student.width / len(self.field))
         out.addcmul_(theta, self.prior.stiffness)
@@ -261,9 +259,7 @@ class ParticleEnergy:
 
     def value(self, theta: Tensor) -> Tensor:
         """U of each chain, (chains,): :meth:`potential` by one pass over the field's tiles."""
-        pieces = self.views(self.prior.value(theta))
-        prior = [piece.flatten(1).sum(dim=1, dtype=torch.float64) for piece in pieces]
-        return self.loss(theta) + torch.stack(prior).sum(dim=0)
+        return self.loss(theta) + chain_sums(self.views(self.prior.value(theta)))
 
     def potential(self, theta: Tensor) -> Tensor:
         """U of each chain, (chains,), written plainly: differentiable, allocating, for tests."""

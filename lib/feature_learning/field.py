@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from feature_learning.native import ReluKernel
@@ -51,6 +50,7 @@ class Field(TiledField):
         self,
         parameters: Parameters,
         *,
+        gain: float,
         drive: Tensor,
         drive_readout: Tensor,
         coupling: Tensor | None = None,
@@ -58,9 +58,14 @@ class Field(TiledField):
     ) -> None:
         """The sums of :meth:`TiledField.correlate`."""
         w, a, c = parameters
-        if self.kernel is None or not _laid_out(w, a, drive, coupling):
+        if self.kernel is None or not _laid_out(w, a, drive, drive_readout, coupling):
             super().correlate(
-                parameters, drive=drive, drive_readout=drive_readout, coupling=coupling, bias=bias
+                parameters,
+                gain=gain,
+                drive=drive,
+                drive_readout=drive_readout,
+                coupling=coupling,
+                bias=bias,
             )
             return
         self.kernel.run(
@@ -68,11 +73,12 @@ class Field(TiledField):
             a,
             c,
             scale=self.scale,
+            gain=gain,
             coupling=coupling,
             drive=drive.transpose(1, 2),
+            drive_readout=drive_readout,
             bias=bias,
         )
-        torch.linalg.vecdot(w, drive, out=drive_readout)  # ReLU is homogeneous
 
 
 def _laid_out(w: Tensor, *others: Tensor | None) -> bool:

@@ -113,14 +113,12 @@ class MiniBatchEnergy:
             ours = Parameters(*(piece[one] for piece in gradient))
             field.correlate(
                 mine,
+                gain=2 * strength / len(field),
                 drive=ours.w,
                 drive_readout=ours.a,
                 coupling=mine.a * strength if full.self_energy else None,
                 bias=ours.c if ours.c.shape[1] else None,
             )
-            k = 2 * strength / len(field)
-            ours.w.mul_((mine.a * k).unsqueeze(2))
-            ours.a.mul_(k)
             ours.c.mul_(2 * full.particles / full.student.width / len(field))
         full.add_penalty(parameters, gradient)
         out.addcmul_(theta, full.prior.stiffness)

@@ -16,6 +16,7 @@ particles) and c: (chains, 1). In memory the particles of w come last (w is a tr
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,6 +43,13 @@ class Parameters(NamedTuple):
     w: Tensor
     a: Tensor
     c: Tensor
+
+
+def chain_sums(pieces: Iterable[Tensor]) -> Tensor:
+    """Sum of all entries of each chain, (chains,), in double precision; the chains lead in each."""
+    # Over the axes as they lie: flattening a transposed view would copy it first.
+    sums = [piece.sum(dim=tuple(range(1, piece.dim())), dtype=torch.float64) for piece in pieces]
+    return torch.stack(sums).sum(dim=0)
 
 
 @dataclass(frozen=True)

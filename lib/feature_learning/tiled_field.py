@@ -196,6 +196,7 @@ class TiledField:
         self,
         parameters: Parameters,
         *,
+        gain: float,
         drive: Tensor,
         drive_readout: Tensor,
         coupling: Tensor | None = None,
@@ -203,14 +204,15 @@ class TiledField:
     ) -> None:
         r"""Sums over the samples that the gradient of an energy of particles is made of.
 
-        With r_μ = f(x_μ) - y_μ the residual and s the coupling (zero if not given)::
+        With r_μ = f(x_μ) - y_μ the residual, k the gain and s the coupling (zero if not given)::
 
-            drive[c,b,:]        = Σ_μ (r_μ + s_b φ(z_bμ)) φ'(z_bμ) x_μ   (chains, particles, fan_in)
-            drive_readout[c,b]  = Σ_μ (r_μ + s_b φ(z_bμ)) φ(z_bμ)        (chains, particles)
-            bias[c]             = Σ_μ r_μ                                (chains, 1), if asked for
+            drive[c,b,:]        = k a_b Σ_μ (r_μ + s_b φ(z_bμ)) φ'(z_bμ) x_μ
+            drive_readout[c,b]  = k     Σ_μ (r_μ + s_b φ(z_bμ)) φ(z_bμ)
+            bias[c]             =       Σ_μ r_μ                         if asked for
 
-        For a homogeneous activation ``drive_readout`` is w · drive. ``drive`` is filled fastest
-        when its memory is laid out as that of ``Student.views``.
+        of shapes (chains, particles, fan_in), (chains, particles) and (chains, 1).
+        For a homogeneous activation ``drive_readout`` is w · drive before the factor a. ``drive``
+        is filled fastest when its memory is laid out as that of ``Student.views``.
         """
         phi = self.student.phi
         for tile, share in self._walk(parameters):
@@ -238,6 +240,8 @@ class TiledField:
             _add_product(target, tile.inputs_batch.transpose(1, 2), gate, first)
         if phi.homogeneous:
             torch.linalg.vecdot(parameters.w, drive, out=drive_readout)
+        drive.mul_((parameters.a * gain).unsqueeze(2))
+        drive_readout.mul_(gain)
 
     def correlate_frozen(
         self,

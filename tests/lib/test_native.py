@@ -51,7 +51,14 @@ def sums(field, parameters, coupling, bias):
     w, a, _ = parameters
     drive, readout = torch.empty_like(w), torch.empty_like(a)
     total = a.new_empty(a.shape[0], 1) if bias else None
-    field.correlate(parameters, drive=drive, drive_readout=readout, coupling=coupling, bias=total)
+    field.correlate(
+        parameters,
+        gain=0.25,
+        drive=drive,
+        drive_readout=readout,
+        coupling=coupling,
+        bias=total,
+    )
     return [drive, readout, *([] if total is None else [total])]
 
 

@@ -159,10 +159,10 @@ def test_blocks_of_any_size_give_the_same_sums(samples, block_elements, name, bi
             "bias": torch.empty(chains, 1, dtype=torch.float64),
         }
         options = {"coupled": s is not None, "block_elements": block_elements}
-        field(student, data, chains, **options).correlate(parameters, coupling=s, **sums)
+        field(student, data, chains, **options).correlate(parameters, gain=0.7, coupling=s, **sums)
         expected = {
-            "drive": torch.einsum("cbm,cbm,mj->cbj", r, slope, inputs),
-            "drive_readout": torch.einsum("cbm,cbm->cb", r, phi),
+            "drive": 0.7 * torch.einsum("cb,cbm,cbm,mj->cbj", a, r, slope, inputs),
+            "drive_readout": 0.7 * torch.einsum("cbm,cbm->cb", r, phi),
             "bias": (f - data.labels).sum(dim=1, keepdim=True),
         }
         for key, value in expected.items():

@@ -23,6 +23,7 @@ from feature_learning import (
 )
 from feature_learning.errors import ArgumentError
 from feature_learning.samplers import metropolis
+from feature_learning.samplers.base import PerChain
 
 CHAINS = 60_000
 
@@ -138,6 +139,19 @@ def test_the_value_by_one_pass_is_the_potential(self_energy, options):
     energy = build(student, data, kappa=0.3, chains=3, block_elements=40)
     theta = student.sample_prior(3, 5, torch.Generator().manual_seed(0), dtype=torch.float64)
     torch.testing.assert_close(energy.value(theta), energy.potential(theta), rtol=1e-12, atol=0)
+
+
+def test_sums_factors_and_choices_reach_every_parameter_of_a_chain_and_no_other():
+    student, data = small(output_bias_variance=0.3)
+    energy = network_posterior(student, data, kappa=0.2, chains=3)
+    per_chain, size = PerChain(energy), student.size(1, 5)
+    ours = torch.ones(3 * size, dtype=torch.float64)
+    numbers = torch.tensor([2.0, 3.0, 5.0], dtype=torch.float64)
+    spread = per_chain.spread(numbers, ours)
+    assert torch.equal(per_chain.sum(spread), size * numbers)
+    assert torch.equal(spread.unique(return_counts=True)[1], torch.tensor([size] * 3))
+    per_chain.choose(torch.tensor([True, False, True]), spread, ours)
+    assert torch.equal(per_chain.sum(ours), size * torch.tensor([2.0, 1.0, 5.0]).double())
 
 
 def test_chains_are_decided_one_by_one():

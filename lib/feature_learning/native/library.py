@@ -25,7 +25,7 @@ def load() -> ctypes.CDLL | None:
         library.relu_work.restype = _LONG
         library.relu_work.argtypes = [_LONG] * 3 + [ctypes.c_int]
         library.relu_chain.restype = None
-        library.relu_chain.argtypes = [_POINTER] * 6 + [_FLOAT] * 2 + [_LONG] * 4 + [_POINTER] * 4
+        library.relu_chain.argtypes = [_POINTER] * 6 + [_FLOAT] * 3 + [_LONG] * 4 + [_POINTER] * 5
         library.normal_fill.restype = None
         library.normal_fill.argtypes = [_POINTER, _LONG, ctypes.c_uint64]
         return library if library.relu_instructions() else None

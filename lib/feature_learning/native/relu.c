@@ -5,7 +5,8 @@
  *     z_mu,b = max(w_b . x_mu, 0)
  *     f_mu   = scale * sum_b a_b z_mu,b + offset
  *     r_mu   = f_mu - y_mu                                    (y NULL: r = f)
- *     drive  = sum_mu (r_mu + s_b z_mu,b) [z_mu,b > 0] x_mu   (s NULL: s = 0)
+ *     g_b    = gain * sum_mu (r_mu + s_b z_mu,b) [z_mu,b > 0] x_mu   (s NULL: s = 0)
+ *     drive  = a_b g_b,   readout = w_b . g_b
  *     bias   = sum_mu r_mu
  *
  * Both matrix products keep their result in registers and their operands in the second-level cache:
@@ -13,8 +14,8 @@
  * matrix library must write out and read again (pre-activations, gate, residual times input) never
  * leaves the cache here.
  *
- * Layout: x (samples, fan_in), w and drive (fan_in, particles), the rest vectors. f, drive and bias
- * may be NULL. Inputs of +-1 may come as codes too (samples, groups), five inputs a group, which
+ * Layout: x (samples, fan_in), w and drive (fan_in, particles), the rest vectors. f and bias may be
+ * NULL, and drive and readout both. Inputs of +-1 may come as codes too (samples, groups), five inputs a group, which
  * takes less than half of the time: see signs.h; NULL if there are none. `work` needs
  * relu_work(last - first, fan_in, particles, codes or not) floats. No global state: threads may call
  * this at the same time with work of their own.
@@ -38,9 +39,9 @@ struct sums {
     const float *x;
     const unsigned char *codes;
     const float *y, *w, *a, *s;
-    float offset, scale;
+    float offset, scale, gain;
     long fan_in, groups, particles;
-    float *f, *drive, *bias;
+    float *f, *drive, *readout, *bias;
 };
 
 #if defined(__x86_64__)
@@ -94,11 +95,12 @@ long relu_work(long samples, long fan_in, long particles, int coded) {
 }
 
 void relu_chain(const float *x, const unsigned char *codes, const float *y, const float *w,
-                const float *a, const float *s, float offset, float scale, long first, long last,
-                long fan_in, long particles, float *work, float *f, float *drive, float *bias) {
+                const float *a, const float *s, float offset, float scale, float gain, long first,
+                long last, long fan_in, long particles, float *work, float *f, float *drive,
+                float *readout, float *bias) {
     const long groups = (fan_in + 4) / 5;
-    const struct sums ask = {x,      codes,  y,         w, a,     s,   offset, scale,
-                             fan_in, groups, particles, f, drive, bias};
+    const struct sums ask = {x,    codes,  y,      w,         a, s,     offset,  scale,
+                             gain, fan_in, groups, particles, f, drive, readout, bias};
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f")) chain_avx512(&ask, first, last, work);
     else chain_avx2(&ask, first, last, work);

@@ -81,7 +81,7 @@ class ReluKernel:
         self._inputs, self._labels = inputs, labels.contiguous()
         self._chains, self._particles = chains, particles
         self._size = 0
-        self._buffers: tuple[Tensor, Tensor, Tensor] | None = None
+        self._buffers: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
         self.read_inputs()
 
     def read_inputs(self) -> None:
@@ -134,17 +134,18 @@ class ReluKernel:
         library = load()
         assert library is not None
         coded = signs and samples >= _WORTH_TABLES
-        size = library.relu_work(samples, fan_in, particles, coded) + fan_in * particles + 1
+        size = library.relu_work(samples, fan_in, particles, coded) + (fan_in + 1) * particles + 1
         codes = samples * -(-fan_in // _GROUP) if coded else 0
         return int(4 * size * _worth(samples, fan_in, particles, chains) + codes)
 
-    def _prepare(self, parts: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Work space, partial gradients and partial biases of ``parts`` pieces of work."""
+    def _prepare(self, parts: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Work space, and partial sums (w, a, c) of ``parts`` pieces of work."""
         if self._buffers is None or self._buffers[0].shape[0] < parts:
             new, fan_in = self._inputs.new_empty, self._inputs.shape[1]
             self._buffers = (
                 new(parts, self._size),
                 new(parts, fan_in, self._particles),
+                new(parts, self._particles),
                 new(parts, 1),
             )
         return self._buffers
@@ -156,9 +157,11 @@ class ReluKernel:
         c: Tensor,
         *,
         scale: float,
+        gain: float = 1.0,
         coupling: Tensor | None = None,
         f: Tensor | None = None,
         drive: Tensor | None = None,
+        drive_readout: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> None:
         """Field and gradients of all chains.
@@ -169,12 +172,15 @@ class ReluKernel:
             (chains, fan_in, particles), (chains, particles), (chains, 0 or 1).
         scale : float
             f = scale · a · φ(w·x) + c.
+        gain : float
+            Factor of ``drive`` and ``drive_readout``.
         coupling : Tensor, optional
             s, (chains, particles).
         f : Tensor, optional
             Filled with the field, (chains, samples).
-        drive : Tensor, optional
-            Filled with Σ_μ (r_μ + s_b φ_bμ) φ'_bμ x_μ, (chains, fan_in, particles).
+        drive, drive_readout : Tensor, optional
+            Filled with gain · a_b Σ_μ (r_μ + s_b φ_bμ) φ'_bμ x_μ, (chains, fan_in, particles), and
+            gain · Σ_μ (r_μ + s_b φ_bμ) φ_bμ, (chains, particles): both or none.
         bias : Tensor, optional
             Filled with Σ_μ r_μ, (chains, 1).
         """
@@ -186,12 +192,15 @@ class ReluKernel:
         spans = [(at, min(at + length, samples)) for at in range(0, samples, length)]
         several = len(spans) > 1
         offsets = c.tolist() if c.shape[1] else [[0.0]] * self._chains
-        spaces, drives, biases = self._prepare(threads)  # there are no more spans than threads
+        # There are no more spans than threads.
+        spaces, drives, readouts, biases = self._prepare(threads)
+        wanted = [(drives, drive), (readouts, drive_readout), (biases, bias)]
 
         w_at, a_at = _addresses(w), _addresses(a)
         s_at, f_at = _addresses(coupling), _addresses(f)
-        drive_at = _addresses(drives if several and drive is not None else drive)
-        bias_at = _addresses(biases if several and bias is not None else bias)
+        drive_at, readout_at, bias_at = (
+            _addresses(parted if several and out is not None else out) for parted, out in wanted
+        )
         inputs_at, labels_at = self._inputs.data_ptr(), self._labels.data_ptr()
         codes_at = None if self._codes is None else self._codes.data_ptr()
         space_at = _addresses(spaces)
@@ -207,12 +216,14 @@ class ReluKernel:
                 s_at(chain),
                 offsets[chain][0],
                 scale,
+                gain,
                 *spans[part],
                 fan_in,
                 self._particles,
                 space_at(space),
                 f_at(chain),
                 drive_at(out),
+                readout_at(out),
                 bias_at(out),
             )
 
@@ -224,10 +235,9 @@ class ReluKernel:
                 ]
                 piece(chain, 0, 0)
                 _finish(jobs)
-                if drive is not None:
-                    torch.sum(drives[: len(spans)], dim=0, out=drive[chain])
-                if bias is not None:
-                    torch.sum(biases[: len(spans)], dim=0, out=bias[chain])
+                for parted, total in wanted:
+                    if total is not None:
+                        torch.sum(parted[: len(spans)], dim=0, out=total[chain])
             return
 
         def share(first: int) -> None:

@@ -108,6 +108,23 @@ TARGET static void NAME(unpack)(const float *from, long rows, long columns, floa
     }
 }
 
+/* From the sum over the samples of one panel, in gradient, to what is asked for: readout = w . sum
+ * and gradient = a sum, both times the gain. */
+INLINE void NAME(weigh)(const float *w, const float *a, float gain, long fan_in, float *gradient,
+                        float *readout) {
+    const VECTOR a_low = gain * NAME(load)(a), a_high = gain * NAME(load)(a + LANES);
+    VECTOR low = {0}, high = {0};
+    for (long k = 0; k < fan_in; k++, w += WIDTH, gradient += WIDTH) {
+        const VECTOR g_low = NAME(load)(gradient), g_high = NAME(load)(gradient + LANES);
+        low += NAME(load)(w) * g_low;
+        high += NAME(load)(w + LANES) * g_high;
+        NAME(store)(gradient, a_low * g_low);
+        NAME(store)(gradient + LANES, a_high * g_high);
+    }
+    NAME(store)(readout, gain * low);
+    NAME(store)(readout + LANES, gain * high);
+}
+
 /* Forward pass of the samples of a block and one panel, with tiles of products. */
 INLINE void NAME(forward_block)(const float *x, long samples, long fan_in, const float *w,
                                 const float *a, float *z, float *partial) {
@@ -193,7 +210,16 @@ TARGET static void NAME(chain)(const struct sums *ask, long first, long last, fl
             if (codes) NAME(collect)(fan_in, groups, entries, g);
         }
     }
-    if (ask->drive) NAME(unpack)(gradient, fan_in, particles, ask->drive);
+    if (ask->drive) {
+        float *readout = s_panel; /* the coupling has been used */
+        for (long panel = 0; panel < panels; panel++) {
+            const long here = panel * fan_in * WIDTH;
+            NAME(weigh)(w_panel + here, a_panel + panel * WIDTH, ask->gain, fan_in, gradient + here,
+                        readout + panel * WIDTH);
+        }
+        NAME(unpack)(gradient, fan_in, particles, ask->drive);
+        NAME(unpack)(readout, 1, particles, ask->readout);
+    }
     if (ask->bias) *ask->bias = (float)total;
 }
 

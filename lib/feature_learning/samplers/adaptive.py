@@ -75,7 +75,7 @@ class AdaptiveSGLD(Overdamped):
         """Start at ``position`` with ζ at its stationary value there."""
         state = SamplerState.start(position)
         energy.gradient(state.position, state.gradient)
-        size = self._size(state, self._per_chain(energy, state))
+        size = self._size(state, self._per_chain(energy))
         scale = size / self.rate if self.scale is None else torch.full_like(size, self.scale)
         state.extra["scale"] = scale.clamp_min(1e-300)
         state.extra["zeta"] = size / state.extra["scale"] / self.rate
@@ -88,7 +88,7 @@ class AdaptiveSGLD(Overdamped):
         """``steps`` steps in place."""
         theta, gradient, noise = state.position, state.gradient, state.noise
         zeta, weight, scale = (state.extra[name] for name in ("zeta", "weight", "scale"))
-        per_chain, every = self._per_chain(energy, state), energy.refresh_every
+        per_chain, every = self._per_chain(energy), energy.refresh_every
         forget = -math.expm1(-0.5 * self.rate * self.step_size)
         drive = self._size(state, per_chain) / scale / self.rate
         for step in range(done, done + steps):
@@ -105,13 +105,13 @@ class AdaptiveSGLD(Overdamped):
         # The Δt of the step that will leave the present position: that long the path stays there.
         weight.copy_(self._ratio(zeta.lerp(drive, forget)))
 
-    def _per_chain(self, energy: Energy, state: SamplerState) -> PerChain:
+    def _per_chain(self, energy: Energy) -> PerChain:
         if not hasattr(energy, "views"):
             raise ArgumentError(
                 f"sampler adaptive needs an energy of particles with readouts, "
                 f"not {type(energy).__name__}"
             )
-        return PerChain(cast(Density, energy), state.noise)
+        return PerChain(cast(Density, energy))
 
     def _size(self, state: SamplerState, per_chain: PerChain) -> Tensor:
         """|∇U|^s of each chain."""

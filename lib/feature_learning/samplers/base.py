@@ -11,6 +11,7 @@ from torch import Tensor
 
 from feature_learning.energies import Density, Energy
 from feature_learning.errors import ArgumentError
+from feature_learning.student import chain_sums
 
 
 @dataclass(frozen=True)
@@ -191,23 +192,35 @@ class Inertial(Plain):
 
 
 class PerChain:
-    """Sums and factors of each chain of a batch whose parameters lie in one flat vector."""
+    """Sums, factors and choices of each chain of a batch whose parameters lie in one flat vector.
 
-    def __init__(self, energy: Density, like: Tensor) -> None:
-        owner = torch.zeros_like(like, dtype=torch.int64)
-        for piece in energy.views(owner):
-            chains = torch.arange(piece.shape[0], device=like.device)
-            piece.copy_(chains.view(-1, *(1,) * (piece.dim() - 1)).expand_as(piece))
-        self.owner, self._views = owner, energy.views
+    All are written through the views of ``energy``: a table of which entry belongs to which chain
+    would cost more to read than the parameters.
+    """
+
+    def __init__(self, energy: Density) -> None:
+        self._views = energy.views
 
     def sum(self, flat: Tensor) -> Tensor:
         """Sum over the entries of each chain, (chains,), in double precision."""
-        pieces = (piece.flatten(1).sum(dim=1, dtype=torch.float64) for piece in self._views(flat))
-        return torch.stack(list(pieces)).sum(dim=0)
+        return chain_sums(self._views(flat))
 
     def spread(self, values: Tensor, like: Tensor) -> Tensor:
         """(chains,) to the flat vector whose every entry is its chain's value."""
-        return values.to(like.dtype)[self.owner]
+        flat = torch.empty_like(like)
+        for piece in self._views(flat):
+            piece.copy_(_against(values, piece))
+        return flat
+
+    def choose(self, accept: Tensor, proposed: Tensor, present: Tensor) -> None:
+        """Overwrite ``present`` by ``proposed`` in the chains that accept, (chains,) of bool."""
+        for new, old in zip(self._views(proposed), self._views(present), strict=True):
+            torch.where(_against(accept, old), new, old, out=old)
+
+
+def _against(values: Tensor, piece: Tensor) -> Tensor:
+    """(chains,) shaped so that it meets the leading axis of ``piece``."""
+    return values.view(-1, *(1,) * (piece.dim() - 1))
 
 
 def density(energy: Energy, sampler: str) -> Density:

@@ -4,12 +4,12 @@ One trajectory, from fresh velocities v ~ N(0, T) and with unit mass, is ℓ lea
 
     v ← v - (h/2) ∇U(θ),   θ ← θ + h v,   v ← v - (h/2) ∇U(θ)
 
-whose end is accepted with probability ``min(1, e^(-ΔH/T))``, H = U + v²/2. Duane et al., Phys.
-Lett. B 195 (1987); Neal (2011). No bias at any step size: the arbiter. A step of this sampler is
-ONE leapfrog step, one gradient, so that budgets compare with the other samplers'; the position
-changes at the end of a trajectory only. Each trajectory draws its own step,
-uniform within ``jitter`` of h, so that no direction returns to where it was, period after period.
-The step is adapted to an acceptance of 0.8 during burn-in, see
+whose end is accepted with probability ``min(1, e^(-ΔH/T))``, H = U + v²/2. Inside a trajectory the
+half kicks of two steps are made as one. Duane et al., Phys. Lett. B 195 (1987); Neal (2011). No
+bias at any step size: the arbiter. A step of this sampler is ONE leapfrog step, one gradient, so
+that budgets compare with the other samplers'; the position changes at the end of a trajectory only.
+Each trajectory draws its own step, uniform within ``jitter`` of h, so that no direction returns to
+where it was, period after period. The step is adapted to an acceptance of 0.8 during burn-in, see
 :mod:`feature_learning.samplers.metropolis`; Langevin times count the nominal h.
 """
 
@@ -65,18 +65,19 @@ class HMC(Plain):
         self, state: SamplerState, energy: Energy, steps: int, random: torch.Generator, *, done: int
     ) -> None:
         """``steps`` leapfrog steps; a trajectory may begin in one call and end in another."""
-        per_chain = PerChain(density(energy, "hmc"), state.noise)
+        per_chain = PerChain(density(energy, "hmc"))
         gradient, v, proposal = state.gradient, state.velocity, state.extra["proposal"]
         step = per_chain.spread(state.extra["step"], v)
         for at in range(done, done + steps):
             if at % self.leapfrogs == 0:
                 self._depart(state, energy, per_chain, random)
                 step = per_chain.spread(state.extra["step"], v)
-            v.addcmul_(gradient, step, value=-0.5)
+                v.addcmul_(gradient, step, value=-0.5)
             proposal.addcmul_(v, step)
             energy.gradient(proposal, gradient)
-            v.addcmul_(gradient, step, value=-0.5)
-            if (at + 1) % self.leapfrogs == 0:
+            ends = (at + 1) % self.leapfrogs == 0
+            v.addcmul_(gradient, step, value=-0.5 if ends else -1)
+            if ends:
                 self._arrive(state, energy, per_chain, random)
 
     def _depart(
@@ -103,10 +104,9 @@ class HMC(Plain):
         accept = metropolis.decide(chance, extra, random)
         if self.adapting:
             metropolis.adapt(chance, self.acceptance, extra)
-        everywhere = accept[per_chain.owner]
-        theta.copy_(torch.where(everywhere, proposal, theta))
+        per_chain.choose(accept, proposal, theta)
         proposal.copy_(theta)
-        state.gradient.copy_(torch.where(everywhere, state.gradient, extra["home_gradient"]))
+        per_chain.choose(~accept, extra["home_gradient"], state.gradient)
         extra["value"].copy_(torch.where(accept, value, extra["value"]))
 
     def burning(self) -> HMC:

@@ -55,7 +55,8 @@ class MALA(Plain):
         self, state: SamplerState, energy: Energy, steps: int, random: torch.Generator, *, done: int
     ) -> None:
         """``steps`` proposals in place."""
-        known, per_chain = density(energy, "mala"), PerChain(density(energy, "mala"), state.noise)
+        known = density(energy, "mala")
+        per_chain = PerChain(known)
         theta, gradient, extra = state.position, state.gradient, state.extra
         proposal, ahead = torch.empty_like(theta), torch.empty_like(theta)
         for _ in range(steps):
@@ -74,9 +75,8 @@ class MALA(Plain):
             accept = metropolis.decide(chance, extra, random)
             if self.adapting:
                 metropolis.adapt(chance, self.acceptance, extra)
-            everywhere = accept[per_chain.owner]
-            theta.copy_(torch.where(everywhere, proposal, theta))
-            gradient.copy_(torch.where(everywhere, ahead, gradient))
+            per_chain.choose(accept, proposal, theta)
+            per_chain.choose(accept, ahead, gradient)
             extra["value"].copy_(torch.where(accept, value, extra["value"]))
 
     def burning(self) -> MALA:
