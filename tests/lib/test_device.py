@@ -1,0 +1,127 @@
+"""Everything that can be asked of a GPU stays on it: seen without one, see pretended.py."""
+
+import signal
+
+import pytest
+import torch
+from pretended import pretended
+
+from feature_learning.config import PointConfig
+from feature_learning.experiments import run_point
+from feature_learning.observables import Observer
+from feature_learning.randomness import generator
+
+ASKED = [
+    {},
+    {"method": "mf"},
+    {"method": "mf", "solver": "collapsed"},
+    {"method": "mf-ard"},
+    {"method": "mf-ard", "solver": "collapsed", "particles": 30},
+    {"method": "nngp"},
+    {"teacher": "single-index", "degree": 2, "activation": "erf"},
+    {"activation": "tanh", "hidden_bias_variance": 0.5, "output_bias_variance": 0.5},
+    {"activation": "sigmoid", "method": "mf"},
+    {"activation": "linear"},
+    {"penalty": 0.1},
+    {"tilt": 2.0},
+    {"start": "planted"},
+    {"start": "planted", "method": "mf"},
+    {"protocol": "published", "langevin_time": None, "step": 0.25},
+    {"sampler": "sgld", "batch_size": 6},
+    {"sampler": "sgld", "step_schedule": "cyclical"},
+    {"rungs": 3, "rung_ratio": 1.1},
+    {"friction": "auto"},
+    {"stop_when_converged": True, "chains": 4},
+    {"step": None},
+    *({"sampler": name} for name in ("mala", "hmc", "gibbs", "adaptive", "quantised")),
+    {"sampler": "preconditioned", "step": 0.02},
+]
+
+
+def values(config, **where):
+    result = run_point(PointConfig(**config), **where)
+    varies = ("seconds", "config", "device", "key")
+    return {name: value for name, value in result.row.items() if name not in varies}, result
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=str)
+def test_a_point_on_the_device_is_the_point_on_the_cpu(tiny, asked, monkeypatch):
+    """Bit by bit, since it is the same arithmetic; tensors that mix are refused."""
+    config = {**tiny, "dtype": "float64", "block_elements": 700, **asked}
+    here, _ = values(config)
+    with pretended(monkeypatch) as device:
+        there, result = values({**config, "device": "cuda"})
+    assert result.row["config"]["device"] == "cuda"
+    assert device.seen & {"bmm", "mm", "baddbmm", "matmul"}
+    assert there == here
+
+
+def test_single_precision_has_no_compiled_pass_on_the_device(tiny, monkeypatch):
+    with pretended(monkeypatch):
+        row, _ = values({**tiny, "device": "cuda"})
+    assert 0 < row["test_mse"] < 5
+
+
+def test_an_interrupted_run_goes_on_on_the_device(tiny, monkeypatch, tmp_path):
+    path = tmp_path / "run.npz"
+    config = {**tiny, "dtype": "float64", "sampler": "hmc", "block_elements": 700}
+    whole, _ = values(config)
+    watched, looks = Observer.measure, iter(range(100))
+
+    def stopping(self, *arguments, **options):
+        if next(looks) == 7:
+            signal.raise_signal(signal.SIGINT)
+        return watched(self, *arguments, **options)
+
+    with pretended(monkeypatch):
+        monkeypatch.setattr(Observer, "measure", stopping)
+        part, _ = values({**config, "device": "cuda"}, checkpoint=path)
+        assert part["interrupted"]
+        assert path.exists()
+        rest, _ = values({**config, "device": "cuda"}, checkpoint=path)
+    assert not rest["interrupted"]
+    assert rest == whole
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda there, here: there + here, "on cuda:0 and on the CPU"),
+        (lambda there, here: torch.where(here > 0, there, there), "on cuda:0 and on the CPU"),
+        (lambda there, here: torch.add(here, here, out=there), "on cuda:0 and on the CPU"),
+        (lambda there, here: there.numpy(), "Tensor.cpu"),
+        (lambda there, here: there.data_ptr(), "Tensor.cpu"),
+        (lambda there, here: there.normal_(generator=generator(0, "noise")), "generator on cpu"),
+        (
+            lambda there, here: here.normal_(generator=generator(0, "noise", device="cuda")),
+            "generator on cuda",
+        ),
+    ],
+)
+def test_the_pretended_device_refuses_what_a_gpu_would(spoil, message, monkeypatch):
+    with pretended(monkeypatch):
+        here = torch.ones(3)
+        there = here.to("cuda")
+        with pytest.raises((RuntimeError, TypeError), match=message):
+            spoil(there, here)
+
+
+def test_the_pretended_device_allows_what_a_gpu_would(monkeypatch):
+    with pretended(monkeypatch) as device:
+        here = torch.arange(3.0)
+        there = torch.zeros(3, device="cuda")
+        there.copy_(here)
+        here += 1  # a copy, not the same memory
+        moved = here.to(there.device)
+        here += 1
+        assert there.tolist() == [0, 1, 2]
+        assert moved.tolist() == [1, 2, 3]
+        assert (2 * there + torch.tensor(1.0)).device.type == "cuda"
+        assert there.cpu().numpy().tolist() == [0, 1, 2]
+        assert there.cpu().device.type == here.device.type == "cpu"
+        assert torch.empty_like(there).is_cuda
+        assert not there.to("cpu").is_cuda
+        assert there.to(here).device.type == "cpu"
+        assert here.to(there).device.type == "cuda"
+        there.normal_(generator=generator(0, "noise", device=there.device))
+    assert "normal_" in device.seen
