@@ -24,6 +24,7 @@ help: ## list the targets
 	@echo
 	@echo "  PROFILE=stored|quick|paper   what 'make book' shows or computes (default: quick)"
 	@echo "  BENCH=quick|full             how much 'make bench' measures (default: quick)"
+	@echo "  DEVICE=cuda                  'make bench' on a GPU: batches of this library's chains"
 	@echo "  FIGURE=... WORKERS=... LIMIT=SECONDS   for 'make reproduce'"
 	@echo "  PYTHON=...                   the Python to use, 3.11 or newer"
 	@echo "  PIP_ARGS=...                 more arguments for pip"
@@ -92,7 +93,7 @@ typecheck: env ## mypy, strict, on lib
 
 .PHONY: bench
 bench: effort $(VENV)/.installed-bench ## speed, side by side with other packages; BENCH=full stores the table
-	$(BIN)/python -m benchmarks --effort $(BENCH) $(if $(filter full,$(BENCH)),--store)
+	$(BIN)/python -m benchmarks --effort $(BENCH) $(if $(DEVICE),--device '$(DEVICE)',$(if $(filter full,$(BENCH)),--store))
 
 .PHONY: effort
 effort:

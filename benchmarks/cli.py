@@ -18,6 +18,8 @@ from book_tools.errors import BookError
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("steps", "effective", "settling")
+#: Chains of a batch on a GPU: one leaves most of it idle.
+BATCHES = (1, 16, 64, 256)
 KAPPA = 0.005
 #: Trajectories of HMC where effective samples are counted: a readout's period is 2π/√T = 890, and
 #: at h = 0.2 most trajectories are accepted (0.8 at P = 1000).
@@ -102,7 +104,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description="Speed of this library side by side with blackjax, posteriors and SGMCMCJax: "
         "time of a step, effective samples per second, time until chains agree "
-        "(N=512, d=35, ReLU, float32, full batch, kappa=0.005).",
+        "(N=512, d=35, ReLU, float32, full batch, kappa=0.005). On a GPU the time of a step of "
+        "this library alone, for batches of chains.",
         epilog="exit codes: 0 measured; 2 bad input, a peer that is missing or makes another step",
     )
     add = result.add_argument
@@ -120,6 +123,13 @@ def parser() -> argparse.ArgumentParser:
     add("--threads", type=_positive, help="threads for everybody (default: all cores)")
     add("--width", type=_positive, default=512, metavar="N")
     add("--dim", type=_positive, default=35, metavar="d")
+    add(
+        "--device",
+        default="cpu",
+        metavar="D",
+        help="cpu, cuda or cuda:N; on a GPU it is --ours-only --parts steps and, unless --chains "
+        f"says otherwise, batches of {', '.join(map(str, BATCHES))} chains (default: %(default)s)",
+    )
     add("--ours-only", action="store_true", help="measure this library alone")
     add("--out", type=Path, metavar="CSV", help="write the table (default: _build/bench.csv)")
     add(
@@ -134,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
 def effort(options: argparse.Namespace) -> Effort:
     """The effort, with what the command line says differently."""
     chosen = EFFORTS[options.effort]
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {} if options.device == "cpu" else {"chains": BATCHES}
     for name in ("samples", "chains"):
         if getattr(options, name):
             changes[name] = tuple(dict.fromkeys(getattr(options, name)))
@@ -153,9 +163,16 @@ def _fault(options: argparse.Namespace) -> str:
         return f"--turn must be above 0 and at most 60 seconds, not {options.turn:g}"
     changed = [options.samples, options.chains, options.rounds, options.turn, options.out]
     changed += [options.ours_only, set(options.parts) != set(PARTS)]
-    changed += [(options.width, options.dim) != (512, 35)]
+    changed += [(options.width, options.dim) != (512, 35), options.device != "cpu"]
     if options.store and (options.effort != "full" or any(changed)):
         return "--store needs --effort full, and no option that changes what is measured"
+    from feature_learning.errors import FeatureLearningError
+    from feature_learning.hardware import check_device
+
+    try:
+        check_device(options.device)
+    except FeatureLearningError as error:
+        return str(error)
     return ""
 
 
@@ -171,6 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine.limit_threads(threads)
     from benchmarks.problem import DisagreementError, MissingPeerError
 
+    if options.device != "cpu":
+        options.ours_only, options.parts = True, ["steps"]
     try:
         path = speed.stored(ROOT) if options.store else options.out or ROOT / "_build" / speed.NAME
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -203,8 +222,8 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
 
     chosen, begun = effort(options), time.perf_counter()
     who = [key for key in CONTENDERS if key[0] == speed.OURS or not options.ours_only]
-    origin = machine.origin(threads, now)
-    rate, timings, sizes, settlings = machine.MatrixRate(), [], [], []
+    origin = machine.origin(threads, now, options.device)
+    rate, timings, sizes, settlings = machine.MatrixRate(options.device), [], [], []
     if "steps" in options.parts:
         rate.measure(10 * chosen.turn)
         for samples in chosen.samples:
@@ -218,10 +237,14 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
                     width=options.width,
                     dim=options.dim,
                     check_hmc=samples == chosen.samples[0],
+                    device=options.device,
                 )
                 rate.measure(chosen.turn)
                 if not timings:  # only now is it certain that there will be a table
-                    print(f"{origin['cpu']}, {origin['cores']} cores, {threads} threads")
+                    print(
+                        f"{origin['cpu']}, {origin['cores']} cores, {threads} threads; "
+                        f"this library on: {origin['device']}"
+                    )
                     print(", ".join(f"{name} {machine.version(name)}" for name in _packages(who)))
                     for key in who:
                         print(f"{key[0]}, {key[1]}: {CONTENDERS[key].note}")
@@ -232,7 +255,7 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
             "of mm: the two matrix products of a step, as a share of the rate of a large one; a\n"
             "kernel that needs fewer operations than the products may have more than 100 %\n"
         )
-        print(steps.verdict(timings), flush=True)
+        print("\n".join(filter(None, (steps.throughput(timings), steps.verdict(timings)))))
     flat = [each for case in timings for each in case]
     if "effective" in options.parts:
         problem = Problem.make(

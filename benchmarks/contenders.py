@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from benchmarks.machine import wait
 from benchmarks.peers import (
     BlackjaxHMC,
     BlackjaxSGLD,
@@ -97,13 +98,13 @@ class Ours:
         self.energy = network_posterior(
             student, problem.dataset(), kappa=kappa, chains=problem.chains
         )
-        self.random = generator(1, "noise")
+        self.random = generator(1, "noise", device=problem.device)
         self.sampler: Any = self._sampler(problem)
         start = torch.empty(student.size(problem.chains, width))
         w, a, _ = student.views(start, problem.chains, width)
         w.copy_(torch.from_numpy(problem.w))
         a.copy_(torch.from_numpy(problem.a))
-        self.state = self.sampler.init(self.energy, start, self.random)
+        self.state = self.sampler.init(self.energy, start.to(problem.device), self.random)
         self.done = 0
 
     def _sampler(self, problem: Problem) -> Any:
@@ -121,9 +122,10 @@ class Ours:
         with self.energy.field.stepping():
             self.sampler.advance(self.state, self.energy, steps, self.random, done=self.done)
         self.done += steps
+        wait(self._problem.device)
 
     def _unpack(self, flat: torch.Tensor) -> tuple[Array, Array]:
-        w, a, _ = self.energy.views(flat)
+        w, a, _ = self.energy.views(flat.cpu())
         return w.numpy().copy(), a.numpy().copy()
 
 

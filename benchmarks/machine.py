@@ -9,9 +9,9 @@ from importlib import metadata
 from statistics import median
 from typing import Any
 
-#: Edge of the square matrices whose product gives the machine's rate: large enough that the rate
-#: no longer grows, small enough for a tenth of a second.
-EDGE = 2048
+#: Edge of the square matrices whose product gives the rate of a kind of device: large enough that
+#: the rate no longer grows, small enough for a tenth of a second.
+EDGES = {"cpu": 2048, "cuda": 8192}
 #: Load above which a run on an idle machine would not start.
 BUSY = 0.5
 PACKAGES = {"torch": "torch", "blackjax": "blackjax", "posteriors": "posteriors"} | {
@@ -63,12 +63,21 @@ def version(package: str) -> str:
     return metadata.version(PACKAGES[package])
 
 
-def origin(threads: int, now: float) -> dict[str, Any]:
+def wait(device: str) -> None:
+    """Until a device has done what it was given: a GPU takes work and returns at once."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def origin(threads: int, now: float, device: str = "cpu") -> dict[str, Any]:
     """The columns that say where and when, the same in every row."""
     from feature_learning.provenance import provenance
 
-    known = provenance("cpu")
+    known = provenance(device)
     return {
+        "device": known["machine"]["device"],
         "threads": threads,
         "cpu": known["machine"]["cpu"],
         "cores": cores(),
@@ -82,23 +91,27 @@ def origin(threads: int, now: float) -> dict[str, Any]:
 class MatrixRate:
     """Rate of a large square float32 product in torch, GFLOP/s, measured again and again.
 
-    The best is what the machine can do; the others say how steady it is.
+    The best is what the device can do; the others say how steady it is.
     """
 
+    device: str = "cpu"
     rates: list[float] = field(default_factory=list)
 
     def measure(self, seconds: float) -> None:
         """Products for about so many seconds, at least one."""
         import torch
 
-        left, right = torch.rand(EDGE, EDGE), torch.rand(EDGE, EDGE)
-        out = torch.empty(EDGE, EDGE)
+        edge = EDGES[torch.device(self.device).type]
+        left, right, out = (torch.rand(edge, edge, device=self.device) for _ in range(3))
+        torch.mm(left, right, out=out)  # a GPU chooses and loads its kernel at the first call
+        wait(self.device)
         begun = now = time.perf_counter()
         while now == begun or now < begun + seconds:
             start = time.perf_counter()
             torch.mm(left, right, out=out)
+            wait(self.device)
             now = time.perf_counter()
-            self.rates.append(2 * EDGE**3 / (now - start) / 1e9)
+            self.rates.append(2 * edge**3 / (now - start) / 1e9)
 
     @property
     def best(self) -> float:

@@ -56,6 +56,8 @@ class Problem:
         h and f of the underdamped dynamics.
     leapfrog_step, leapfrogs
         h of HMC, and how many steps make a trajectory.
+    device
+        Where this library computes; the peers always do on the CPU.
     """
 
     inputs: Array
@@ -68,6 +70,7 @@ class Problem:
     friction: float = 0.02
     leapfrog_step: float = 0.1
     leapfrogs: int = 20
+    device: str = "cpu"
 
     @classmethod
     def make(
@@ -80,6 +83,7 @@ class Problem:
         sparsity: int = 4,
         kappa: float = 0.005,
         seed: int = 0,
+        device: str = "cpu",
     ) -> Problem:
         """Chains that start from draws of the prior."""
         data = draw(SparseParity(dim=dim, sparsity=min(sparsity, dim)), samples, seed=seed)
@@ -92,6 +96,7 @@ class Problem:
             w.contiguous().numpy(),
             a.contiguous().numpy(),
             2 * kappa**2,
+            device=device,
         )
 
     @property
@@ -129,4 +134,5 @@ class Problem:
         """Inputs and labels for this library."""
         import torch
 
-        return Dataset(torch.from_numpy(self.inputs), torch.from_numpy(self.labels))
+        tensors = (torch.from_numpy(array) for array in (self.inputs, self.labels))
+        return Dataset(*(tensor.to(self.device) for tensor in tensors))

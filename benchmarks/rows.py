@@ -9,8 +9,9 @@ import pandas as pd
 
 from benchmarks.effective import Effective
 from benchmarks.machine import MatrixRate, version
+from benchmarks.problem import SGLD
 from benchmarks.settling import Settling
-from benchmarks.steps import Timing
+from benchmarks.steps import CELL_STEPS, Timing, cells
 from book_tools.speed import COLUMNS, OURS, UNITS, typed
 
 
@@ -54,6 +55,9 @@ def table(
             rows.append(
                 _row("matrix_share", each.contender, middle, min(shares), max(shares), **case)
             )
+        if (each.contender, each.dynamics) == (OURS, SGLD):
+            setting = {"setting": f"{CELL_STEPS} steps"}
+            rows.append(_row("cell_rate", OURS, *cells(each), **case | setting))
     for size, chains in sizes:
         rows += _effective(size, chains, timings, kappa)
     for run in settlings:

@@ -17,8 +17,13 @@ from statistics import median
 from typing import Any
 
 from benchmarks.contenders import CONTENDERS, check, checkable, shapes
-from benchmarks.problem import HMC, Problem
+from benchmarks.problem import HMC, SGLD, Problem
 from book_tools.speed import DYNAMICS, LABELS, OURS
+from feature_learning.published import PARITY
+
+#: Steps of one chain by the published protocol at the step of SGLD that is timed, if it runs to the
+#: end: a Langevin time of 4083 (see :mod:`feature_learning.published`).
+CELL_STEPS = PARITY.schedule(Problem.step_size).steps
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ def measure(
     width: int = 512,
     dim: int = 35,
     check_hmc: bool = True,
+    device: str = "cpu",
 ) -> list[Timing]:
     """One case: build, check, try the shapes, then take turns.
 
@@ -83,8 +89,10 @@ def measure(
         Turns of each contender.
     check_hmc
         HMC is checked with short trajectories, which JAX compiles anew: once is enough.
+    device
+        Where this library computes.
     """
-    problem = Problem.make(samples=samples, chains=chains, width=width, dim=dim)
+    problem = Problem.make(samples=samples, chains=chains, width=width, dim=dim, device=device)
     contenders, steps = [], []
     for key in who:
         tried = []
@@ -127,6 +135,19 @@ HEADING = (
 )
 
 
+def cells(timing: Timing) -> tuple[float, float, float]:
+    """Cells of the published protocol a minute: at the median, the slowest and the fastest round.
+
+    A cell is one chain of :data:`CELL_STEPS` steps of SGLD at this number of samples; a batch
+    computes as many at a time as it has chains. Looks are not counted.
+    """
+    middle, *ends = (
+        60e6 / (CELL_STEPS * value)
+        for value in (timing.median, max(timing.microseconds), min(timing.microseconds))
+    )
+    return middle, *ends
+
+
 def lines(case: Sequence[Timing], rate: float) -> str:
     """One case: median (min to max) of everybody, its ratio to ours, its share of the rate."""
     ours = {each.dynamics: each.median for each in case if each.contender == OURS}
@@ -141,6 +162,20 @@ def lines(case: Sequence[Timing], rate: float) -> str:
             f"{each.steps:>7}  {each.shape}"
         )
     return "\n".join(texts)
+
+
+def throughput(cases: Sequence[Sequence[Timing]]) -> str:
+    """Cells a minute of this library, by samples and chains in a batch."""
+    texts = [
+        f"{cells(each)[0]:.3g} at P = {each.samples} with {each.chains}"
+        for case in cases
+        for each in case
+        if (each.contender, each.dynamics) == (OURS, SGLD)
+    ]
+    return (
+        f"cells of the published protocol a minute ({CELL_STEPS} steps of SGLD each; P, and chains "
+        f"in a batch): {'; '.join(texts)}"
+    )
 
 
 def verdict(cases: Sequence[Sequence[Timing]]) -> str:

@@ -123,6 +123,9 @@ def test_bad_options_end_with_exit_code_2(main, bad, capsys):
         (["--effort", "full", "--store", "--parts", "steps"], "--store needs"),
         (["--effort", "full", "--store", "--samples", "100"], "--store needs"),
         (["--effort", "full", "--store", "--width", "64"], "--store needs"),
+        (["--effort", "full", "--store", "--device", "cuda"], "--store needs"),
+        (["--device", "gpu"], "device must be cpu, cuda or cuda:N, not 'gpu'"),
+        (["--device", "cuda:99"], "device 'cuda:99' is not available"),
     ],
 )
 def test_options_that_do_not_go_together_end_with_one_line(main, bad, word, capsys):
@@ -252,6 +255,36 @@ def test_ratios_are_over_our_time_of_the_same_dynamics(module):
     assert "blackjax SGLD: at least 2.50" in steps.verdict([case])
 
 
+def test_on_a_gpu_batches_of_this_library_are_timed(main, module, monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(module("machine").EDGES, "cuda", 64)
+    monkeypatch.syspath_prepend(ROOT / "tests" / "lib")
+    pretended, out = importlib.import_module("pretended").pretended, tmp_path / "bench.csv"
+    tiny = [word for word in TINY if word not in ("--chains", "1", "3")]
+    assert tiny.count("--threads") == 1
+    with pretended(monkeypatch) as device:
+        assert main([*tiny[:-1], "--device", "cuda", "--out", str(out)]) == 0
+    assert device.seen & {"bmm", "mm", "matmul"}
+    frame = speed.read(out)
+    assert set(frame["device"]) == {"pretended"}
+    assert set(frame["package"]) == {"feature_learning", "torch"}
+    times = speed.select(frame, "step_time")
+    assert set(times["chains"]) == {1, 16, 64, 256}
+    assert set(times["dynamics"]) == set(speed.DYNAMICS)
+    assert "this library on: pretended" in capsys.readouterr().out
+
+
+def test_cells_a_minute_are_those_of_the_published_protocol(module):
+    steps = module("steps")
+    assert pytest.approx(4083.3 / 0.3, rel=2e-3) == steps.CELL_STEPS
+    one = timing(module, "feature_learning", "sgld", (200.0, 100.0, 400.0), chains=4)
+    minute = 60e6 / steps.CELL_STEPS
+    assert steps.cells(one) == pytest.approx((minute / 200, minute / 400, minute / 100))
+    other = timing(module, "blackjax", "sgld", (5.0,))
+    text = steps.throughput([[one, other]])
+    assert f"{minute / 200:.3g} at P = 100 with 4" in text
+    assert text.count("with") == 1
+
+
 # Effective samples
 
 
@@ -370,7 +403,7 @@ def measured(module):
         run("underdamped", 100, 4, 0.005, 12.0, 500, True, 1.005, "step 1"),
         run("sgld", 100, 4, 0.005, 60.0, 9000, False, 1.5, "step 1"),
     ]
-    rate = module("machine").MatrixRate([90.0, 100.0])
+    rate = module("machine").MatrixRate("cpu", [90.0, 100.0])
     return rate, steps, sizes, settlings
 
 

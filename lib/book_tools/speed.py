@@ -32,6 +32,7 @@ COLUMNS = {
     "chains": "Int64",
     "kappa": "Float64",
     "threads": "Int64",
+    "device": "string",
     "value": "Float64",
     "low": "Float64",
     "high": "Float64",
@@ -52,6 +53,7 @@ UNITS = {
     "matrix_rate": "GFLOP/s",
     "step_time": "us per step and chain",
     "matrix_share": "of matrix_rate",
+    "cell_rate": "cells per minute",
     "ess_per_step": "effective samples per step and chain",
     "ess_rate": "effective samples per second",
     "settling_time": "s",
@@ -70,7 +72,7 @@ DYNAMICS = {"sgld": "SGLD", "underdamped": "underdamped", "hmc": "HMC"}
 BOUNDS = ("at most", "at least")
 
 _KEY = ["quantity", "package", "dynamics", "observable", "samples", "chains"]
-_RUN = ["threads", "cpu", "cores", "load", "date_utc", "revision"]
+_RUN = ["threads", "device", "cpu", "cores", "load", "date_utc", "revision"]
 START, END = "<!-- speed: written by `make bench BENCH=full` -->", "<!-- end of speed -->"
 """Lines of the README between which :func:`render` stands."""
 UNKNOWN = "Nothing is measured yet."
@@ -163,6 +165,7 @@ def problems(frame: pd.DataFrame) -> Iterator[str]:
     if (count := int(frame.duplicated(_KEY).sum())) > 0:
         yield f"{count} rows have the quantity and case of another one"
     yield from _wrong_rates(frame)
+    yield from _wrong_cells(frame)
 
 
 def _wrong_rates(frame: pd.DataFrame) -> Iterator[str]:
@@ -184,6 +187,17 @@ def _wrong_rates(frame: pd.DataFrame) -> Iterator[str]:
             yield f"{row['package']} {row['dynamics']}: a rate without what it is made of"
         elif not np.isclose(row["value"], 1e6 * size.iloc[0] / step.min(), rtol=1e-3):
             yield f"{row['package']} {row['dynamics']} {row['observable']}: a rate of other numbers"
+
+
+def _wrong_cells(frame: pd.DataFrame) -> Iterator[str]:
+    """Cells a minute times their steps times the time of a step of one chain make a minute."""
+    case = ("package", "dynamics", "samples", "chains")
+    for row in select(frame, "cell_rate").to_dict("records"):
+        step = value(frame, "step_time", **{name: row[name] for name in case})
+        count = str(row["setting"]).removesuffix(" steps")
+        steps = int(count) if count.isdecimal() else 0
+        if not np.isclose(row["value"] * steps * step, 60e6, rtol=1e-3):
+            yield f"{row['package']} P={row['samples']}: cells a minute of other numbers"
 
 
 def select(frame: pd.DataFrame, quantity: str, **values: Any) -> pd.DataFrame:
@@ -273,6 +287,17 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
             f"{low:.0f} to {high:.0f} % of the rate of a large matrix product here "
             f"({rate:.0f} GFLOP/s). More than 100 % is no mistake: the two products are counted in "
             "full, and inputs of ±1 taken from tables of partial sums need fewer operations."
+        )
+    rates = select(frame, "cell_rate")
+    if len(rates):
+        best = rates.loc[rates.groupby("samples")["value"].idxmax()]
+        texts = [
+            f"{number_text(row['value'])} at P = {row['samples']}"
+            for row in best.to_dict("records")
+        ]
+        yield (
+            f"* Cells of the published protocol a minute ({best['setting'].iloc[0]} of SGLD, looks "
+            f"not counted): {', '.join(texts)}."
         )
     for observable in ("m_S", "median readout", "slowest readout"):
         ratio, bound = gain(frame, observable)

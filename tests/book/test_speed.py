@@ -11,6 +11,7 @@ from book_tools.stored import check_results, tables
 
 RUN = {
     "threads": 2,
+    "device": "cpu",
     "cpu": "A processor",
     "cores": 2,
     "load": 0.1,
@@ -32,6 +33,7 @@ def rows():
     for package, time in (("feature_learning", 1000.0), ("blackjax", 2500.0)):
         found.append(row("step_time", package, time, **sgld))
         found.append(row("matrix_share", package, 1200 / time, **sgld))
+    found.append(row("cell_rate", "feature_learning", 6000.0, setting="10 steps", **sgld))
     found.append(row("step_time", "feature_learning", 1100.0, **inertial))
     for dynamics, size in ((sgld, 1e-5), (inertial, 2e-3)):
         case = {**dynamics, "observable": "m_S"}
@@ -85,6 +87,9 @@ def changed(index, **values):
         (lambda: changed(1, date_utc="2027-01-01"), "column date_utc has 2 values"),
         (lambda: table([*rows(), rows()[1]]), "1 rows have the quantity and case of another"),
         (lambda: changed(1, value=1050.0), "sgld m_S: a rate of other numbers"),
+        (lambda: changed(5, setting="11 steps"), "cells a minute of other numbers"),
+        (lambda: changed(5, setting="many steps"), "cells a minute of other numbers"),
+        (lambda: changed(5, chains=2), "cells a minute of other numbers"),
         (lambda: table([r for r in rows() if r["quantity"] != "ess_per_step"]), "a rate without"),
     ],
 )
@@ -148,6 +153,7 @@ def test_the_readme_part_has_a_row_a_case_and_says_what_is_bounded(frame):
     assert "| 5000 | 1 | 1000 | 2500 | 1100 | 2.50 |" in text
     assert "underdamped has at least 455 times" in text
     assert "κ = 0.005, SGLD: not within 60 s" in text
+    assert "a minute (10 steps of SGLD, looks not counted): 6000 at P = 5000." in text
     assert "underdamped: 12 s" in text
     assert "load 0.1 at the start" in text
 

@@ -120,5 +120,6 @@ def pretended(monkeypatch: Any) -> Any:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (2**34, 2**34))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "pretended")
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: None)
     with _Device() as device:
         yield device
