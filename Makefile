@@ -93,7 +93,7 @@ typecheck: env ## mypy, strict, on lib
 
 .PHONY: bench
 bench: effort $(VENV)/.installed-bench ## speed, side by side with other packages; BENCH=full stores the table
-	$(BIN)/python -m benchmarks --effort $(BENCH) $(if $(DEVICE),--device '$(DEVICE)',$(if $(filter full,$(BENCH)),--store))
+	$(BIN)/python -m benchmarks --effort $(BENCH) $(if $(filter-out cpu,$(DEVICE)),--device '$(DEVICE)',$(if $(filter full,$(BENCH)),--store))
 
 .PHONY: effort
 effort:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from book_tools import speed
+from book_tools import speed, speed_report
 from book_tools.errors import BookError
 
 # The thread pool of XLA is sized once, when jax is imported: contenders are imported in main().
@@ -115,7 +115,7 @@ def parser() -> argparse.ArgumentParser:
         default="quick",
         help="quick: a minute or two; full: ten minutes (default: %(default)s)",
     )
-    add("--parts", choices=PARTS, nargs="+", default=list(PARTS), help="what to measure (all)")
+    add("--parts", choices=PARTS, nargs="+", help="what to measure (all)")
     add("--samples", type=_positive, nargs="+", metavar="P", help="cases of the step times")
     add("--chains", type=_positive, nargs="+", metavar="C", help="likewise")
     add("--rounds", type=_positive, help="turns of each contender")
@@ -127,8 +127,9 @@ def parser() -> argparse.ArgumentParser:
         "--device",
         default="cpu",
         metavar="D",
-        help="cpu, cuda or cuda:N; on a GPU it is --ours-only --parts steps and, unless --chains "
-        f"says otherwise, batches of {', '.join(map(str, BATCHES))} chains (default: %(default)s)",
+        help="cpu, cuda or cuda:N; on a GPU the part steps of this library alone and, unless "
+        f"--chains says otherwise, batches of {', '.join(map(str, BATCHES))} chains "
+        "(default: %(default)s)",
     )
     add("--ours-only", action="store_true", help="measure this library alone")
     add("--out", type=Path, metavar="CSV", help="write the table (default: _build/bench.csv)")
@@ -162,10 +163,12 @@ def _fault(options: argparse.Namespace) -> str:
     if options.turn is not None and not 0 < options.turn <= 60:
         return f"--turn must be above 0 and at most 60 seconds, not {options.turn:g}"
     changed = [options.samples, options.chains, options.rounds, options.turn, options.out]
-    changed += [options.ours_only, set(options.parts) != set(PARTS)]
+    changed += [options.ours_only, options.parts]
     changed += [(options.width, options.dim) != (512, 35), options.device != "cpu"]
     if options.store and (options.effort != "full" or any(changed)):
         return "--store needs --effort full, and no option that changes what is measured"
+    if options.device != "cpu" and options.parts not in (None, ["steps"]):
+        return f"--device {options.device} measures the part steps, not {' '.join(options.parts)}"
     from feature_learning.errors import FeatureLearningError
     from feature_learning.hardware import check_device
 
@@ -188,8 +191,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine.limit_threads(threads)
     from benchmarks.problem import DisagreementError, MissingPeerError
 
-    if options.device != "cpu":
-        options.ours_only, options.parts = True, ["steps"]
     try:
         path = speed.stored(ROOT) if options.store else options.out or ROOT / "_build" / speed.NAME
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -197,6 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             pass  # better now than after the measurement
         frame = measure(options, threads, now)
         try:
+            if options.store and (slow := "; ".join(speed.wrong_ways(frame))):
+                raise BookError(f"not everybody ran in the faster way: {slow}")
             speed.write(frame, path)
         except BookError:  # minutes of measuring must not be lost
             rejected = ROOT / "_build" / f"rejected-{speed.NAME}"
@@ -206,7 +209,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\nthe table is in {path}")
         if options.store:
             readme = ROOT / "README.md"
-            readme.write_text(speed.update(readme.read_text("utf-8"), frame), encoding="utf-8")
+            readme.write_text(
+                speed_report.update(readme.read_text("utf-8"), frame), encoding="utf-8"
+            )
             print("and the README's part is written from it")
     except (DisagreementError, MissingPeerError, BookError, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -221,10 +226,12 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
     from benchmarks.problem import DYNAMICS, HMC, Problem
 
     chosen, begun = effort(options), time.perf_counter()
-    who = [key for key in CONTENDERS if key[0] == speed.OURS or not options.ours_only]
+    alone = options.device != "cpu"
+    parts = options.parts or (PARTS[:1] if alone else PARTS)
+    who = [key for key in CONTENDERS if key[0] == speed.OURS or not (alone or options.ours_only)]
     origin = machine.origin(threads, now, options.device)
     rate, timings, sizes, settlings = machine.MatrixRate(options.device), [], [], []
-    if "steps" in options.parts:
+    if "steps" in parts:
         rate.measure(10 * chosen.turn)
         for samples in chosen.samples:
             for chains in chosen.chains:
@@ -255,9 +262,10 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
             "of mm: the two matrix products of a step, as a share of the rate of a large one; a\n"
             "kernel that needs fewer operations than the products may have more than 100 %\n"
         )
-        print("\n".join(filter(None, (steps.throughput(timings), steps.verdict(timings)))))
+        print(steps.throughput(timings))
+        print(steps.verdict(timings), flush=True)
     flat = [each for case in timings for each in case]
-    if "effective" in options.parts:
+    if "effective" in parts:
         problem = Problem.make(
             samples=chosen.effective_samples,
             chains=chosen.effective_chains,
@@ -273,8 +281,8 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
             )
             sizes += [(each, problem.chains) for each in found]
             print(effective.lines(found, rows.fastest(flat, problem.samples, dynamics)), flush=True)
-    if "settling" in options.parts:
-        for dynamics in DYNAMICS[:2]:
+    if "settling" in parts:
+        for dynamics in DYNAMICS:
             run = settling.measure(
                 dynamics, samples=chosen.settling_samples, seconds=chosen.settling
             )

@@ -115,15 +115,17 @@ class Problem:
         return 4 * self.samples * self.w.shape[1] * self.w.shape[2]
 
     def gradient(self, w: Array, a: Array) -> tuple[Array, Array]:
-        """∇U in double precision, written for reading."""
+        """∇U in double precision, written for reading; chain by chain, as activations are large."""
         inputs, (_, width, dim) = self.inputs.astype(float), self.w.shape
         w, a = w.astype(float), a.astype(float)
-        z = w @ inputs.T
-        field = np.einsum("cn,cnp->cp", a, np.maximum(z, 0)) / math.sqrt(width)
-        push = 2 * (field - self.labels) / len(self.labels) / math.sqrt(width)
-        of_a = np.einsum("cp,cnp->cn", push, np.maximum(z, 0)) + self.temperature * a
-        of_w = a[:, :, None] * np.einsum("cp,cnp,pd->cnd", push, z > 0, inputs, optimize=True)
-        return of_w + self.temperature * dim * w, of_a
+        of_w, of_a = self.temperature * dim * w, self.temperature * a
+        for chain, (weights, readouts) in enumerate(zip(w, a, strict=True)):
+            z = weights @ inputs.T
+            field = readouts @ np.maximum(z, 0) / math.sqrt(width)
+            push = 2 * (field - self.labels) / len(self.labels) / math.sqrt(width)
+            of_a[chain] += np.maximum(z, 0) @ push
+            of_w[chain] += readouts[:, None] * (((z > 0) * push) @ inputs)
+        return of_w, of_a
 
     @cached_property
     def start_gradient(self) -> tuple[Array, Array]:

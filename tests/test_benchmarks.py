@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from book_tools import speed
+from book_tools import speed, speed_report
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--samples", "7", "20", "--chains", "1", "3", "--width", "16", "--dim", "5"]
@@ -124,6 +124,7 @@ def test_bad_options_end_with_exit_code_2(main, bad, capsys):
         (["--effort", "full", "--store", "--samples", "100"], "--store needs"),
         (["--effort", "full", "--store", "--width", "64"], "--store needs"),
         (["--effort", "full", "--store", "--device", "cuda"], "--store needs"),
+        (["--device", "cuda", "--parts", "steps", "settling"], "measures the part steps, not"),
         (["--device", "gpu"], "device must be cpu, cuda or cuda:N, not 'gpu'"),
         (["--device", "cuda:99"], "device 'cuda:99' is not available"),
     ],
@@ -259,10 +260,9 @@ def test_on_a_gpu_batches_of_this_library_are_timed(main, module, monkeypatch, c
     monkeypatch.setitem(module("machine").EDGES, "cuda", 64)
     monkeypatch.syspath_prepend(ROOT / "tests" / "lib")
     pretended, out = importlib.import_module("pretended").pretended, tmp_path / "bench.csv"
-    tiny = [word for word in TINY if word not in ("--chains", "1", "3")]
-    assert tiny.count("--threads") == 1
+    tiny = ["--samples", "7", "--width", "16", "--dim", "5", "--rounds", "2", "--turn", "0.001"]
     with pretended(monkeypatch) as device:
-        assert main([*tiny[:-1], "--device", "cuda", "--out", str(out)]) == 0
+        assert main([*tiny, "--device", "cuda", "--out", str(out)]) == 0
     assert device.seen & {"bmm", "mm", "matmul"}
     frame = speed.read(out)
     assert set(frame["device"]) == {"pretended"}
@@ -429,7 +429,7 @@ def test_what_a_run_until_chains_agree_costs_the_peers_is_a_bound_from_their_ste
     # 9000 steps of 4 chains at the medians of 4 and 5 microseconds; ours is the wall time.
     assert found == pytest.approx({"feature_learning": 60.0, "blackjax": 0.144, "posteriors": 0.18})
     assert set(rows["bound"]) == {"at least"}
-    assert "SGLD of blackjax" in speed.render(frame)
+    assert "SGLD of blackjax" in speed_report.render(frame)
 
 
 def test_rates_are_effective_samples_over_the_fastest_step_of_each_package(frame):
@@ -439,6 +439,6 @@ def test_rates_are_effective_samples_over_the_fastest_step_of_each_package(frame
         {"feature_learning": 2e-5 / 3e-6, "blackjax": 2e-5 / 4e-6, "posteriors": 2e-5 / 5e-6}
     )
     assert set(rates["bound"]) == {"at most"}
-    ratio, bound = speed.gain(frame, "m_S")
+    ratio, bound = speed_report.gain(frame, "m_S")
     assert ratio == pytest.approx((0.02 / 4e-6) / (2e-5 / 4e-6))
     assert bound == "at least"

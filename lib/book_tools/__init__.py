@@ -22,6 +22,7 @@ The stored results, which the book shows in profile *stored*:
 * :mod:`book_tools.recheck` - compute a few of them again and compare;
 * :mod:`book_tools.spread` - how far these may be off;
 * :mod:`book_tools.speed` - the measurements of ``make bench``, which are no such results;
+* :mod:`book_tools.speed_report` - the same in words, for the README and the page;
 * :mod:`book_tools.speed_plots` - their figures.
 
 The library itself (:mod:`feature_learning`) knows nothing of this package.

@@ -38,6 +38,12 @@ from book_tools.project import Project
 
 TRACEBACK_LINES = 15
 """How much of a failing cell's traceback is shown."""
+KERNEL_SETTINGS = """c = get_config()
+# A kernel is interrupted before it is shut down, and sometimes reports that as an error.
+c.IPKernelApp.log_level = "CRITICAL"
+c.HistoryManager.enabled = False
+"""
+"""How IPython is set up in every kernel."""
 
 
 def fingerprint(project: Project, page: str, parameters: Mapping[str, Any]) -> str:
@@ -207,6 +213,20 @@ def _fonts(project: Project) -> Path:
     return folder
 
 
+def _ipython(project: Project) -> Path:
+    """Folder with settings of our own for IPython: start-up files of the user change no result."""
+    folder = project.root / "_build" / "ipython"
+    settings = folder / "profile_default" / "ipython_kernel_config.py"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    if not settings.is_file() or settings.read_text("utf-8") != KERNEL_SETTINGS:
+        # Notebooks run side by side: none may read half a file.
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            whole = Path(scratch) / settings.name
+            whole.write_text(KERNEL_SETTINGS, encoding="utf-8")
+            whole.replace(settings)
+    return folder
+
+
 @contextmanager
 def _kernel_environment(project: Project) -> Iterator[None]:
     """Let kernels that start inside import the library whose fingerprint is taken."""
@@ -216,6 +236,7 @@ def _kernel_environment(project: Project) -> Iterator[None]:
         "BOOK_CHECKPOINTS": str(project.root / "_build" / "checkpoints"),
         # A list of fonts of our own: that of the user may have been made by another installation.
         "MPLCONFIGDIR": str(_fonts(project)),
+        "IPYTHONDIR": str(_ipython(project)),
         # The kernel of this environment, whatever the user has installed elsewhere.
         "JUPYTER_PREFER_ENV_PATH": "1",
         # Without it the debugger writes a warning about frozen modules into the first cell.

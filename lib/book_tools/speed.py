@@ -1,4 +1,4 @@
-"""The stored measurements of speed: one tidy table, its check, and the README's part of it.
+"""The stored measurements of speed: one tidy table and its check.
 
 ``make bench BENCH=full`` writes ``book/data/results/bench.csv``. It stands beside the tables of the
 sweeps and is none: its rows are no cells that could be computed again and compared, but times of
@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from book_tools.errors import BookError
-from feature_learning.texts import ABSENT, number_text
 
 NAME = "bench.csv"
 """The file, beside the tables of the sweeps."""
@@ -70,20 +69,13 @@ LABELS = {
 }
 DYNAMICS = {"sgld": "SGLD", "underdamped": "underdamped", "hmc": "HMC"}
 BOUNDS = ("at most", "at least")
+UNKNOWN = "Nothing is measured yet."
+"""What stands in the place of a table that is not there."""
 
 _KEY = ["quantity", "package", "dynamics", "observable", "samples", "chains"]
 _RUN = ["threads", "device", "cpu", "cores", "load", "date_utc", "revision"]
-START, END = "<!-- speed: written by `make bench BENCH=full` -->", "<!-- end of speed -->"
-"""Lines of the README between which :func:`render` stands."""
-UNKNOWN = "Nothing is measured yet."
-_PARTICIPANTS = (
-    (OURS, "sgld"),
-    ("blackjax", "sgld"),
-    ("posteriors", "sgld"),
-    ("sgmcmcjax", "sgld"),
-    (OURS, "underdamped"),
-    ("posteriors", "underdamped"),
-)
+#: Several chains of a package may cost so much more than one, each: it chooses how to run them.
+_SLACK = 1.3
 
 
 def stored(root: Path) -> Path:
@@ -200,6 +192,21 @@ def _wrong_cells(frame: pd.DataFrame) -> Iterator[str]:
             yield f"{row['package']} P={row['samples']}: cells a minute of other numbers"
 
 
+def wrong_ways(frame: pd.DataFrame) -> Iterator[str]:
+    """Packages whose chains were not run in their faster way.
+
+    One after the other, several chains cost no more than one, each. Asked of what is stored: on a
+    busy machine times scatter more than this.
+    """
+    for _, case in select(frame, "step_time").groupby(["package", "dynamics", "samples"]):
+        alone = case[case["chains"] == 1]["value"]
+        for row in case.to_dict("records") if len(alone) else []:
+            if row["value"] > _SLACK * alone.iloc[0]:
+                where = f"{row['package']} {row['dynamics']} P={row['samples']}"
+                times = f"{row['value']:.0f} us each and one takes {alone.iloc[0]:.0f}"
+                yield f"{where}: {row['chains']} chains take {times}"
+
+
 def select(frame: pd.DataFrame, quantity: str, **values: Any) -> pd.DataFrame:
     """Rows of one quantity with these values in other columns."""
     found = frame[frame["quantity"] == quantity]
@@ -212,128 +219,3 @@ def value(frame: pd.DataFrame, quantity: str, **values: Any) -> float:
     """The number of the one row that :func:`select` finds; NaN if there is none."""
     found = select(frame, quantity, **values)["value"]
     return float(found.iloc[0]) if len(found) else math.nan
-
-
-def gain(frame: pd.DataFrame, observable: str) -> tuple[float, str]:
-    """Effective samples per second: the underdamped dynamics over the fastest SGLD of a peer.
-
-    Returns
-    -------
-    ratio : float
-        NaN if there is no peer, or if ours is itself only an upper bound.
-    bound : str
-        ``at least`` if the peer's number is an upper bound, else empty.
-    """
-    rates = select(frame, "ess_rate", observable=observable)
-    ours = rates[(rates["package"] == OURS) & (rates["dynamics"] == "underdamped")]
-    peers = rates[(rates["package"] != OURS) & (rates["dynamics"] == "sgld")]
-    if not len(ours) or not len(peers) or not pd.isna(ours["bound"].iloc[0]):
-        return math.nan, ""
-    best = peers.loc[peers["value"].idxmax()]
-    bound = "" if pd.isna(best["bound"]) else "at least"
-    return float(ours["value"].iloc[0] / best["value"]), bound
-
-
-def provenance(frame: pd.DataFrame) -> str:
-    """Where the numbers come from, in a sentence."""
-    first = frame.iloc[0]
-    packages = frame[["package", "version"]].drop_duplicates()
-    versions = ", ".join(
-        f"{LABELS[name].removesuffix('.mm')} {version}"
-        for name, version in packages.itertuples(index=False)
-    )
-    return (
-        f"Measured on {str(first['date_utc'])[:10]} on {first['cpu']}, {first['cores']} cores, "
-        f"{first['threads']} threads for everybody, load {first['load']:.1f} at the start; "
-        f"revision {str(first['revision'])[:12]}; {versions}."
-    )
-
-
-def render(frame: pd.DataFrame | None) -> str:
-    """The README's part: time per step of everybody, and what it means, as Markdown."""
-    if frame is None:
-        return UNKNOWN
-    steps = select(frame, "step_time")
-    known = {pair: len(steps[_of(steps, *pair)]) for pair in _PARTICIPANTS}
-    shown = [pair for pair in _PARTICIPANTS if known[pair]]
-    heads = [f"{LABELS[name]}, {DYNAMICS[kind]}" for name, kind in shown]
-    lines = [f"| P | chains | {' | '.join(heads)} | best peer SGLD / ours |"]
-    lines.append("|---" * (len(shown) + 3) + "|")
-    for (samples, chains), case in steps.groupby(["samples", "chains"]):
-        cells = [_number(case[_of(case, *pair)]["value"]) for pair in shown]
-        peers = case[(case["package"] != OURS) & (case["dynamics"] == "sgld")]["value"]
-        ours = case[_of(case, OURS, "sgld")]["value"]
-        ratio = f"{peers.min() / ours.iloc[0]:.2f}" if len(peers) and len(ours) else ABSENT
-        lines.append(f"| {samples} | {chains} | {' | '.join(cells)} | {ratio} |")
-    lines += ["", *_sentences(frame), "", provenance(frame)]
-    return "\n".join(lines)
-
-
-def _of(frame: pd.DataFrame, package: str, dynamics: str) -> Any:
-    return (frame["package"] == package) & (frame["dynamics"] == dynamics)
-
-
-def _number(values: pd.Series) -> str:
-    return f"{values.iloc[0]:.0f}" if len(values) else ABSENT
-
-
-def _sentences(frame: pd.DataFrame) -> Iterator[str]:
-    shares = select(frame, "matrix_share", package=OURS, dynamics="sgld")
-    if len(shares):
-        rate = value(frame, "matrix_rate")
-        low, high = 100 * shares["value"].min(), 100 * shares["value"].max()
-        yield (
-            f"* Counted as the two matrix products of a step, this library's SGLD runs at "
-            f"{low:.0f} to {high:.0f} % of the rate of a large matrix product here "
-            f"({rate:.0f} GFLOP/s). More than 100 % is no mistake: the two products are counted in "
-            "full, and inputs of ±1 taken from tables of partial sums need fewer operations."
-        )
-    rates = select(frame, "cell_rate")
-    if len(rates):
-        best = rates.loc[rates.groupby("samples")["value"].idxmax()]
-        texts = [
-            f"{number_text(row['value'])} at P = {row['samples']}"
-            for row in best.to_dict("records")
-        ]
-        yield (
-            f"* Cells of the published protocol a minute ({best['setting'].iloc[0]} of SGLD, looks "
-            f"not counted): {', '.join(texts)}."
-        )
-    for observable in ("m_S", "median readout", "slowest readout"):
-        ratio, bound = gain(frame, observable)
-        if not math.isnan(ratio):
-            name = "$m_S$" if observable == "m_S" else f"the {observable} weight"
-            samples = select(frame, "ess_rate")["samples"].iloc[0]
-            yield (
-                f"* Effective samples of {name} per second at P = {samples}: underdamped has "
-                f"{f'{bound} ' if bound else ''}{number_text(ratio)} times those of the fastest "
-                "peer's SGLD."
-            )
-    for row in select(frame, "settling_time").to_dict("records"):
-        name = DYNAMICS[row["dynamics"]]
-        seconds, reached = f"{row['value']:.0f} s", ""
-        if row["package"] != OURS:
-            name, reached = (
-                f"{name} of {LABELS[row['package']]}, by its time of as many steps",
-                "at least ",
-            )
-        elif row["bound"] == "at least":
-            reached = "not within "
-        yield (
-            f"* From the prior until chains agree (R-hat below 1.01) at P = {row['samples']}, "
-            f"κ = {row['kappa']:g}, {name}: {reached}{seconds}."
-        )
-
-
-def update(readme: str, frame: pd.DataFrame | None) -> str:
-    """The README with its part replaced.
-
-    Raises
-    ------
-    BookError
-        If the README has not one place for it.
-    """
-    if readme.count(START) != 1 or readme.count(END) != 1:
-        raise BookError(f"README.md must have the lines {START!r} and {END!r} once each")
-    before, rest = readme.split(START)
-    return f"{before}{START}\n{render(frame)}\n{END}{rest.split(END)[1]}"

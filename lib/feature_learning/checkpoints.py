@@ -19,7 +19,7 @@ from feature_learning.atomic import replacing
 from feature_learning.errors import CheckpointError
 
 #: Raised when the content of a checkpoint changes meaning.
-FORMAT = 3
+FORMAT = 4
 #: What reading a damaged file, or one that is no archive at all, can raise.
 _DAMAGE = (
     OSError,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from feature_learning.energies import ParticleEnergy
 from feature_learning.errors import ArgumentError, check_scale
-from feature_learning.student import Parameters, Student
+from feature_learning.student import Parameters, Student, spread
 from feature_learning.teachers import Dataset
 
 
@@ -61,11 +61,7 @@ class LadderEnergy:
         ratios = torch.tensor([(kappas[0] / kappa) ** 2 for kappa in kappas], dtype=torch.float64)
         #: b of each chain, (chains,).
         self.ratios = ratios.repeat(copies).to(data.inputs.device)
-        flat = torch.empty_like(self.cold.prior.stiffness)
-        for piece in self.views(flat):
-            if piece.numel():
-                piece.copy_(self.ratios.view(-1, *(1,) * (piece.dim() - 1)).expand_as(piece))
-        self._flat = flat
+        self._flat = spread(self.ratios, self.cold.prior.stiffness, self.views)
 
     def gradient(self, theta: Tensor, out: Tensor) -> None:
         """∂Ũ/∂θ: the prior's share is not scaled."""

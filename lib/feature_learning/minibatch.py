@@ -10,7 +10,8 @@ has the covariance ``C(θ) = Σ_b (P_b/P) (∇L_b - ∇L)(∇L_b - ∇L)ᵀ``, w
 additional noise of variance η² C per step, beside the 2ηT of the thermal one: an excess temperature
 ηC/2, of first order in η, which depends on θ. It is not removed here.
 
-Memory is that of a few blocks, however many there are.
+Memory is that of a few blocks, however many there are. Chains are taken one after the other, each
+with its own block: a batch of chains saves nothing here.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ particles) and c: (chains, 1). In memory the particles of w come last (w is a tr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,6 +43,19 @@ class Parameters(NamedTuple):
     w: Tensor
     a: Tensor
     c: Tensor
+
+
+def against(values: Tensor, piece: Tensor) -> Tensor:
+    """(chains,) shaped so that it meets the leading axis of ``piece``."""
+    return values.view(-1, *(1,) * (piece.dim() - 1))
+
+
+def spread(values: Tensor, like: Tensor, views: Callable[[Tensor], Iterable[Tensor]]) -> Tensor:
+    """(chains,) to a flat vector, seen by ``views``, whose every entry is its chain's value."""
+    flat = torch.empty_like(like)
+    for piece in views(flat):
+        piece.copy_(against(values, piece))
+    return flat
 
 
 def chain_sums(pieces: Iterable[Tensor]) -> Tensor:

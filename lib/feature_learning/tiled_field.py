@@ -23,7 +23,7 @@ class _Share(NamedTuple):
 
 
 class TiledField:
-    r"""The field of a batch of networks on one data set, and its gradient, without allocation.
+    r"""The field of a batch of networks on one data set, and its gradient, in buffers made once.
 
     Work is cut into tiles, some chains on some samples. Two matrix products per tile are all the
     arithmetic that counts: pre-activations ``Z = X Wᵀ`` and ``Gᵀ = (r ∘ X)ᵀ φ'(Z)``. A tile's

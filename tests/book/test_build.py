@@ -1,5 +1,6 @@
 """The tools of the book, on books of a page or two."""
 
+import os
 import re
 import textwrap
 import urllib.request
@@ -229,6 +230,20 @@ def test_an_executed_notebook_names_no_path_of_the_machine(write, run):
     run(project)
     text = (project.executed("quick") / "book/page.ipynb").read_text(encoding="utf-8")
     assert str(project.root) not in text
+
+
+def test_how_the_user_has_set_up_ipython_changes_nothing(write, run, tmp_path, monkeypatch):
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "mine.py").write_text("NUMBER = 1\n", encoding="utf-8")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    project = write(cell("print('NUMBER' in globals(), get_ipython().config)"))
+    run(project)
+    notebook = nbformat.read(project.executed("quick") / "book/page.ipynb", as_version=4)
+    printed = notebook.cells[-1].outputs[0].text
+    assert printed.startswith("False ")
+    assert "'log_level': 'CRITICAL'" in printed
+    assert os.environ["IPYTHONDIR"] == str(tmp_path / "ipython")
 
 
 def test_a_raising_notebook_leaves_nothing_that_counts_as_done(write, run):
@@ -474,7 +489,8 @@ def test_claims_are_measured_without_a_book(write, capsys):
     assert "book/page: unchanged, kept" in out
     assert "answer: FAIL (not glued): expected 42" in out
     assert err == "error: not every claim holds\n"
-    assert sorted(path.name for path in project.build.iterdir()) == ["executed", "matplotlib"]
+    made = sorted(path.name for path in project.build.iterdir())
+    assert made == ["executed", "ipython", "matplotlib"]
 
 
 # The whole way

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from book_tools import speed
+from book_tools import speed, speed_report
 from book_tools.errors import BookError
 from book_tools.stored import check_results, tables
 
@@ -119,6 +119,17 @@ def test_a_file_of_another_kind_is_refused_by_its_column(frame, tmp_path, old, n
         speed.read(tmp_path / "none.csv")
 
 
+def test_several_chains_in_the_slower_way_are_found(frame):
+    assert list(speed.wrong_ways(frame)) == []
+    case = {"dynamics": "sgld", **CASE, "chains": 4}
+    for value, found in ((3300.0, 1), (3200.0, 0)):
+        slow = table([*rows(), row("step_time", "blackjax", value, **case)])
+        texts = list(speed.wrong_ways(slow))
+        assert len(texts) == found
+        if texts:
+            assert texts[0].endswith("P=5000: 4 chains take 3300 us each and one takes 2500")
+
+
 def test_measurements_stand_beside_the_results_and_are_none(stored, frame):
     path = speed.stored(stored.root)
     assert path.parent == stored.results
@@ -135,41 +146,58 @@ def test_measurements_stand_beside_the_results_and_are_none(stored, frame):
 
 
 def test_the_gain_is_over_the_fastest_peer_and_a_bound_below_if_theirs_is_one_above(frame):
-    ratio, bound = speed.gain(frame, "m_S")
+    ratio, bound = speed_report.gain(frame, "m_S")
     assert ratio == pytest.approx((2e-3 / 1100) / (1e-5 / 2500))
     assert bound == "at least"
     peers = frame.assign(bound=None).astype(frame.dtypes)
-    assert speed.gain(peers, "m_S") == (pytest.approx(ratio), "")
-    assert math.isnan(speed.gain(frame.assign(bound="at most"), "m_S")[0])
+    assert speed_report.gain(peers, "m_S") == (pytest.approx(ratio), "")
+    assert math.isnan(speed_report.gain(frame.assign(bound="at most"), "m_S")[0])
     alone = frame[frame["package"] == "feature_learning"]
-    assert math.isnan(speed.gain(alone, "m_S")[0])
+    assert math.isnan(speed_report.gain(alone, "m_S")[0])
 
 
 def test_the_readme_part_has_a_row_a_case_and_says_what_is_bounded(frame):
-    text = speed.render(frame)
+    text = speed_report.render(frame)
     assert (
         "| P | chains | this library, SGLD | blackjax, SGLD | this library, underdamped |" in text
     )
-    assert "| 5000 | 1 | 1000 | 2500 | 1100 | 2.50 |" in text
+    assert "| 5000 | 1 | 1000 | 2500 | 1100 | 2.50 (SGLD) |" in text
     assert "underdamped has at least 455 times" in text
     assert "κ = 0.005, SGLD: not within 60 s" in text
-    assert "a minute (10 steps of SGLD, looks not counted): 6000 at P = 5000." in text
+    cells = "to the end of its 10 steps; 1 at a time, looks not counted): 6000 at P = 5000."
+    assert cells in text
     assert "underdamped: 12 s" in text
     assert "load 0.1 at the start" in text
 
 
+def test_rounds_that_differ_much_are_shown_and_the_closest_peer_is_of_the_same_dynamics(frame):
+    case = frame["quantity"].eq("step_time") & frame["package"].eq("blackjax")
+    unsteady = frame.assign(high=frame["high"].mask(case, 4000.0))
+    assert "| 2500 (2250 to 4000) |" in speed_report.render(unsteady)
+    # A step of HMC that is slower than ours is closer than one of SGLD that is faster than it.
+    hmc = {"dynamics": "hmc", **CASE}
+    more = [
+        row("step_time", speed.OURS, 2000.0, **hmc),
+        row("step_time", "blackjax", 2200.0, **hmc),
+    ]
+    assert "| 1.10 (HMC) |" in speed_report.render(table([*rows(), *more]))
+
+
 def test_the_readme_part_is_replaced_and_nothing_else(frame):
-    readme = f"# A\n{speed.START}\nold\n{speed.END}\nrest\n"
-    new = speed.update(readme, frame)
-    assert new == f"# A\n{speed.START}\n{speed.render(frame)}\n{speed.END}\nrest\n"
-    assert speed.update(new, frame) == new
+    readme = f"# A\n{speed_report.START}\nold\n{speed_report.END}\nrest\n"
+    new = speed_report.update(readme, frame)
+    assert (
+        new
+        == f"# A\n{speed_report.START}\n{speed_report.render(frame)}\n{speed_report.END}\nrest\n"
+    )
+    assert speed_report.update(new, frame) == new
     with pytest.raises(BookError, match="once each"):
-        speed.update("# A\n", frame)
+        speed_report.update("# A\n", frame)
 
 
 def test_the_readme_says_what_is_stored(root):
     readme, path = (root / "README.md").read_text(encoding="utf-8"), speed.stored(root)
     frame = speed.read(path) if path.is_file() else None
-    assert speed.update(readme, frame) == readme, (
-        f"README.md needs\n{speed.render(frame)}\n`make bench BENCH=full` writes it"
+    assert speed_report.update(readme, frame) == readme, (
+        f"README.md needs\n{speed_report.render(frame)}\n`make bench BENCH=full` writes it"
     )

@@ -1,6 +1,6 @@
 """A CUDA device that is none: ordinary memory whose tensors refuse what those of a GPU would.
 
-Whether a computation keeps its tensors on the device it was asked for can be seen without one: here
+Whether a computation keeps its tensors on the device it was asked for can be seen without one. Here
 a tensor "on cuda:0" is a tensor of the CPU under another type. It says that it lives on cuda:0,
 does not mix with tensors that do not, gives no address to compiled code and no view to NumPy, and
 takes its random numbers from a generator of its device alone. All arithmetic is that of the CPU, so
@@ -19,8 +19,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 CUDA = torch.device("cuda", 0)
 #: Copies between devices are what these are for.
-_MOVES = {"copy_", "to", "cpu", "set_"}
-_INDEXING = {"__getitem__"}
+_MOVES = {"copy_", "to", "cpu"}
+#: An index may lie on the CPU, whatever it is an index of; not the other way round.
+_INDEXING = {"__getitem__", "__setitem__"}
 
 
 class _There(Tensor):
@@ -34,8 +35,13 @@ class _Generator(torch.Generator):
 
     def __new__(cls, device: Any = "cpu") -> Any:
         self = super().__new__(cls, device="cpu")
-        self.where = torch.device(device)
+        self._where = torch.device(device)
         return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where it was asked to be."""
+        return self._where
 
 
 def _wrap(value: Any) -> Any:
@@ -44,6 +50,7 @@ def _wrap(value: Any) -> Any:
 
 
 def _is_cuda(device: Any) -> bool:
+    """Whether an argument names a CUDA device."""
     return isinstance(device, torch.device | str) and str(device).startswith("cuda")
 
 
@@ -58,7 +65,7 @@ def _stays(name: str, args: Any, kwargs: Any, any_there: bool) -> bool:
     """Whether the result of a function lies on the device."""
     if name == "cpu":
         return False
-    if name in ("copy_", "set_"):
+    if name == "copy_":
         return isinstance(args[0], _There)
     asked = [kwargs["device"]] if kwargs.get("device") is not None else []
     if name == "to":
@@ -86,7 +93,7 @@ class _Device(TorchFunctionMode):
         owner = getattr(func, "__self__", None)
         if name == "__get__" and there and owner in (Tensor.device, Tensor.is_cuda):
             return CUDA if owner is Tensor.device else True
-        self._check(name, tensors, there, kwargs)
+        self._check(name, args, tensors, there, kwargs)
         arguments, options = tree_map(_here, (args, kwargs))
         result = func(*arguments, **options)
         if not _stays(name, args, kwargs, bool(there)):
@@ -96,20 +103,28 @@ class _Device(TorchFunctionMode):
             result = result.clone()  # a move is a copy, whatever the memory behind it
         return tree_map(_wrap, result)
 
-    def _check(self, name: str, tensors: Any, there: Any, kwargs: Any) -> None:
+    def _check(self, name: str, args: Any, tensors: Any, there: Any, kwargs: Any) -> None:
         """What CUDA would refuse."""
-        if there and name not in _MOVES | _INDEXING:
-            elsewhere = [t for t in tensors if not isinstance(t, _There) and t.dim() > 0]
-            if elsewhere:
-                shapes = [tuple(each.shape) for each in elsewhere]
-                raise RuntimeError(f"{name} of tensors on cuda:0 and on the CPU, {shapes}")
-        if there and name in ("numpy", "__array__", "data_ptr"):
+        mixed = there and len(there) < len(tensors)
+        if mixed and name in _INDEXING:
+            mixed = not isinstance(args[0], _There)
+        elif mixed and name not in _MOVES:
+            # A number may lie on the CPU, but then nothing is written into it.
+            elsewhere = [t for t in tensors if not isinstance(t, _There)]
+            writes = name.endswith("_") and not name.startswith("_")
+            mixed = any(t.dim() > 0 for t in elsewhere) or name in ("stack", "cat")
+            mixed = mixed or (writes and not isinstance(args[0], _There))
+        else:
+            mixed = False
+        if mixed:
+            raise RuntimeError(f"{name} of tensors on cuda:0 and on the CPU")
+        if there and name in ("numpy", "__array__", "data_ptr", "untyped_storage"):
             raise TypeError(f"can't {name} a tensor on cuda:0; use Tensor.cpu() first")
         random = kwargs.get("generator")
-        if random is not None and tensors:
-            place = "cuda" if there else "cpu"
-            if random.where.type != place:
-                raise RuntimeError(f"{name} on {place} with a generator on {random.where}")
+        if random is not None:
+            place = "cuda" if there or _is_cuda(kwargs.get("device")) else "cpu"
+            if random.device.type != place:
+                raise RuntimeError(f"{name} on {place} with a generator on {random.device}")
 
 
 @contextmanager

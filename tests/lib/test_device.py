@@ -24,12 +24,21 @@ ASKED = [
     {"activation": "linear"},
     {"penalty": 0.1},
     {"tilt": 2.0},
+    {"method": "nngp", "nngp_variant": "as-published"},
     {"start": "planted"},
     {"start": "planted", "method": "mf"},
+    {"start": "spread"},
+    {"start": "released"},
     {"protocol": "published", "langevin_time": None, "step": 0.25},
     {"sampler": "sgld", "batch_size": 6},
     {"sampler": "sgld", "step_schedule": "cyclical"},
     {"rungs": 3, "rung_ratio": 1.1},
+    {"rungs": 2, "sampler": "sgld"},
+    {"method": "mf", "sampler": "gibbs"},
+    {"method": "mf", "sampler": "hmc"},
+    {"sampler": "sgld", "batch_size": 6, "step_schedule": "polynomial"},
+    {"sampler": "quantised", "rounding": "nearest", "quantum": 1e-3},
+    {"sampler": "quantised", "rounding": "floor", "quantum": 1e-4, "quantum_epoch": 20},
     {"friction": "auto"},
     {"stop_when_converged": True, "chains": 4},
     {"step": None},
@@ -89,7 +98,22 @@ def test_an_interrupted_run_goes_on_on_the_device(tiny, monkeypatch, tmp_path):
         (lambda there, here: there + here, "on cuda:0 and on the CPU"),
         (lambda there, here: torch.where(here > 0, there, there), "on cuda:0 and on the CPU"),
         (lambda there, here: torch.add(here, here, out=there), "on cuda:0 and on the CPU"),
+        (lambda there, here: here[there > 0], "on cuda:0 and on the CPU"),
+        (lambda there, here: here.__setitem__(there > 0, 1.0), "on cuda:0 and on the CPU"),
+        (lambda there, here: torch.stack([there[0], here[0]]), "on cuda:0 and on the CPU"),
+        (lambda there, here: here[0].add_(there[0]), "on cuda:0 and on the CPU"),
         (lambda there, here: there.numpy(), "Tensor.cpu"),
+        (lambda there, here: there.untyped_storage(), "Tensor.cpu"),
+        (
+            lambda there, here: torch.randn(
+                2, generator=generator(0, "noise"), device=there.device
+            ),
+            "generator on cpu",
+        ),
+        (
+            lambda there, here: torch.randn(2, generator=generator(0, "noise", device="cuda")),
+            "generator on cuda",
+        ),
         (lambda there, here: there.data_ptr(), "Tensor.cpu"),
         (lambda there, here: there.normal_(generator=generator(0, "noise")), "generator on cpu"),
         (
@@ -117,6 +141,8 @@ def test_the_pretended_device_allows_what_a_gpu_would(monkeypatch):
         assert there.tolist() == [0, 1, 2]
         assert moved.tolist() == [1, 2, 3]
         assert (2 * there + torch.tensor(1.0)).device.type == "cuda"
+        assert there[torch.tensor([2, 0])].tolist() == [2, 0]
+        there[torch.tensor([True, False, False])] = 0.0
         assert there.cpu().numpy().tolist() == [0, 1, 2]
         assert there.cpu().device.type == here.device.type == "cpu"
         assert torch.empty_like(there).is_cuda

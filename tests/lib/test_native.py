@@ -205,3 +205,7 @@ def test_parameters_in_another_layout_are_left_to_torch():
     mine = sums(field, elsewhere, None, False)
     for one, other in zip(mine, sums(field, Parameters(w, a, c), None, False), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    readout = torch.empty(*a.shape, 2)[..., 0]  # of a row each second number
+    out = {"gain": 0.25, "drive": torch.empty_like(w), "drive_readout": readout}
+    field.correlate(Parameters(w, a, c), **out)
+    torch.testing.assert_close(readout, mine[1], rtol=1e-5, atol=1e-5)

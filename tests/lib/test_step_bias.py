@@ -22,6 +22,8 @@ def table(values, sems=None, steps=(0.5, 0.25), block="a", samples=1000):
             "kappa": 0.005,
             "seed": seed,
             "asked_step": step,
+            "protocol": pd.NA,
+            "sampler": "underdamped",
             "test_mse_one_sample": values[at, seed],
             "test_mse_one_sample_sem": sems[at, seed],
             "m_S": 1 - values[at, seed],
@@ -62,7 +64,25 @@ def test_a_seed_without_its_partner_is_left_out():
     assert halvings(Results(table([[3.0]], steps=(0.5,))), ["a"]) == []
 
 
-@pytest.mark.parametrize("steps", [(0.5, 0.3), (0.5, 0.25, 0.125)])
+def test_every_step_of_a_row_of_halves_is_compared_with_the_next():
+    frame = table([[3.0, 5.0], [2.9, 4.7], [2.8, 4.8]], steps=(0.5, 0.25, 0.125))
+    found = [each for each in halvings(Results(frame), ["a"]) if each.observable != "m_S"]
+    assert [each.step for each in found] == [0.5, 0.25]
+    assert [each.difference for each in found] == pytest.approx([0.2, 0.0])
+
+
+def test_the_correction_continues_the_value_to_a_step_of_zero_by_the_order_of_the_method():
+    values = np.array([[3.0, 5.0], [2.4, 4.4]])
+    splitting, sgld = table(values), table(values).assign(protocol="published")
+    found = [halving(frame) for frame in (splitting, sgld)]
+    assert [each.order for each in found] == [2, 1]
+    # A bias of 0.8 h²/0.25 or 1.2 h/0.5: 0.6 of it is gone at half of the step.
+    assert [each.correction[0] for each in found] == pytest.approx([-0.8, -1.2])
+    noisy = halving(table([[3.0, 5.0], [2.4, 4.6]]))
+    assert noisy.correction == pytest.approx((-4 / 3 * 0.5, 4 / 3 * noisy.sem))
+
+
+@pytest.mark.parametrize("steps", [(0.5, 0.3), (0.5, 0.25, 0.1)])
 def test_steps_that_are_no_pair_are_refused(steps):
     frame = table(np.ones((len(steps), 2)), steps=steps)
     with pytest.raises(ArgumentError, match=r"block a must have a step and its half at P=1000"):

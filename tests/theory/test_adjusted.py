@@ -92,6 +92,48 @@ def test_a_trajectory_of_one_leapfrog_is_mala():
     torch.testing.assert_close(ends[0].extra["accepted"], ends[1].extra["accepted"])
 
 
+def test_a_trajectory_is_the_leapfrog_steps_it_says_however_the_run_is_cut():
+    """Half kicks, drifts and half kicks one by one, against kicks that are made as one."""
+    h, energy = 0.3, Toy(quartic, 1, 4, 0.5)
+    start = torch.tensor([-1.0, 0.2, 0.5, 1.5], dtype=torch.float64)
+    ends = []
+    for pieces in ([6], [1, 4, 1], [2, 3, 1]):
+        random = torch.Generator().manual_seed(4)
+        sampler = HMC(h, leapfrogs=3, jitter=0.0)
+        state, done = sampler.init(energy, start, random), 0
+        for piece in pieces:
+            sampler.advance(state, energy, piece, random, done=done)
+            done += piece
+        ends.append((state.position, state.velocity))
+    for position, velocity in ends[1:]:
+        assert torch.equal(position, ends[0][0])
+        assert torch.equal(velocity, ends[0][1])
+
+    random = torch.Generator().manual_seed(4)
+    state = sampler.init(energy, start, random)
+    sampler.advance(state, energy, 2, random, done=0)
+    before = state.extra["proposal"].clone()  # two steps from the start, at half a kick
+    random = torch.Generator().manual_seed(4)
+    v = math.sqrt(0.5) * torch.empty_like(start).normal_(generator=random)
+    theta, force = start.clone(), torch.empty_like(start)
+
+    def kick(v):
+        energy.gradient(theta, force)
+        return v - 0.5 * h * force
+
+    for step in range(3):
+        v = kick(v)
+        theta = theta + h * v
+        if step == 1:
+            torch.testing.assert_close(before, theta, rtol=1e-12, atol=1e-14)
+        v = kick(v)
+    state.extra["value"].fill_(1e9)  # so high a start that every end is accepted
+    state.extra["start"].fill_(1e9)
+    sampler.advance(state, energy, 1, random, done=2)
+    torch.testing.assert_close(state.position, theta, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(state.velocity, v, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize(
     "sampler", [MALA(0.01), HMC(0.01, leapfrogs=5), MALA(5.0), HMC(5.0, leapfrogs=8)]
 )

@@ -11,6 +11,7 @@ from scipy import stats
 
 from feature_learning import (
     HMC,
+    MALA,
     SGLD,
     AdaptiveSGLD,
     Dataset,
@@ -35,6 +36,7 @@ def ranked(sampler, steps, *, replications=160, **options):
 
 
 UNDERDAMPED = Underdamped(0.5, friction=0.3)
+CORRECTED = PreconditionedSGLD(0.03, damping=1.0, memory_factor=0.9, always=True, correction=True)
 CASES = [
     (UNDERDAMPED, 80),
     (HMC(0.5, leapfrogs=8), 96),
@@ -42,12 +44,12 @@ CASES = [
     (SGLD(0.06), 400),
     (QuantisedLangevin(0.06, 0.05), 400),
     (PreconditionedSGLD(0.03, damping=0.5), 400),
+    (CORRECTED, 400),
+    (MALA(0.1), 400),
 ]
 
 
-@pytest.mark.parametrize(
-    ("sampler", "steps"), CASES, ids=[type(each).__name__ for each, _ in CASES]
-)
+@pytest.mark.parametrize(("sampler", "steps"), CASES, ids=[str(each) for each, _ in CASES])
 def test_ranks_of_a_right_sampler_are_uniform(sampler, steps):
     result = ranked(sampler, steps)
     assert result.calibrated(FALSE_ALARMS, bins=8), result.p_values(8)

@@ -15,10 +15,10 @@
  * leaves the cache here.
  *
  * Layout: x (samples, fan_in), w and drive (fan_in, particles), the rest vectors. f and bias may be
- * NULL, and drive and readout both. Inputs of +-1 may come as codes too (samples, groups), five inputs a group, which
- * takes less than half of the time: see signs.h; NULL if there are none. `work` needs
- * relu_work(last - first, fan_in, particles, codes or not) floats. No global state: threads may call
- * this at the same time with work of their own.
+ * NULL; drive and readout are both given or both NULL. Inputs of +-1 may come as codes too (samples,
+ * groups), five inputs a group, which takes less than half of the time: see signs.h; NULL if there
+ * are none. `work` needs relu_work(last - first, fan_in, particles, codes or not) floats. No global
+ * state: threads may call this at the same time with work of their own.
  */
 
 #include <string.h>

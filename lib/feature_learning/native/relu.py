@@ -184,6 +184,7 @@ class ReluKernel:
         bias : Tensor, optional
             Filled with Σ_μ r_μ, (chains, 1).
         """
+        assert (drive is None) == (drive_readout is None)
         samples, fan_in = self._inputs.shape
         threads = _worth(samples, fan_in, self._particles, self._chains)
         # Whole chains are shared out if that is even; otherwise the samples of each chain are.

@@ -108,8 +108,8 @@ TARGET static void NAME(unpack)(const float *from, long rows, long columns, floa
     }
 }
 
-/* From the sum over the samples of one panel, in gradient, to what is asked for: readout = w . sum
- * and gradient = a sum, both times the gain. */
+/* From the sum over the samples of one panel, in gradient, to what is asked for:
+ * readout = gain * (w . sum) and gradient = gain * a * sum. */
 INLINE void NAME(weigh)(const float *w, const float *a, float gain, long fan_in, float *gradient,
                         float *readout) {
     const VECTOR a_low = gain * NAME(load)(a), a_high = gain * NAME(load)(a + LANES);

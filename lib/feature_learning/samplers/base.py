@@ -11,7 +11,7 @@ from torch import Tensor
 
 from feature_learning.energies import Density, Energy
 from feature_learning.errors import ArgumentError
-from feature_learning.student import chain_sums
+from feature_learning.student import against, chain_sums, spread
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Inertial(Plain):
 class PerChain:
     """Sums, factors and choices of each chain of a batch whose parameters lie in one flat vector.
 
-    All are written through the views of ``energy``: a table of which entry belongs to which chain
+    All go through the views of ``energy``: a table of which entry belongs to which chain
     would cost more to read than the parameters.
     """
 
@@ -207,20 +207,12 @@ class PerChain:
 
     def spread(self, values: Tensor, like: Tensor) -> Tensor:
         """(chains,) to the flat vector whose every entry is its chain's value."""
-        flat = torch.empty_like(like)
-        for piece in self._views(flat):
-            piece.copy_(_against(values, piece))
-        return flat
+        return spread(values, like, self._views)
 
     def choose(self, accept: Tensor, proposed: Tensor, present: Tensor) -> None:
         """Overwrite ``present`` by ``proposed`` in the chains that accept, (chains,) of bool."""
         for new, old in zip(self._views(proposed), self._views(present), strict=True):
-            torch.where(_against(accept, old), new, old, out=old)
-
-
-def _against(values: Tensor, piece: Tensor) -> Tensor:
-    """(chains,) shaped so that it meets the leading axis of ``piece``."""
-    return values.view(-1, *(1,) * (piece.dim() - 1))
+            torch.where(against(accept, old), new, old, out=old)
 
 
 def density(energy: Energy, sampler: str) -> Density:

@@ -67,11 +67,14 @@ class HMC(Plain):
         """``steps`` leapfrog steps; a trajectory may begin in one call and end in another."""
         per_chain = PerChain(density(energy, "hmc"))
         gradient, v, proposal = state.gradient, state.velocity, state.extra["proposal"]
-        step = per_chain.spread(state.extra["step"], v)
+        step = None
         for at in range(done, done + steps):
-            if at % self.leapfrogs == 0:
+            departs = at % self.leapfrogs == 0
+            if departs:
                 self._depart(state, energy, per_chain, random)
+            if departs or step is None:
                 step = per_chain.spread(state.extra["step"], v)
+            if departs:
                 v.addcmul_(gradient, step, value=-0.5)
             proposal.addcmul_(v, step)
             energy.gradient(proposal, gradient)
