@@ -3,9 +3,9 @@
 Every combination of samples and chains is a case; within a case the contenders take turns (A B C,
 B C A, ...), so that whatever else the machine does hits all of them. Before the clock starts each
 contender must prove that it makes the same step (:func:`benchmarks.contenders.check`). Peers run
-several chains by vmap or one by one, whichever was faster in a trial: which of the two depends on
-the number of samples. A turn is as many steps as fill a given time, so that a slow contender makes
-fewer of them.
+several chains by vmap and one by one, in turns of their own, and the faster median counts: which of
+the two it is depends on the number of samples. A turn is as many steps as fill a given time, so
+that a slow contender makes fewer of them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from benchmarks.problem import HMC, SGLD, Problem
 from book_tools.speed import DYNAMICS, LABELS, OURS
 from feature_learning.published import PARITY
 
-#: Turns from which the faster way to run several chains is chosen, by the best of them.
-TRIALS = 3
 #: Steps of one chain by the published protocol at the step of SGLD that is timed, if it runs to the
 #: end: a Langevin time of 4083 (see :mod:`feature_learning.published`).
 CELL_STEPS = PARITY.schedule(Problem.step_size).steps
@@ -77,7 +75,7 @@ def measure(
     check_hmc: bool = True,
     device: str = "cpu",
 ) -> list[Timing]:
-    """One case: build, check, try the shapes, then take turns.
+    """One case: build, check, take turns, and keep the faster way of each.
 
     Parameters
     ----------
@@ -95,9 +93,8 @@ def measure(
         Where this library computes.
     """
     problem = Problem.make(samples=samples, chains=chains, width=width, dim=dim, device=device)
-    contenders, steps = [], []
+    entries: list[tuple[tuple[str, str], Any, int]] = []
     for key in who:
-        tried = []
         for shape in shapes(key[0], chains):
             contender = CONTENDERS[key](problem, shape)
             if key[1] != HMC:
@@ -105,19 +102,14 @@ def measure(
             elif check_hmc:
                 short = checkable(problem, HMC)
                 check(short, [CONTENDERS[key](short, shape)])
-            turn = _turn(contender, seconds)
-            once = min(_seconds(contender, turn) for _ in range(TRIALS))
-            tried.append((once / turn, turn, contender))
-        _, turn, contender = min(tried, key=lambda each: each[0])
-        contenders.append(contender)
-        steps.append(turn)
-    times: list[list[float]] = [[] for _ in who]
+            entries.append((key, contender, _turn(contender, seconds)))
+    times: list[list[float]] = [[] for _ in entries]
     for round_ in range(rounds):
-        for index in range(len(who)):
-            at = (index + round_) % len(who)
-            passed = _seconds(contenders[at], steps[at])
-            times[at].append(passed / (steps[at] * chains) * 1e6)
-    return [
+        for index in range(len(entries)):
+            at = (index + round_) % len(entries)
+            _, contender, turn = entries[at]
+            times[at].append(_seconds(contender, turn) / (turn * chains) * 1e6)
+    found = [
         Timing(
             samples,
             chains,
@@ -128,8 +120,17 @@ def measure(
             problem.operations,
             tuple(values),
         )
-        for contender, turn, values in zip(contenders, steps, times, strict=True)
+        for (_, contender, turn), values in zip(entries, times, strict=True)
     ]
+    keys = [key for key, *_ in entries]
+    return [
+        min((each for key, each in zip(keys, found, strict=True) if key == one), key=_median)
+        for one in who
+    ]
+
+
+def _median(timing: Timing) -> float:
+    return timing.median
 
 
 HEADING = (
