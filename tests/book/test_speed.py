@@ -201,3 +201,8 @@ def test_the_readme_says_what_is_stored(root):
     assert speed_report.update(readme, frame) == readme, (
         f"README.md needs\n{speed_report.render(frame)}\n`make bench BENCH=full` writes it"
     )
+
+
+def test_everybody_was_timed_in_the_faster_way(root):
+    path = speed.stored(root)
+    assert not path.is_file() or list(speed.wrong_ways(speed.read(path))) == []
