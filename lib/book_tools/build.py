@@ -20,7 +20,7 @@ import nbformat
 from book_tools.assets import add_plotly, prune, share_plotly
 from book_tools.check import check_book
 from book_tools.claims import Outcome, compare, load_claims
-from book_tools.claims_table import render_front, render_page, summary
+from book_tools.claims_table import describe, render_front, render_page, summary
 from book_tools.errors import BookError, without_colours
 from book_tools.execution import fingerprint, is_executed
 from book_tools.figures import load_figures, missing_tables
@@ -77,6 +77,9 @@ def build(project: Project, profile: str) -> list[Outcome]:
         (html / RECORD).write_text(json.dumps(_record(project, profile), indent=1) + "\n")
         check_book(project, html, stage)
         _put_in_place(html, project.html, Path(scratch) / "old")
+    for outcome in outcomes:
+        if outcome.failed:
+            print(describe(outcome))
     print(f"{summary(outcomes, profile)}\nThe book is in {project.html.relative_to(project.root)}")
     return outcomes
 

@@ -136,14 +136,14 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
             yield (
                 f"* Effective samples of {name} per second at P = {samples}: underdamped has "
                 f"{f'{bound} ' if bound else ''}{number_text(ratio)} times those of the fastest "
-                "peer's SGLD."
+                f"peer's SGLD{_besides(frame, observable)}."
             )
     for row in select(frame, "settling_time").to_dict("records"):
         name = DYNAMICS[row["dynamics"]]
         seconds, reached = f"{row['value']:.0f} s", ""
         if row["package"] != OURS:
             name, reached = (
-                f"{name} of {LABELS[row['package']]}, by its time of as many steps",
+                f"{name} of {LABELS[row['package']]}, by its time of as many steps without looks",
                 "at least ",
             )
         elif row["bound"] == "at least":
@@ -152,6 +152,20 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
             f"* From the prior until chains agree (R-hat below 1.01) at P = {row['samples']}, "
             f"κ = {row['kappa']:g}, {name}: {reached}{seconds}."
         )
+
+
+def _besides(frame: pd.DataFrame, observable: str) -> str:
+    """The same against the fastest peer whatever its dynamics, in words; empty without peers."""
+    rates = select(frame, "ess_rate", observable=observable)
+    known = rates[rates["bound"].isna()]
+    ours = known[(known["package"] == OURS) & (known["dynamics"] == "underdamped")]
+    peers = known[known["package"] != OURS]
+    if not len(ours) or not len(peers):
+        return ""
+    best = peers.loc[peers["value"].idxmax()]
+    ratio = number_text(float(ours["value"].iloc[0] / best["value"]))
+    kind = f"{LABELS[best['package']]}, {DYNAMICS[best['dynamics']]}"
+    return f", and {ratio} times those of the fastest peer of any dynamics ({kind})"
 
 
 def update(readme: str, frame: pd.DataFrame | None) -> str:
