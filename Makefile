@@ -91,9 +91,11 @@ format: env ## put the code into the common format
 typecheck: env ## mypy, strict, on lib
 	$(BIN)/mypy
 
+# The peers are measured on the CPU only: for a GPU there is nothing to install.
+GPU := $(filter-out cpu,$(DEVICE))
 .PHONY: bench
-bench: effort $(VENV)/.installed-bench ## speed, side by side with other packages; BENCH=full stores the table
-	$(BIN)/python -m benchmarks --effort $(BENCH) $(if $(filter-out cpu,$(DEVICE)),--device '$(DEVICE)',$(if $(filter full,$(BENCH)),--store))
+bench: effort $(if $(GPU),env,$(VENV)/.installed-bench) ## speed, side by side with other packages; BENCH=full stores the table
+	$(BIN)/python -m benchmarks --effort $(BENCH) $(if $(GPU),--device '$(DEVICE)',$(if $(filter full,$(BENCH)),--store))
 
 .PHONY: effort
 effort:

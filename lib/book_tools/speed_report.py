@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -28,8 +28,15 @@ _PARTICIPANTS = (
 _UNSTEADY = 1.5
 
 
-def gain(frame: pd.DataFrame, observable: str) -> tuple[float, str]:
-    """Effective samples per second: the underdamped dynamics over the fastest SGLD of a peer.
+def gain(
+    frame: pd.DataFrame, observable: str, among: Sequence[str] = ("sgld",)
+) -> tuple[float, str, str]:
+    """Effective samples per second: our underdamped dynamics over the fastest of the peers'.
+
+    Parameters
+    ----------
+    among
+        Dynamics of the peers.
 
     Returns
     -------
@@ -37,15 +44,18 @@ def gain(frame: pd.DataFrame, observable: str) -> tuple[float, str]:
         NaN if there is no peer, or if ours is itself only an upper bound.
     bound : str
         ``at least`` if the peer's number is an upper bound, else empty.
+    peer : str
+        Package and dynamics of the fastest.
     """
     rates = select(frame, "ess_rate", observable=observable)
     ours = rates[(rates["package"] == OURS) & (rates["dynamics"] == "underdamped")]
-    peers = rates[(rates["package"] != OURS) & (rates["dynamics"] == "sgld")]
+    peers = rates[(rates["package"] != OURS) & rates["dynamics"].isin(among)]
     if not len(ours) or not len(peers) or not pd.isna(ours["bound"].iloc[0]):
-        return math.nan, ""
+        return math.nan, "", ""
     best = peers.loc[peers["value"].idxmax()]
     bound = "" if pd.isna(best["bound"]) else "at least"
-    return float(ours["value"].iloc[0] / best["value"]), bound
+    peer = f"{LABELS[best['package']]}, {DYNAMICS[best['dynamics']]}"
+    return float(ours["value"].iloc[0] / best["value"]), bound, peer
 
 
 def provenance(frame: pd.DataFrame) -> str:
@@ -77,8 +87,12 @@ def render(frame: pd.DataFrame | None) -> str:
         cells = [_number(case[_of(case, *pair)]) for pair in shown]
         ratio = _closest(case)
         lines.append(f"| {samples} | {chains} | {' | '.join(cells)} | {ratio} |")
-    lines += ["", *_sentences(frame), "", provenance(frame)]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", findings(frame)])
+
+
+def findings(frame: pd.DataFrame | None) -> str:
+    """What the measurements mean, without the table of the steps, as Markdown."""
+    return UNKNOWN if frame is None else "\n".join([*_sentences(frame), "", provenance(frame)])
 
 
 def _of(frame: pd.DataFrame, package: str, dynamics: str) -> Any:
@@ -129,15 +143,17 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
             f"counted): {', '.join(texts)}."
         )
     for observable in ("m_S", "median readout", "slowest readout"):
-        ratio, bound = gain(frame, observable)
-        if not math.isnan(ratio):
-            name = "$m_S$" if observable == "m_S" else f"the {observable} weight"
-            samples = select(frame, "ess_rate")["samples"].iloc[0]
-            yield (
-                f"* Effective samples of {name} per second at P = {samples}: underdamped has "
-                f"{f'{bound} ' if bound else ''}{number_text(ratio)} times those of the fastest "
-                f"peer's SGLD{_besides(frame, observable)}."
-            )
+        ratio, bound, _ = gain(frame, observable)
+        if math.isnan(ratio):
+            continue
+        name = "$m_S$" if observable == "m_S" else f"the {observable} weight"
+        samples = select(frame, "ess_rate")["samples"].iloc[0]
+        overall, its_bound, peer = gain(frame, observable, tuple(DYNAMICS))
+        yield (
+            f"* Effective samples of {name} per second at P = {samples}: underdamped has "
+            f"{_times(ratio, bound)} those of the fastest peer's SGLD, and "
+            f"{_times(overall, its_bound)} those of the fastest peer of any dynamics ({peer})."
+        )
     for row in select(frame, "settling_time").to_dict("records"):
         name = DYNAMICS[row["dynamics"]]
         seconds, reached = f"{row['value']:.0f} s", ""
@@ -154,18 +170,8 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _besides(frame: pd.DataFrame, observable: str) -> str:
-    """The same against the fastest peer whatever its dynamics, in words; empty without peers."""
-    rates = select(frame, "ess_rate", observable=observable)
-    known = rates[rates["bound"].isna()]
-    ours = known[(known["package"] == OURS) & (known["dynamics"] == "underdamped")]
-    peers = known[known["package"] != OURS]
-    if not len(ours) or not len(peers):
-        return ""
-    best = peers.loc[peers["value"].idxmax()]
-    ratio = number_text(float(ours["value"].iloc[0] / best["value"]))
-    kind = f"{LABELS[best['package']]}, {DYNAMICS[best['dynamics']]}"
-    return f", and {ratio} times those of the fastest peer of any dynamics ({kind})"
+def _times(ratio: float, bound: str) -> str:
+    return f"{f'{bound} ' if bound else ''}{number_text(ratio)} times"
 
 
 def update(readme: str, frame: pd.DataFrame | None) -> str:

@@ -192,21 +192,28 @@ class ParticleEnergy:
         its own gradient to that of w_b.
         """
         parameters, gradient = self._recall(theta, 0), self._recall(out, 1)
+        self.data_gradient(self.field, parameters, gradient)
+        out.addcmul_(theta, self.prior.stiffness)
+        self.add_penalty(parameters, gradient)
+
+    def data_gradient(self, field: Field, parameters: Parameters, gradient: Parameters) -> None:
+        """The data's share, of the samples of ``field``, written into ``gradient``.
+
+        ``parameters`` may be those of some chains, and ``field`` one of as many.
+        """
         a, coupling = parameters.a, self._coupling
         if coupling is not None:
-            torch.mul(a, self.student.scale, out=coupling)
-        self.field.correlate(
+            coupling = torch.mul(a, self.student.scale, out=coupling[: len(a)])
+        field.correlate(
             parameters,
-            gain=2 * self.student.scale / len(self.field),
+            gain=2 * self.student.scale / len(field),
             drive=gradient.w,
             drive_readout=gradient.a,
             coupling=coupling,
             bias=gradient.c if gradient.c.shape[1] else None,
         )
         if gradient.c.shape[1]:
-            gradient.c.mul_(2 * self.particles / self.student.width / len(self.field))
-        out.addcmul_(theta, self.prior.stiffness)
-        self.add_penalty(parameters, gradient)
+            gradient.c.mul_(2 * self.particles / self.student.width / len(field))
 
     def refresh(self, theta: Tensor) -> None:
         """Let ρ follow the weights."""

@@ -107,20 +107,11 @@ class MiniBatchEnergy:
         """ĝ with the given block for each chain, written into ``out``."""
         full = self.full
         parameters, gradient = full.views(theta), full.views(out)
-        strength = full.student.scale
         for chain, block in enumerate(chosen):
-            field, one = self._field(block), slice(chain, chain + 1)
+            one = slice(chain, chain + 1)
             mine = Parameters(*(piece[one] for piece in parameters))
             ours = Parameters(*(piece[one] for piece in gradient))
-            field.correlate(
-                mine,
-                gain=2 * strength / len(field),
-                drive=ours.w,
-                drive_readout=ours.a,
-                coupling=mine.a * strength if full.self_energy else None,
-                bias=ours.c if ours.c.shape[1] else None,
-            )
-            ours.c.mul_(2 * full.particles / full.student.width / len(field))
+            full.data_gradient(self._field(block), mine, ours)
         full.add_penalty(parameters, gradient)
         out.addcmul_(theta, full.prior.stiffness)
 

@@ -537,6 +537,14 @@ def test_a_book_is_built_checked_and_replaced(write, capsys):
         check_book(project, html, stage)
 
 
+def test_a_claim_that_fails_is_named_by_the_build_and_shown_in_the_book(write, capsys):
+    project = write(FIGURE, glue_answer(43), claims=[{**CLAIM, "figure": "book/page#fig-line"}])
+    assert main(["--root", str(project.root), "build"]) == 0
+    printed = capsys.readouterr().out
+    assert "answer: FAIL: expected 42" in printed
+    assert "1 claim: 0 hold, 1 fail." in printed
+
+
 def test_what_a_notebook_says_on_standard_error_fails_the_build(write):
     project = write(cell("import sys; print('careful', file=sys.stderr)"))
     project.config.write_text(

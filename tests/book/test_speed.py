@@ -146,14 +146,25 @@ def test_measurements_stand_beside_the_results_and_are_none(stored, frame):
 
 
 def test_the_gain_is_over_the_fastest_peer_and_a_bound_below_if_theirs_is_one_above(frame):
-    ratio, bound = speed_report.gain(frame, "m_S")
+    ratio, bound, peer = speed_report.gain(frame, "m_S")
     assert ratio == pytest.approx((2e-3 / 1100) / (1e-5 / 2500))
-    assert bound == "at least"
+    assert (bound, peer) == ("at least", "blackjax, SGLD")
     peers = frame.assign(bound=None).astype(frame.dtypes)
-    assert speed_report.gain(peers, "m_S") == (pytest.approx(ratio), "")
+    assert speed_report.gain(peers, "m_S") == (pytest.approx(ratio), "", peer)
     assert math.isnan(speed_report.gain(frame.assign(bound="at most"), "m_S")[0])
     alone = frame[frame["package"] == "feature_learning"]
     assert math.isnan(speed_report.gain(alone, "m_S")[0])
+
+
+def test_the_gain_is_also_said_against_the_fastest_peer_of_any_dynamics(frame):
+    rate = 0.5 * 2e-3 / 1100 * 1e6
+    case = {"dynamics": "underdamped", **CASE, "observable": "m_S"}
+    more = table([*rows(), row("ess_rate", "posteriors", rate, **case)])
+    found = speed_report.gain(more, "m_S", tuple(speed.DYNAMICS))
+    assert found == (pytest.approx(2.0), "", "posteriors, underdamped")
+    text = speed_report.render(more)
+    assert "at least 455 times those of the fastest peer's SGLD, and 2.00 times" in text
+    assert "the fastest peer of any dynamics (posteriors, underdamped)." in text
 
 
 def test_the_readme_part_has_a_row_a_case_and_says_what_is_bounded(frame):
@@ -170,6 +181,13 @@ def test_the_readme_part_has_a_row_a_case_and_says_what_is_bounded(frame):
     assert "load 0.1 at the start" in text
 
 
+def test_the_page_has_the_same_without_the_table_of_the_steps(frame):
+    text = speed_report.render(frame)
+    assert text.endswith(f"|\n\n{speed_report.findings(frame)}")
+    assert "|" not in speed_report.findings(frame)
+    assert speed_report.render(None) == speed_report.findings(None) == speed.UNKNOWN
+
+
 def test_rounds_that_differ_much_are_shown_and_the_closest_peer_is_of_the_same_dynamics(frame):
     case = frame["quantity"].eq("step_time") & frame["package"].eq("blackjax")
     unsteady = frame.assign(high=frame["high"].mask(case, 4000.0))
@@ -184,25 +202,20 @@ def test_rounds_that_differ_much_are_shown_and_the_closest_peer_is_of_the_same_d
 
 
 def test_the_readme_part_is_replaced_and_nothing_else(frame):
-    readme = f"# A\n{speed_report.START}\nold\n{speed_report.END}\nrest\n"
-    new = speed_report.update(readme, frame)
-    assert (
-        new
-        == f"# A\n{speed_report.START}\n{speed_report.render(frame)}\n{speed_report.END}\nrest\n"
-    )
+    start, end = speed_report.START, speed_report.END
+    new = speed_report.update(f"# A\n{start}\nold\n{end}\nrest\n", frame)
+    assert new == f"# A\n{start}\n{speed_report.render(frame)}\n{end}\nrest\n"
     assert speed_report.update(new, frame) == new
     with pytest.raises(BookError, match="once each"):
         speed_report.update("# A\n", frame)
 
 
 def test_the_readme_says_what_is_stored(root):
-    readme, path = (root / "README.md").read_text(encoding="utf-8"), speed.stored(root)
-    frame = speed.read(path) if path.is_file() else None
+    readme, frame = (root / "README.md").read_text("utf-8"), speed.read(speed.stored(root))
     assert speed_report.update(readme, frame) == readme, (
         f"README.md needs\n{speed_report.render(frame)}\n`make bench BENCH=full` writes it"
     )
 
 
 def test_everybody_was_timed_in_the_faster_way(root):
-    path = speed.stored(root)
-    assert not path.is_file() or list(speed.wrong_ways(speed.read(path))) == []
+    assert list(speed.wrong_ways(speed.read(speed.stored(root)))) == []

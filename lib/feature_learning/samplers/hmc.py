@@ -69,13 +69,12 @@ class HMC(Plain):
         gradient, v, proposal = state.gradient, state.velocity, state.extra["proposal"]
         step = None
         for at in range(done, done + steps):
-            departs = at % self.leapfrogs == 0
-            if departs:
+            if at % self.leapfrogs == 0:
                 self._depart(state, energy, per_chain, random)
-            if departs or step is None:
                 step = per_chain.spread(state.extra["step"], v)
-            if departs:
                 v.addcmul_(gradient, step, value=-0.5)
+            elif step is None:  # the trajectory began in an earlier call
+                step = per_chain.spread(state.extra["step"], v)
             proposal.addcmul_(v, step)
             energy.gradient(proposal, gradient)
             ends = (at + 1) % self.leapfrogs == 0
