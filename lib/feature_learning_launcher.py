@@ -1,9 +1,9 @@
-"""The program ``feature-learning`` until its library is loaded, which takes a second or two.
+"""The program ``feature-learning`` until its package is imported.
 
-Most of that is torch. Ctrl-C finds nothing worth saving then, and a KeyboardInterrupt could end
-anywhere: in a traceback, or swallowed by an extension that is just being initialised. So the
-process leaves from within the signal's handler. This module stands outside of the package, whose
-import already loads everything, and imports nothing that takes time.
+A signal that comes then finds nothing worth saving, and a KeyboardInterrupt would end in a
+traceback. So the process leaves from within the signal's handler. This module stands outside of the
+package and imports nothing that takes time; everything after it is the matter of
+:mod:`feature_learning.ending`.
 """
 
 import os
@@ -11,40 +11,29 @@ import signal
 import sys
 from types import FrameType
 
-_LINE = "feature-learning: interrupted before anything was computed\n"
-#: As shells have it for a program that Ctrl-C has ended.
-INTERRUPTED = 130
-#: As shells have it for a program that writes to a closed pipe.
-PIPE_CLOSED = 141
+_LINE = b"feature-learning: interrupted before anything was computed\n"
 
 
 def main() -> int:
-    """Load the library and run the command; returns its exit code."""
-    # Where the signal is ignored, as in the background of a shell, it stays so.
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if ours:
-        signal.signal(signal.SIGINT, _leave)
+    """Import the command line and run it; returns its exit code."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    # Where a signal is ignored, as in the background of a shell or by nohup, it stays so.
+    ours = [number for number, known in before.items() if known != signal.SIG_IGN]
+    for number in ours:
+        signal.signal(number, _leave)
     from feature_learning.cli import main as run
 
-    try:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        code = run()
-        # Here and not at the end of the process, where nobody could handle it.
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # as in "... | head -1": who reads has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
-    except KeyboardInterrupt:  # between the lines above and those that the command watches over
-        sys.stderr.write(_LINE)
-        return INTERRUPTED
+    for number in ours:
+        signal.signal(number, before[number])
+    return run()
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
     """End the process at once; only what needs no lock and no flush."""
-    os.write(2, _LINE.encode())
-    os._exit(INTERRUPTED)
+    os.write(2, _LINE)
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ something about the run that is not so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from feature_learning.errors import ArgumentError
 
@@ -143,6 +143,15 @@ SCOPES: dict[str, Scope] = {
 }
 
 
+#: Fields that PointConfig got later, with the value that means "as before". At this value they say
+#: nothing new: they are accepted anywhere, and stay out of the keys of stored results, so that the
+#: cells of before keep theirs.
+NEUTRAL: dict[str, Any] = {
+    **{"penalty": 0.0, "quantum": None, "batch_size": None},
+    **{"step_schedule": "constant", "rounding": None, "quantum_epoch": None, "tilt": 1.0},
+    **{"rungs": 1, "rung_ratio": None},
+}
+
 #: Samplers that need a fixed energy of particles with readouts, and can have no other.
 _FIXED = ("mala", "hmc", "gibbs")
 
@@ -196,16 +205,19 @@ def flag(name: str) -> str:
 
 
 def refuse_without_effect(
-    choices: _Choices, given: Iterable[str], *, spell: Callable[[str], str] = str
+    choices: _Choices, given: Mapping[str, object], *, spell: Callable[[str], str] = str
 ) -> None:
     """Refuse the first of the ``given`` options that has no effect under these ``choices``.
+
+    One whose value agrees with what is run anyway is accepted: sampler sgld with the published
+    protocol, which is SGLD, or one rung of a sampler that has no ladders.
 
     Parameters
     ----------
     choices : PointConfig
         The configuration.
-    given : iterable of str
-        Names of options that were set on purpose.
+    given : mapping of str to object
+        Options that were set on purpose, with their values.
     spell : callable
         How the sentence spells an option.
 
@@ -214,9 +226,9 @@ def refuse_without_effect(
     ArgumentError
         Naming the option, what it is for and the choices that leave it without effect.
     """
-    for name in given:
+    for name, value in given.items():
         scope = SCOPES.get(name)
-        if scope is not None and not scope.holds(choices):
+        if scope is not None and not scope.holds(choices) and not _agrees(choices, name, value):
             chosen = ", ".join(
                 f"{spell(choice)} {value}"
                 for choice in scope.decided_by
@@ -225,6 +237,13 @@ def refuse_without_effect(
             raise ArgumentError(
                 f"{spell(name)} has no effect with {chosen}: it is for {scope.words}"
             )
+
+
+def _agrees(choices: _Choices, name: str, value: object) -> bool:
+    """Whether a value says what is so without it."""
+    if name == "sampler":
+        return choices.protocol is not None and value == "sgld"
+    return value is not None and value == NEUTRAL.get(name)
 
 
 def scopes_listed() -> str:

@@ -1,38 +1,168 @@
-"""Files that are there whole or not at all, whatever happens to the process that writes them."""
+"""The one writer of files: whole or not at all, and never over what is no file.
+
+What stands at a path decides how it is written:
+
+* nothing, or a regular file: under a temporary name in the same folder, then renamed. A link is
+  followed, so that it stays a link; mode and owner of the file that was there are kept.
+* a device or a pipe: into it. It cannot be replaced, and must not be.
+* ``-``, or what is open as standard output or error already: into that stream.
+"""
 
 from __future__ import annotations
 
+import io
 import os
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 #: A temporary file of NAME is called ``.NAME.xxxxxxxx.part``, in the same folder.
 SUFFIX = ".part"
+#: Stands for standard output.
+STREAM = Path("-")
+#: Characters of a name that its temporary name begins with: it must fit into 255 bytes.
+_SHOWN = 40
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that takes the place of ``path`` when the block ends without an exception.
 
-    It is written under a temporary name in the same folder, flushed to the disk and renamed. If
-    anything fails the temporary file is removed and what stood at ``path`` is still there.
+    Raises
+    ------
+    OSError
+        If it cannot be written. The temporary file is then removed, and what stood at ``path`` is
+        still there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=SUFFIX)
+    target = _target(path)
+    if isinstance(target, int) or not _replaceable(target):
+        # Archives are written to and fro, which a stream does not allow: nothing reaches it before
+        # all is there.
+        content = io.BytesIO()
+        yield content
+        _pour(content.getvalue(), target)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = _temporary(target)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # A temporary file is private; the result has the mode any new file would have.
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
+        _adopt(temporary, target)
+        temporary.replace(target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Write a whole file; a text is encoded as UTF-8, its line ends as they are.
+
+    Raises
+    ------
+    OSError
+        As :func:`replacing`.
+    """
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def check_writable(path: Path) -> None:
+    """Make certain, before hours of work, that ``path`` can be written; its folder is made.
+
+    Raises
+    ------
+    OSError
+        If it cannot.
+    """
+    target = _target(path)
+    if isinstance(target, int):
+        return
+    if not _replaceable(target):
+        if not os.access(target, os.W_OK):
+            raise PermissionError(13, os.strerror(13), str(path))
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = _temporary(target)
+    os.close(handle)
+    temporary.unlink()
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Temporary files that killed processes left in a folder; nothing reads them."""
+    return sorted(folder.glob(f".*{SUFFIX}"))
+
+
+def _target(path: Path) -> Path | int:
+    """The file behind all links, there or not; the number of the stream if it is open as one."""
+    if path == STREAM:
+        return 1
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return Path(os.path.realpath(path))
+    for number in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(there, os.fstat(number)):
+                return number
+    return Path(os.path.realpath(path)) if stat.S_ISREG(there.st_mode) else path
+
+
+def _replaceable(target: Path) -> bool:
+    """Whether nothing or a regular file stands there, which may be written.
+
+    Raises
+    ------
+    OSError
+        For a folder, and for a file that is protected against writing.
+    """
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return True
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(21, os.strerror(21), str(target))
+    if not os.access(target, os.W_OK):  # renaming would get around that
+        raise PermissionError(13, os.strerror(13), str(target))
+    return stat.S_ISREG(mode)
+
+
+def _pour(content: bytes, target: Path | int) -> None:
+    """Write into a stream, or into what is no regular file."""
+    if isinstance(target, int):
+        stream = sys.stdout if target == 1 else sys.stderr
+        if stream is not None:
+            stream.flush()
+        with os.fdopen(os.dup(target), "wb") as file:
+            file.write(content)
+    else:
+        with target.open("wb") as file:
+            file.write(content)
+
+
+def _temporary(target: Path) -> tuple[int, Path]:
+    handle, name = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.name[:_SHOWN]}.", suffix=SUFFIX
+    )
+    return handle, Path(name)
+
+
+def _adopt(temporary: Path, target: Path) -> None:
+    """Mode and owner of the file that is replaced, or the mode that any new file would have."""
+    try:
+        there = target.stat()
+    except FileNotFoundError:
+        temporary.chmod(0o666 & ~_umask())
+        return
+    with suppress(OSError):  # only the superuser may give a file away
+        if (there.st_uid, there.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(temporary, there.st_uid, there.st_gid)
+    temporary.chmod(stat.S_IMODE(there.st_mode))
 
 
 def _umask() -> int:
@@ -40,8 +170,3 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
-
-
-def leftovers(folder: Path) -> list[Path]:
-    """Temporary files that killed processes left in a folder; nothing reads them."""
-    return sorted(folder.glob(f".*{SUFFIX}"))

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from feature_learning.errors import ArgumentError
-from feature_learning.published import published
+from feature_learning.paper import published
 from feature_learning.texts import ABSENT, value_text
 
 FloatArray = NDArray[np.float64]

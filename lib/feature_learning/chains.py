@@ -134,7 +134,7 @@ def run(
     stop: StopRule | None = None,
     rule: ConvergenceRule | None = None,
     guards: Guards | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     checkpoint_every: int = 10,
     fingerprint: dict[str, Any] | None = None,
     progress: bool = False,
@@ -154,7 +154,7 @@ def run(
         How convergence is judged at the end.
     guards : Guards, optional
         Thresholds of the watch.
-    checkpoint : Path, optional
+    checkpoint : Path or str, optional
         Saved every ``checkpoint_every`` looks, at an interrupt and at the end; if it exists the run
         resumes from it. On the CPU a resumed run equals an uninterrupted one bit for bit.
     fingerprint : dict, optional
@@ -178,88 +178,90 @@ def run(
     DivergenceError, EquipartitionError
         From the guards, with the step, the step size and a size that would work.
     CheckpointError
-        If the checkpoint is damaged or of another run.
+        If the checkpoint is damaged, of another run or in use by one, or cannot be written.
     """
     guards, rule, known = guards or Guards(), rule or ConvergenceRule(), fingerprint or {}
     stopwatch = stopwatch or Stopwatch()
-    state, at = sampler.init(energy, position, random), Progress()
-    stored = checkpoints.load(checkpoint, known) if checkpoint is not None else None
-    if stored is not None:
-        try:
-            restore(stored, at, state, energy, observer, random)
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise CheckpointError(
-                f"checkpoint {checkpoint} does not fit this run ({error}); move it away"
-            ) from error
-        stopwatch.earlier = at.seconds
-        if progress:
-            name = f"{label}: " if label else ""
-            print(f"{name}{at.resumption(schedule)}, from {checkpoint}", file=sys.stderr)
-    else:
-        start = observer.measure(state.position, average=False)["train_mse"]
-        labels = energy.field.labels
-        at.ceiling = max(float(start.max()), float(labels.square().mean()))
-        first = sampler.with_step(max(segment.step_size for segment in schedule.segments))
-        at.curvature = guards.check_curvature(first, energy, state, "at the start")
-        at.final_look = np.full(energy.chains, -1, np.int64)
+    checkpoint = None if checkpoint is None else Path(checkpoint)
+    with checkpoints.reserved(checkpoint):
+        state, at = sampler.init(energy, position, random), Progress()
+        stored = checkpoints.load(checkpoint, known) if checkpoint is not None else None
+        if stored is not None:
+            try:
+                restore(stored, at, state, energy, observer, random)
+            except (KeyError, RuntimeError, ValueError, TypeError) as error:
+                raise CheckpointError(
+                    f"checkpoint {checkpoint} does not fit this run ({error}); move it away"
+                ) from error
+            stopwatch.earlier = at.seconds
+            if progress:
+                name = f"{label}: " if label else ""
+                print(f"{name}{at.resumption(schedule)}, from {checkpoint}", file=sys.stderr)
+        else:
+            start = observer.measure(state.position, average=False)["train_mse"]
+            labels = energy.field.labels
+            at.ceiling = max(float(start.max()), float(labels.square().mean()))
+            first = sampler.with_step(max(segment.step_size for segment in schedule.segments))
+            at.curvature = guards.check_curvature(first, energy, state, "at the start")
+            at.final_look = np.full(energy.chains, -1, np.int64)
 
-    def save() -> None:
-        if checkpoint is not None:
-            at.seconds = stopwatch.seconds
-            arrays = snapshot(at, state, energy, observer, random)
-            arrays["planned"] = np.array(looks)  # tells readers of the file where the end is
-            checkpoints.save(checkpoint, arrays, known)
+        def save() -> None:
+            if checkpoint is not None:
+                at.seconds = stopwatch.seconds
+                arrays = snapshot(at, state, energy, observer, random)
+                arrays["planned"] = np.array(looks)  # tells readers of the file where the end is
+                checkpoints.save(checkpoint, arrays, known)
 
-    looks = len(schedule.segments)
-    with (
-        deferred_interrupt() as interrupt,
-        tqdm(
-            total=schedule.steps,
-            initial=at.done,
-            desc=label,
-            unit="step",
-            file=sys.stderr,
-            disable=not progress,
-            # In a log every redraw is a line of its own: seldom there.
-            mininterval=0.5 if sys.stderr.isatty() else 10,
-            dynamic_ncols=True,
-        ) as bar,
-    ):
-        while at.segment < looks and not interrupt and (at.final_look < 0).any():
-            segment = schedule.segments[at.segment]
-            mover = sampler.with_step(segment.step_size)
-            mover = mover.burning() if segment.burn_in else mover
-            mover = mover.settling() if segment.settle else mover
-            while at.within < segment.steps and not interrupt:
-                steps = min(_CHUNK, segment.steps - at.within)
-                with energy.field.stepping():
-                    mover.advance(state, energy, steps, random, done=at.done)
-                at.within, at.done = at.within + steps, at.done + steps
-                bar.update(steps)
-            if at.within < segment.steps:
-                break
-            at.segment, at.within = at.segment + 1, 0
-            at.time += segment.steps * segment.step_size
-            weight = _weight(schedule, segment, mover, state, energy.chains)
-            average = not segment.burn_in if weight is None or segment.burn_in else weight
-            values = observer.measure(state.position, average=average)
-            report = mover.report(state) | ({} if weight is None else {"weight": weight})
-            values |= {name: value.double().cpu().numpy() for name, value in report.items()}
-            _record(at, values, segment.burn_in, state, energy, mover)
-            _watch(guards, at, mover, energy, state, values["train_mse"], looks)
-            bar.set_postfix_str(
-                f"m_S={values['m_S'].mean():.3f}, test MSE={values['test_mse'].mean():.3g}",
-                refresh=False,
-            )
-            if stop is not None:
-                done = stop.finished(at.arrays(), np.array(at.counted))
-                if (new := (at.final_look < 0) & done).any():
-                    at.finish(new, energy.readout(state.position))
-            if at.segment % checkpoint_every == 0:
-                save()
-        save()
-        interrupted = at.segment < looks and bool((at.final_look < 0).any())
-    return _result(at, state, energy, observer, rule, interrupted)
+        looks = len(schedule.segments)
+        with (
+            deferred_interrupt() as interrupt,
+            tqdm(
+                total=schedule.steps,
+                initial=at.done,
+                desc=label,
+                unit="step",
+                file=sys.stderr,
+                disable=not progress,
+                # In a log every redraw is a line of its own: seldom there.
+                mininterval=0.5 if sys.stderr.isatty() else 10,
+                dynamic_ncols=True,
+            ) as bar,
+        ):
+            while at.segment < looks and not interrupt and (at.final_look < 0).any():
+                segment = schedule.segments[at.segment]
+                mover = sampler.with_step(segment.step_size)
+                mover = mover.burning() if segment.burn_in else mover
+                mover = mover.settling() if segment.settle else mover
+                while at.within < segment.steps and not interrupt:
+                    steps = min(_CHUNK, segment.steps - at.within)
+                    with energy.field.stepping():
+                        mover.advance(state, energy, steps, random, done=at.done)
+                    at.within, at.done = at.within + steps, at.done + steps
+                    bar.update(steps)
+                if at.within < segment.steps:
+                    break
+                at.segment, at.within = at.segment + 1, 0
+                at.time += segment.steps * segment.step_size
+                weight = _weight(schedule, segment, mover, state, energy.chains)
+                average = not segment.burn_in if weight is None or segment.burn_in else weight
+                values = observer.measure(state.position, average=average)
+                report = mover.report(state) | ({} if weight is None else {"weight": weight})
+                values |= {name: value.double().cpu().numpy() for name, value in report.items()}
+                _record(at, values, segment.burn_in, state, energy, mover)
+                _watch(guards, at, mover, energy, state, values["train_mse"], looks)
+                bar.set_postfix_str(
+                    f"m_S={values['m_S'].mean():.3f}, test MSE={values['test_mse'].mean():.3g}",
+                    refresh=False,
+                )
+                if stop is not None:
+                    done = stop.finished(at.arrays(), np.array(at.counted))
+                    if (new := (at.final_look < 0) & done).any():
+                        at.finish(new, energy.readout(state.position))
+                if at.segment % checkpoint_every == 0:
+                    save()
+            save()
+            interrupted = at.segment < looks and bool((at.final_look < 0).any())
+        return _result(at, state, energy, observer, rule, interrupted)
 
 
 def _weight(

@@ -7,32 +7,52 @@ from another one's state.
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_learning.atomic import replacing
+from feature_learning import archives, atomic, locks
 from feature_learning.errors import CheckpointError
 
 #: Raised when the content of a checkpoint changes meaning.
 FORMAT = 4
-#: What reading a damaged file, or one that is no archive at all, can raise.
-_DAMAGE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    RuntimeError,
-    OverflowError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+
+
+@contextmanager
+def reserved(path: Path | None) -> Iterator[None]:
+    """Keep a checkpoint for one run for the time of a block, and make certain that it can be saved.
+
+    Raises
+    ------
+    CheckpointError
+        If another run has it, or if there can be no such file.
+    """
+    if path is None:
+        yield
+        return
+    if path == atomic.STREAM or (path.exists() and not path.is_file()):
+        raise CheckpointError(f"checkpoint must be a file, not {path}")
+    place = Path(os.path.realpath(path))  # one file, whatever links lead to it
+    try:
+        atomic.check_writable(path)
+        lock = locks.acquire(place.with_name(f".{place.name}.lock"))
+    except OSError as error:
+        raise _unwritten(path, error) from error
+    if lock is None:
+        raise CheckpointError(f"checkpoint {path} is in use by another run")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _unwritten(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(f"checkpoint {path} cannot be written: {error.strerror or error}")
 
 
 def save(path: Path, arrays: dict[str, NDArray[Any]], fingerprint: dict[str, Any]) -> None:
@@ -50,12 +70,10 @@ def save(path: Path, arrays: dict[str, NDArray[Any]], fingerprint: dict[str, Any
         np.uint8,
     )
     try:
-        with replacing(path) as file:
+        with atomic.replacing(path) as file:
             np.savez(file, allow_pickle=False, header=header, **arrays)
     except OSError as error:
-        raise CheckpointError(
-            f"checkpoint {path} cannot be written: {error.strerror or error}"
-        ) from error
+        raise _unwritten(path, error) from error
 
 
 def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -67,23 +85,24 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         If the file cannot be read, is damaged, or of another format.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = archives.read(path)
         header = json.loads(arrays.pop("header").tobytes())
+        if not isinstance(header, dict) or not isinstance(header.get("fingerprint"), dict):
+            raise ValueError("its header is none")
         if header.get("format") == FORMAT and header["arrays"] != sorted(arrays):
             raise ValueError("arrays are missing")
-    except _DAMAGE as error:
-        # What NumPy says of any other file: that it might be loaded with less care.
-        reason = "no archive of arrays" if "pickle" in str(error) else str(error)
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, RecursionError) as error:
         raise CheckpointError(
-            f"checkpoint {path} is damaged or none ({reason}); "
+            f"checkpoint {path} is damaged or none ({error}); "
             "once it is moved away, a run starts afresh"
         ) from error
     if header.get("format") != FORMAT:
         raise CheckpointError(
             f"checkpoint {path} has format {header.get('format')!r}, this version reads {FORMAT}"
         )
-    return arrays, header.get("fingerprint", {})
+    return arrays, header["fingerprint"]
 
 
 def load(path: Path, fingerprint: dict[str, Any]) -> dict[str, NDArray[Any]] | None:

@@ -1,7 +1,7 @@
-"""The command line ``feature-learning``: its parser, and which module runs what.
+"""The command line ``feature-learning``: which module runs what.
 
-One point: :mod:`feature_learning.cli_point`; many: :mod:`feature_learning.cli_sweep`; the judgement
-of a run: :mod:`feature_learning.cli_diagnose`.
+Options and help: :mod:`feature_learning.options`. One point: :mod:`feature_learning.cli_point`;
+many: :mod:`feature_learning.cli_sweep`; how good a run is: :mod:`feature_learning.cli_diagnose`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
-from feature_learning import cli_diagnose, cli_point, cli_sweep
-from feature_learning.complaints import complain
+from feature_learning.ending import loading, run_program
+from feature_learning.options import add_commands, take_file
 from feature_learning.version import __version__
+
+NAME = "feature-learning"
+#: Command to the module that runs it; the others are in that of ``sweep``.
+_MODULES = {"point": "cli_point", "diagnose": "cli_diagnose"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,43 +35,40 @@ class _Parser(argparse.ArgumentParser):
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        take_file(self, known)
         return known, unknown
 
     def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``feature-learning``."""
     parser = _Parser(
-        prog="feature-learning",
+        prog=NAME,
         description="Feature learning in two-layer networks: posterior, mean field, MF-ARD, NNGP.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    cli_point.add_command(commands)
-    cli_diagnose.add_command(commands)
-    cli_sweep.add_commands(commands)
+    add_commands(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C; see ``--help``.
+    """Run a command; returns the exit code: see :mod:`feature_learning.ending` and ``--help``.
 
     The program ``feature-learning`` comes here by way of :mod:`feature_learning_launcher`, which
     watches over the import of this module.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        options = vars(build_parser().parse_args(arguments))
-        command = options.pop("command")
-        if command == "diagnose":
-            return cli_diagnose.run_command(options)
-        if command != "point":
-            return cli_sweep.run_command(command, options)
-        return cli_point.run_command(options, arguments[1:])
-    except KeyboardInterrupt:
-        return complain("interrupted before anything was measured", code=130)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return run_program(NAME, lambda: _run(given))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    options = vars(build_parser().parse_args(arguments))
+    command = options.pop("command")
+    with loading(NAME):
+        module = import_module(f"feature_learning.{_MODULES.get(command, 'cli_sweep')}")
+    return int(module.run_command(command, options, arguments[1:]))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -10,65 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from feature_learning import atomic
-from feature_learning.complaints import complain
 from feature_learning.draws import Draws, compare, read_draws
-from feature_learning.errors import ArgumentError, FeatureLearningError
+from feature_learning.ending import answer
+from feature_learning.errors import ArgumentError
 from feature_learning.report import as_json, as_text
 
-_EPILOG = """\
-FILE is what "point --checkpoint FILE" keeps, of a finished run as of an interrupted one. Several
-files must be of one law (same data, network and noise); their starts, samplers and lengths may
-differ. The table gives, for each observable past burn-in:
 
-  R-hat        rank-normalised; below 1.01 the chains agree
-  ESS          effective sample size of the bulk and of the tails, all chains together
-  time         integrated autocorrelation time in Langevin time: total time of all chains / ESS
-
-In brackets where the chains do not agree: a chain that is stuck makes the sample size count the
-places where chains sit, and the time none of the dynamics.
-
-examples:
-  feature-learning point --samples 1000 --start spread --checkpoint spread.npz
-  feature-learning diagnose spread.npz --plots figures
-
-exit codes: 0 the report was printed, whatever it says; 2 bad input
-"""
-
-
-def add_command(commands: Any) -> None:
-    """Add ``diagnose`` to the subparsers of ``feature-learning``."""
-    parser = commands.add_parser(
-        "diagnose",
-        help="convergence report of a run, and of several from different starts",
-        description="Report whether the chains of a run have converged, and whether runs from "
-        "different starts agree.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("files", type=Path, nargs="+", metavar="FILE", help="checkpoint of a run")
-    add("--plots", type=Path, metavar="DIR", help="draw traces and ranks into this folder")
-    add("--json", action="store_true", help="one JSON object on standard output, nothing else")
-
-
-def run_command(options: dict[str, Any]) -> int:
+def run_command(command: str, options: dict[str, Any], arguments: Sequence[str]) -> int:
     """Run ``diagnose``; returns the exit code."""
-    try:
-        files: list[Path] = options["files"]
-        runs = [
-            read_draws(path, name=name) for path, name in zip(files, _names(files), strict=True)
-        ]
-        compared = compare(runs)
-        if options["plots"] is not None:
-            _draw(runs, options["plots"])
-    except FeatureLearningError as error:
-        return complain(str(error))
-    except OSError as error:
-        return complain(f"cannot use {error.filename or options['plots']}: {error.strerror}")
-    if options["json"]:
-        print(json.dumps(as_json(runs, compared), allow_nan=False))
-    else:
-        print(as_text(runs, compared))
+    files: list[Path] = options["files"]
+    runs = [read_draws(path, name=name) for path, name in zip(files, _names(files), strict=True)]
+    compared = compare(runs)
+    if options["plots"] is not None:
+        _draw(runs, options["plots"])
+    as_object = options["json"]
+    answer(
+        json.dumps(as_json(runs, compared), allow_nan=False)
+        if as_object
+        else as_text(runs, compared)
+    )
     return 0
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from feature_learning import atomic
 from feature_learning.costs import calibrate
-from feature_learning.errors import FeatureLearningError, WorkerError, check_real
+from feature_learning.ending import answer, say
+from feature_learning.errors import WorkerError, check_real
 from feature_learning.grid import Grid, read_grid
 from feature_learning.hardware import check_device, memory_available
 from feature_learning.keys import cell_key
@@ -19,102 +18,21 @@ from feature_learning.pool import Executor, LocalPool, worker_count
 from feature_learning.store import Store
 from feature_learning.sweep import sweep
 
-_SWEEP = """\
-FILE.toml lists the cells, with the reason of each number:
-
-  [defaults]
-  kappa = 0.005
-
-  [[block]]
-  name = "main"
-  reason = "The learning curve."
-  method = ["network", "mf-ard"]
-  samples = [100, 1000]             # lists are crossed
-  seed = [0, 1, 2]
-
-  [[block.override]]
-  when = { method = "network", samples = ">=1000" }
-  reason = "Near the transition the chains need longer."
-  langevin_time = 6000
-
-Keys are the options of "feature-learning point", with underscores. The same command resumes: what
-is in DIR is not computed again. Several sweeps may share DIR.
-
-exit codes: 0 all cells are in DIR; 1 some failed or are left; 2 bad input; 130 Ctrl-C
-"""
 #: Cells that a dry run lists.
 _SHOWN = 10
-_TABLE = """\
-One row a cell. Files that cannot be trusted are named on standard error and left out.
-
-exit codes: 0 all files were read; 1 some were left out; 2 bad input
-"""
 
 
-def add_commands(commands: Any) -> None:
-    """Add ``sweep``, ``table`` and ``densities`` to the subparsers of ``feature-learning``."""
-    parser = commands.add_parser(
-        "sweep",
-        help="compute many points, resumable, on this machine or a cluster",
-        description="Compute the cells of FILE.toml that are not in DIR yet.",
-        epilog=_SWEEP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("file", type=Path, metavar="FILE.toml", help="what to compute")
-    add("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--workers", type=int, metavar="N", help="processes of one thread each (all cores)"
-    )
-    where.add_argument("--scheduler", metavar="ADDRESS", help="of a running Dask scheduler")
-    add("--device", help="cpu, cuda or cuda:N, in place of what FILE.toml says")
-    add("--block", nargs="+", metavar="NAME", help="only these blocks")
-    add("--limit", type=float, metavar="SECONDS", help="start no new cell after this time")
-    add("--no-weights", action="store_true", help="store the numbers alone")
-    add("--dry-run", action="store_true", help="say what there is to do and what it will cost")
-    add("--verbose", action="store_true", help="list every cell in the dry run")
-    add("--table", type=Path, metavar="CSV", help="write the table of all results at the end")
-    add("--quiet", action="store_true", help="nothing on standard error but errors")
-    table = commands.add_parser(
-        "table",
-        help="write the results of sweeps as one CSV file",
-        description="Write all results of a folder as one tidy CSV file.",
-        epilog=_TABLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    table.add_argument("folder", type=Path, metavar="DIR", help="folder of the results")
-    table.add_argument("--csv", type=Path, required=True, metavar="FILE", help="the table")
-    laws = commands.add_parser(
-        "densities",
-        help="write the laws of stored weights and overlaps as one NPZ file",
-        description="Write histograms of the weights and the neuron overlaps of all parity results "
-        "of a folder that have weights.",
-        epilog=_TABLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    laws.add_argument("folder", type=Path, metavar="DIR", help="folder of the results")
-    laws.add_argument("--npz", type=Path, required=True, metavar="FILE", help="the laws")
-
-
-def run_command(command: str, options: dict[str, Any]) -> int:
+def run_command(command: str, options: dict[str, Any], arguments: Sequence[str]) -> int:
     """Run one of the commands; returns the exit code."""
-    try:
-        if command == "sweep":
-            return _sweep(options)
-        if command == "table":
-            return _table(options["folder"], options["csv"])
-        return _densities(options["folder"], options["npz"])
-    except FeatureLearningError as error:
-        _say(f"error: {error}")
-        return 2
-    except KeyboardInterrupt:
-        _say("interrupted")
-        return 130
+    if command == "sweep":
+        return _sweep(options)
+    if command == "table":
+        return _table(options["folder"], options["csv"])
+    return _densities(options["folder"], options["npz"])
 
 
 def _say(text: str) -> None:
-    print(f"feature-learning: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    say("feature-learning", text)
 
 
 def _sweep(options: dict[str, Any]) -> int:
@@ -132,7 +50,7 @@ def _sweep(options: dict[str, Any]) -> int:
         store = Store(out, create=False) if out.exists() else None
         planned = plan(grid, store, calibrate())
         shown = None if options["verbose"] else _SHOWN
-        print(_estimate(grid, planned, store, workers, weights=weights, shown=shown))
+        answer(_estimate(grid, planned, store, workers, weights=weights, shown=shown))
         return 0
     # The workers first: a wrong number of them, or no scheduler, is heard of before any work.
     executor: Executor
@@ -144,7 +62,7 @@ def _sweep(options: dict[str, Any]) -> int:
         for device in sorted({cell.config.device for cell in grid.cells}):
             check_device(device)
         executor = LocalPool(workers)
-    say = (lambda text: None) if options["quiet"] else _say
+    told = (lambda text: None) if options["quiet"] else _say
     code = run_grid(
         grid,
         out,
@@ -152,7 +70,7 @@ def _sweep(options: dict[str, Any]) -> int:
         limit=options["limit"],
         weights=weights,
         here=options["scheduler"] is None,
-        say=say,
+        say=told,
         complain=_say,
     )
     if options["table"] is not None:
@@ -192,7 +110,8 @@ def run_grid(
     Returns
     -------
     int
-        The exit code: 0 all cells are in the folder, 1 some failed or are left, 130 Ctrl-C.
+        The exit code: 0 all cells are in the folder, 1 some failed or are left, 128 + n after
+        signal n, as 130 after Ctrl-C.
 
     Raises
     ------

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
-import torch
-
-from feature_learning import kernel_limit, mean_field
-from feature_learning.applicability import refuse_sampler, refuse_without_effect
+from feature_learning import choices
+from feature_learning.applicability import NEUTRAL, refuse_sampler, refuse_without_effect
 from feature_learning.errors import (
     ArgumentError,
     check_choice,
     check_integer,
     check_real,
     check_scale,
+    store_plain,
 )
-from feature_learning.friction import automatic_friction
-from feature_learning.sampling import Sampling
-from feature_learning.student import Student
-from feature_learning.teachers import Dataset, SingleIndex, SparseParity, Teacher, draw
+
+# What computes is imported where it is made: torch takes seconds, and a parser needs this class.
+if TYPE_CHECKING:
+    from feature_learning.sampling import Sampling
+    from feature_learning.student import Student
+    from feature_learning.teachers import Dataset, Teacher
 
 #: Two neighbouring κ of a ladder: a third of the swaps is accepted then at P = 500.
 RUNG_RATIO = 1.03
-METHODS = ("network", "mf", "mf-ard", "nngp")
-TEACHERS = ("parity", "single-index")
+#: Seeds of whole words of 32 bits, of which the streams of a seed are made
+#: (:mod:`feature_learning.randomness`): no two seeds share a stream.
+LARGEST_SEED = 2**32 - 1
 #: Options whose default of None tells whether they were set. (Neither step nor budget: the points
 #: of a grid share them, the kernel limit among them.)
-_TELLING = (
-    *("particles", "friction", "rounding", "quantum_epoch", "quantum", "batch_size", "rung_ratio"),
-)
+_TELLING = ("particles", "friction", *NEUTRAL)
 
 
 @dataclass(frozen=True)
@@ -98,28 +98,36 @@ class PointConfig:
     rung_ratio: float | None = None
 
     def __post_init__(self) -> None:
-        check_choice("teacher", self.teacher, TEACHERS)
-        check_choice("method", self.method, METHODS)
-        check_choice("dtype", self.dtype, ("float32", "float64"))
-        check_choice("solver", self.solver, mean_field.SOLVERS)
+        store_plain(self)
+        check_choice("teacher", self.teacher, choices.TEACHERS)
+        check_choice("method", self.method, choices.METHODS)
+        check_choice("sampler", self.sampler, choices.SAMPLERS)
+        check_choice("dtype", self.dtype, choices.DTYPES)
+        check_choice("solver", self.solver, choices.SOLVERS)
         check_integer("samples", self.samples, at_least=1)
         check_integer("test_samples", self.test_samples, at_least=2)
         check_integer("chains", self.chains, at_least=1)
-        check_integer("seed", self.seed, at_least=0)
+        check_integer("seed", self.seed, at_least=0, at_most=LARGEST_SEED)
         if self.block_elements is not None:
             check_integer("block_elements", self.block_elements, at_least=1)
-        check_choice("nngp_variant", self.nngp_variant, kernel_limit.VARIANTS)
+        check_choice("nngp_variant", self.nngp_variant, choices.NNGP_VARIANTS)
         check_scale("kappa", self.kappa)
         check_scale("alpha0", self.alpha0)
         check_real("penalty", self.penalty, at_least=0)
         check_scale("tilt", self.tilt)
         if self.protocol is not None:
-            check_choice("protocol", self.protocol, ("published",))
+            check_choice("protocol", self.protocol, choices.PROTOCOLS)
             if self.method != "network" or self.langevin_time is not None:
                 raise ArgumentError(
                     "protocol published needs method network and no langevin_time, "
                     f"not method {self.method!r} and langevin_time {self.langevin_time!r}"
                 )
+            if self.sampler not in ("sgld", PointConfig.sampler):
+                raise ArgumentError(
+                    f"protocol published is of sampler sgld, not of sampler {self.sampler}"
+                )
+            # One name for one run, whether or not the sampler was given.
+            object.__setattr__(self, "sampler", PointConfig.sampler)
         check_integer("rungs", self.rungs, at_least=1, at_most=250)
         if self.rung_ratio is not None:
             check_real("rung_ratio", self.rung_ratio, above=1, at_most=10)
@@ -133,11 +141,8 @@ class PointConfig:
             self._set_friction(self.friction)
         # The rest is checked by what it is handed to; do so now, before any work.
         _ = self.make_teacher, self.make_student, self.make_sampling
-        given = [name for name in _TELLING if getattr(self, name) is not None]
-        given += ["penalty"] if self.penalty else []
-        given += ["tilt"] if self.tilt != 1 else []
-        given += ["rungs"] if self.rungs != 1 else []
-        given += ["step_schedule"] if self.step_schedule != "constant" else []
+        values = {name: getattr(self, name) for name in _TELLING}
+        given = {name: each for name, each in values.items() if each != NEUTRAL.get(name)}
         refuse_without_effect(self, given)
         refuse_sampler(self)
 
@@ -146,6 +151,8 @@ class PointConfig:
         if asked != "auto":
             raise ArgumentError(f"friction must be a number or 'auto', not {asked!r}")
         moving = not self.collapsed and self.sampler != "gibbs"
+        from feature_learning.friction import automatic_friction
+
         number = automatic_friction(self.make_student, kappa=self.kappa, readout=moving)
         object.__setattr__(self, "friction", number)  # the class is frozen for everyone else
 
@@ -168,6 +175,8 @@ class PointConfig:
     @property
     def make_teacher(self) -> Teacher:
         """The teacher."""
+        from feature_learning.teachers import SingleIndex, SparseParity
+
         if self.teacher == "parity":
             return SparseParity(self.dim, self.sparsity)
         return SingleIndex(self.dim, self.sparsity, self.degree)
@@ -175,6 +184,8 @@ class PointConfig:
     @property
     def make_student(self) -> Student:
         """The student."""
+        from feature_learning.student import Student
+
         return Student(
             dim=self.dim,
             width=self.width,
@@ -195,6 +206,8 @@ class PointConfig:
         Plain MF moves by rare jumps of single particles, which take long and like low friction; its
         curvature stays at its start (0.5 to 0.7 at the paper's size), so a longer step is safe.
         """
+        from feature_learning.sampling import Sampling
+
         kind = "sgld" if self.protocol is not None else self.sampler
         slow = self.method == "mf" and kind == "underdamped"
         overdamped = kind not in ("underdamped", "gibbs", "hmc")
@@ -218,6 +231,10 @@ class PointConfig:
 
     def datasets(self) -> tuple[Dataset, Dataset]:
         """Training set and held-out points, on the device."""
+        import torch
+
+        from feature_learning.teachers import draw
+
         teacher, dtype = self.make_teacher, getattr(torch, self.dtype)
         return (
             draw(teacher, self.samples, seed=self.seed, dtype=dtype, device=self.device),

@@ -21,8 +21,8 @@ from feature_learning.energies import Energy, network_posterior
 from feature_learning.errors import FeatureLearningError
 from feature_learning.hardware import check_memory
 from feature_learning.inference import starting_position
+from feature_learning.paper import PROTOCOLS
 from feature_learning.priors import Ard
-from feature_learning.published import PROTOCOLS
 from feature_learning.randomness import generator
 from feature_learning.samplers import Underdamped
 from feature_learning.samplers.exchange import SWAP_EVERY

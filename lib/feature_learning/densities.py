@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_learning import atomic
+from feature_learning import archives, atomic
 from feature_learning.errors import ArgumentError, StoreError
 from feature_learning.overlaps import gaussian_overlap, neuron_overlaps
 from feature_learning.store import Cell, Store
@@ -252,6 +251,10 @@ def _small(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(np.uint32 if values.dtype.kind in "iu" else np.float32)
 
 
+def _wide(values: NDArray[Any], name: str) -> NDArray[Any]:
+    return values.astype(np.int64 if name in ("counts", "outside") else np.float64)
+
+
 def read_npz(path: Path) -> list[Record]:
     """Read what :func:`write_npz` has written.
 
@@ -261,23 +264,18 @@ def read_npz(path: Path) -> list[Record]:
         If the file cannot be read, is damaged, or has other bins than this library.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            header = json.loads(archive["header"].tobytes())
-            if header["format"] != FORMAT or not np.array_equal(archive["edges"], EDGES):
-                raise ValueError("another format or other bins")
-            return [
-                Record(
-                    origin=origin,
-                    **{
-                        name: archive[f"{number}.{name}"].astype(
-                            np.int64 if name in ("counts", "outside") else np.float64
-                        )
-                        for name in _ARRAYS
-                    },
-                )
-                for number, origin in enumerate(header["origins"])
-            ]
+        archive: dict[str, NDArray[Any]] = archives.read(path)
+        header = json.loads(archive["header"].tobytes())
+        if header["format"] != FORMAT or not np.array_equal(archive["edges"], EDGES):
+            raise ValueError("another format or other bins")
+        return [
+            Record(
+                origin=origin,
+                **{name: _wide(archive[f"{number}.{name}"], name) for name in _ARRAYS},
+            )
+            for number, origin in enumerate(header["origins"])
+        ]
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path} holds no densities: {error}") from error

@@ -12,7 +12,15 @@ from numbers import Integral, Real
 
 
 class FeatureLearningError(Exception):
-    """Base of every error raised on purpose; the command line turns it into one line."""
+    """Base of every error raised on purpose; a program turns it into one line.
+
+    Attributes
+    ----------
+    exit_code : int
+        Of a program that ends with it.
+    """
+
+    exit_code = 2
 
 
 class ArgumentError(FeatureLearningError, ValueError):
@@ -45,6 +53,10 @@ class StoreError(FeatureLearningError, RuntimeError):
 
 class WorkerError(FeatureLearningError, RuntimeError):
     """The process that computed a point died, as by ``kill -9`` or when memory ran out."""
+
+
+class OutputError(FeatureLearningError, OSError):
+    """What was computed cannot be printed."""
 
 
 class ConvergenceError(FeatureLearningError, RuntimeError):
@@ -81,6 +93,8 @@ def check_real(
     return number
 
 
+#: The largest whole number: what tables and arrays of 64 bits can hold.
+LARGEST_INTEGER = 2**63 - 1
 #: Ranges in which float32 arithmetic can represent squares and ratios of a parameter.
 SMALLEST, LARGEST = 1e-9, 1e9
 
@@ -98,9 +112,22 @@ def check_integer(name: str, value: object, *, at_least: int, at_most: int | Non
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise ArgumentError(f"{name} must be {allowed}, not {value!r}")
     number = int(value)
-    if number < at_least or (at_most is not None and number > at_most):
+    if number > LARGEST_INTEGER and at_most is None:
+        allowed += f" and at most {LARGEST_INTEGER}"
+    if number < at_least or number > (LARGEST_INTEGER if at_most is None else at_most):
         raise ArgumentError(f"{name} must be {allowed}, not {value!r}")
     return number
+
+
+def store_plain(settings: object) -> None:
+    """Put Python's own numbers and texts in the place of NumPy's in the fields of a dataclass.
+
+    They are equal, but neither JSON nor compiled code takes NumPy's. For ``__post_init__``.
+    """
+    for name, value in vars(settings).items():
+        # Asked for without importing NumPy, which takes longer than all the rest of a refusal.
+        if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
+            object.__setattr__(settings, name, value.item())  # such a class is frozen
 
 
 def check_choice(name: str, value: object, allowed: Collection[str]) -> str:

@@ -24,8 +24,8 @@ from feature_learning.hardware import check_device, check_memory
 from feature_learning.inference import sample
 from feature_learning.keys import canonical
 from feature_learning.ladder import LadderEnergy
+from feature_learning.paper import PROTOCOLS
 from feature_learning.priors import Ard
-from feature_learning.published import PROTOCOLS
 from feature_learning.release import ReleasedEnergy
 from feature_learning.samplers import Sampler
 from feature_learning.stopping import StopRule, StopWhenConverged
@@ -59,7 +59,7 @@ class Point:
 
 
 def run_point(
-    config: PointConfig, *, progress: bool = False, checkpoint: Path | None = None
+    config: PointConfig, *, progress: bool = False, checkpoint: Path | str | None = None
 ) -> Point:
     """Compute one point.
 
@@ -68,7 +68,7 @@ def run_point(
     config : PointConfig
     progress : bool
         Progress with the time left on standard error.
-    checkpoint : Path, optional
+    checkpoint : Path or str, optional
         Resume from, and save to, this file.
 
     Returns
@@ -139,7 +139,7 @@ def _nngp(config: PointConfig) -> Point:
 
 
 def _chains(
-    config: PointConfig, progress: bool, checkpoint: Path | None, stopwatch: Stopwatch
+    config: PointConfig, progress: bool, checkpoint: Path | str | None, stopwatch: Stopwatch
 ) -> Point:
     """Network, MF or MF-ARD: sample, then summarise."""
     student, teacher, sampling = config.make_student, config.make_teacher, config.make_sampling

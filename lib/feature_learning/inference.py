@@ -76,7 +76,7 @@ def sample(
     schedule: Callable[[Sampler], Schedule] | None = None,
     stop: StopRule | None = None,
     rule: ConvergenceRule | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     fingerprint: dict[str, Any] | None = None,
     progress: bool = False,
     label: str = "",

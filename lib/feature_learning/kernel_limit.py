@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from feature_learning import choices
 from feature_learning.errors import ArgumentError, check_choice, check_scale
 from feature_learning.observables import decompose
 from feature_learning.student import Student
@@ -27,7 +28,6 @@ from feature_learning.teachers import Dataset
 
 #: Activations whose Gaussian expectation is known here in closed form.
 KERNELS = ("relu", "erf", "linear")
-VARIANTS = ("matched", "as-published")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def solve(
         If a number, the variant or the activation is out of range.
     """
     check_scale("kappa", kappa)
-    matched = check_choice("variant", variant, VARIANTS) == "matched"
+    matched = check_choice("variant", variant, choices.NNGP_VARIANTS) == "matched"
     inputs, labels, samples = data.inputs.double(), data.labels.double(), len(data)
     ridge = kappa**2 * (samples if matched else 1)
     system = kernel(student, inputs, inputs, normalised=matched)

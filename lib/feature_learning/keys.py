@@ -17,16 +17,9 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
+from feature_learning.applicability import NEUTRAL
 from feature_learning.config import PointConfig
 from feature_learning.version import METHOD_VERSIONS
-
-#: A field that PointConfig gets later goes here, with the value that means "as before": at this
-#: value it stays out of the key, so that the cells of before keep theirs.
-NEUTRAL: dict[str, Any] = {
-    **{"penalty": 0.0, "quantum": None, "batch_size": None},
-    **{"step_schedule": "constant", "rounding": None, "quantum_epoch": None, "tilt": 1.0},
-    **{"rungs": 1, "rung_ratio": None},
-}
 
 
 @cache

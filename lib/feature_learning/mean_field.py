@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from feature_learning import choices
 from feature_learning.chains import ChainRun
 from feature_learning.collapsed import CollapsedEnergy
 from feature_learning.energies import ParticleEnergy, mean_field_energy
@@ -35,8 +36,6 @@ from feature_learning.stopping import StopRule
 from feature_learning.stopwatch import Stopwatch
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset, Teacher
-
-SOLVERS = ("particles", "collapsed")
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def build_energy(
     block_elements: int | None = None,
 ) -> ParticleEnergy | CollapsedEnergy:
     """The energy of either solver; arguments as in :func:`solve`."""
-    if check_choice("solver", solver, SOLVERS) == "collapsed":
+    if check_choice("solver", solver, choices.SOLVERS) == "collapsed":
         return CollapsedEnergy(
             student,
             data,
@@ -128,7 +127,7 @@ def solve(
     seed: int = 0,
     stop: StopRule | None = None,
     insist: bool = False,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     fingerprint: dict[str, Any] | None = None,
     progress: bool = False,
     label: str = "",

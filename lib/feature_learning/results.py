@@ -28,9 +28,9 @@ from feature_learning.curve import Curve
 from feature_learning.errors import ArgumentError, StoreError, check_choice
 from feature_learning.grid import Grid, read_grid
 from feature_learning.keys import cell_key
+from feature_learning.paper import published
 from feature_learning.plan import plan
 from feature_learning.pool import LocalPool
-from feature_learning.published import published
 from feature_learning.store import Store
 from feature_learning.sweep import sweep
 from feature_learning.table import read_csv, tabulate
@@ -182,7 +182,7 @@ def error_column(block: str) -> str:
 def published_curve(table: str, method: str, observable: str, kappa: float) -> Curve:
     """The published points at one noise against the number of samples; nobody judged them.
 
-    Arguments are those of :func:`feature_learning.published.published`.
+    Arguments are those of :func:`feature_learning.paper.published`.
     """
     found = [
         point

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from feature_learning import schedules
+from feature_learning import choices, schedules
 from feature_learning.curvature import largest_curvature
 from feature_learning.energies import Energy, ParticleEnergy
 from feature_learning.errors import (
@@ -48,7 +48,6 @@ SAMPLERS: dict[str, Callable[[float], Sampler]] = {
     "adaptive": AdaptiveSGLD,
     "quantised": QuantisedLangevin,
 }
-STARTS = ("prior", "planted", "spread", "released")
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ class Sampling:
             check_scale("quantum", self.quantum)
         if self.batch_size is not None:
             check_integer("batch_size", self.batch_size, at_least=1)
-        check_choice("start", self.start, STARTS)
+        check_choice("start", self.start, choices.STARTS)
         if self.step is not None:
             check_scale("step", self.step)
         check_scale("step_factor", self.step_factor)

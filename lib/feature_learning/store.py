@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -20,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from feature_learning import atomic, documents
+from feature_learning import archives, atomic, documents, locks
 from feature_learning.config import PointConfig
 from feature_learning.errors import FeatureLearningError, StoreError
 from feature_learning.experiments import FloatArray, Point
 from feature_learning.keys import canonical, cell_key
+from feature_learning.locks import Lock
 from feature_learning.version import METHOD_VERSIONS
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class Store:
         """The file of a cell."""
         return self.folder / f"{cell_key(config)}.json"
 
-    def lock(self, config: PointConfig) -> FileLock | None:
+    def lock(self, config: PointConfig) -> Lock | None:
         """The right to compute a cell; None while another process, on whatever host, has it.
 
         Give it back with ``release()``. The lock belongs to the process, by way of the operating
@@ -102,14 +101,9 @@ class Store:
         """
         path = self.folder / "locks" / f"{cell_key(config)}.lock"
         try:
-            path.parent.mkdir(exist_ok=True)
-            lock = FileLock(path, thread_local=False)
-            lock.acquire(blocking=False)
-        except Timeout:
-            return None
+            return locks.acquire(path)
         except OSError as error:
             raise StoreError(f"{path} cannot be locked: {error.strerror or error}") from error
-        return lock
 
     def read(self, config: PointConfig) -> Cell | None:
         """The stored result of a configuration; None if there is none yet.
@@ -145,9 +139,9 @@ class Store:
             return None
         content = self._arrays(self.folder / f"{cell.key}.json", cell.arrays)
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                return {name: np.asarray(archive[name], dtype=np.float64) for name in archive}
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+            found = archives.read(content)
+            return {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
+        except ValueError as error:
             raise StoreError(f"{cell.arrays['file']} holds no weights: {error}") from error
 
     def write(

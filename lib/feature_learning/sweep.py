@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
-from filelock import FileLock
-
 from feature_learning.config import PointConfig
 from feature_learning.errors import FeatureLearningError, StoreError
 from feature_learning.grid import GridCell
-from feature_learning.interruption import Interruption, deferred_interrupt
+from feature_learning.interruption import Interruption, deferred_interrupt, exit_code
 from feature_learning.keys import cell_key
+from feature_learning.locks import Lock
 from feature_learning.plan import Plan, Planned, duration, makespan
 from feature_learning.pool import Executor, Finished, Task, checkpoint_path, outcomes
 from feature_learning.store import Store
@@ -80,9 +79,9 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0: all is in the store; 1: something failed or is left; 130: interrupted."""
+        """0: all is in the store; 1: something failed or is left; 128 + n: ended by signal n."""
         if self.interrupted:
-            return 130
+            return exit_code()
         return 1 if self.failures or self.left else 0
 
 
@@ -139,7 +138,7 @@ class _Sweep:
         self.queue = plan.todo
         self.report = Report(len(plan.cells), found=len(plan.cells) - len(self.queue))
         self.elsewhere: list[Planned] = []
-        self.locks: dict[str, FileLock] = {}
+        self.locks: dict[str, Lock] = {}
         self.running: dict[str, tuple[Planned, float]] = {}
         self.clock = _Clock()
         self.deadline = None if limit is None else time.monotonic() + limit

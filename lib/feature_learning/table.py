@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from feature_learning import atomic
+from feature_learning.applicability import NEUTRAL
 from feature_learning.config import PointConfig
 from feature_learning.errors import StoreError
-from feature_learning.keys import NEUTRAL
 from feature_learning.store import Cell
 
 #: Name of a field to that of its column, where the plain one means something measured.

@@ -7,14 +7,13 @@ bytes, so that a file under version control changes only if they do.
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_learning import atomic
+from feature_learning import archives, atomic
 from feature_learning.errors import StoreError
 
 FloatArray = NDArray[np.float64]
@@ -48,7 +47,7 @@ def read_weights(path: Path) -> dict[str, FloatArray]:
         If the file cannot be read or holds something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: np.asarray(archive[key], dtype=np.float64) for key in archive.files}
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        found = archives.read(path)
+        return {key: np.asarray(values, dtype=np.float64) for key, values in found.items()}
+    except (OSError, ValueError) as error:
         raise StoreError(f"{path} holds no weights: {error}") from error

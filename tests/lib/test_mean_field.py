@@ -84,7 +84,7 @@ def test_who_insists_gets_the_same_solution_when_it_has_converged(tiny):
         "kappa": 0.3,
         "chains": 4,
         "particles": 32,
-        "sampling": {"step": 0.15, "friction": 0.1, "langevin_time": 700.0, "looks": 350},
+        "sampling": {"step": 0.15, "friction": 0.1, "langevin_time": 2800.0, "looks": 700},
     }
     plain, insisted = solution(tiny, **options), solution(tiny, insist=True, **options)
     assert plain.converged

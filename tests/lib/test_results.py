@@ -8,7 +8,7 @@ from feature_learning.config import PointConfig
 from feature_learning.errors import ArgumentError
 from feature_learning.grid import read_grid
 from feature_learning.keys import cell_key
-from feature_learning.published import published
+from feature_learning.paper import published
 from feature_learning.results import Results, chosen, error_column, obtain, published_curve
 from feature_learning.table import write_csv
 from feature_learning.version import source_fingerprint

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_learning.errors import ArgumentError
-from feature_learning.published import PARITY, SINGLE_INDEX
+from feature_learning.paper import PARITY, SINGLE_INDEX
 from feature_learning.schedules import at_times, uniform
 
 

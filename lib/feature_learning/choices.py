@@ -1,0 +1,19 @@
+"""The words that an option can have.
+
+They stand apart from what they mean, so that a parser, its help and its refusals need none of it:
+torch takes seconds to import. The tables of what they mean have them as keys.
+"""
+
+METHODS = ("network", "mf", "mf-ard", "nngp")
+TEACHERS = ("parity", "single-index")
+ACTIVATIONS = ("relu", "linear", "erf", "tanh", "sigmoid")
+SAMPLERS = (
+    *("sgld", "underdamped", "mala", "hmc", "gibbs", "preconditioned", "adaptive", "quantised"),
+)
+STARTS = ("prior", "planted", "spread", "released")
+STEP_SCHEDULES = ("constant", "polynomial", "cyclical")
+ROUNDINGS = ("stochastic", "nearest", "floor")
+SOLVERS = ("particles", "collapsed")
+NNGP_VARIANTS = ("matched", "as-published")
+PROTOCOLS = ("published",)
+DTYPES = ("float32", "float64")
