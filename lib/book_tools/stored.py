@@ -25,7 +25,8 @@ from feature_learning.errors import FeatureLearningError, StoreError
 from feature_learning.grid import Grid, read_grid
 from feature_learning.keys import cell_key
 from feature_learning.results import chosen
-from feature_learning.table import configuration, read_csv, schema
+from feature_learning.schema import schema
+from feature_learning.table import configuration, read_csv
 from feature_learning.weights import read_weights
 
 LIMIT = 10 * 2**20

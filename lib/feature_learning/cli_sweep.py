@@ -52,6 +52,8 @@ def _sweep(options: dict[str, Any]) -> int:
         shown = None if options["verbose"] else _SHOWN
         answer(_estimate(grid, planned, store, workers, weights=weights, shown=shown))
         return 0
+    if options["table"] is not None:
+        atomic.check_writable(options["table"])
     # The workers first: a wrong number of them, or no scheduler, is heard of before any work.
     executor: Executor
     if options["scheduler"] is not None:

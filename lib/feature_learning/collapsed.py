@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.errors import ArgumentError, check_integer, check_scale
+from feature_learning.factors import cholesky
 from feature_learning.field import Field
 from feature_learning.priors import Ard, Prior
 from feature_learning.student import Parameters, Student
@@ -99,6 +100,9 @@ class CollapsedEnergy:
     def _with_readout(self, theta: Tensor, a: Tensor) -> Parameters:
         return Parameters(self._weights(theta), a, a.new_empty(self.chains, 0))
 
+    def _factor(self, system: Tensor) -> Tensor:
+        return cholesky(system, kappa=self.kappa, what="the linear system of the field")
+
     def _precision(self, power_readout: Tensor) -> Tensor:
         """A(w_b) from Σ_μ φ_bμ²."""
         noise = self.kappa**2 * len(self.field)
@@ -150,7 +154,7 @@ class CollapsedEnergy:
             system = coefficient * features.transpose(1, 2) @ weighted
             system.diagonal(dim1=1, dim2=2).add_(1)
             target = labels.double().expand(self.chains, -1).unsqueeze(2)
-            residual = torch.cholesky_solve(target, _factor(system, self.kappa))
+            residual = torch.cholesky_solve(target, self._factor(system))
             overlap = (weighted @ residual).squeeze(2)
             mean = overlap * (self.student.scale / (self.kappa**2 * len(self.field)))
         else:
@@ -160,7 +164,7 @@ class CollapsedEnergy:
             system = root.unsqueeze(2) * gram * root.unsqueeze(1)
             system.diagonal(dim1=1, dim2=2).add_(1)
             target = (root * drive).unsqueeze(2)
-            solved = torch.cholesky_solve(target, _factor(system, self.kappa)).squeeze(2)
+            solved = torch.cholesky_solve(target, self._factor(system)).squeeze(2)
             mean = root * solved / self.scale
         return mean.to(w.dtype)
 
@@ -199,15 +203,3 @@ class CollapsedEnergy:
         log_weight = 0.5 * drive.square() / precision - 0.5 * precision.log()
         prior = self._weights(self.prior.value(theta)).flatten(1).sum(dim=1)
         return prior - self.temperature * log_weight.sum(dim=1)
-
-
-def _factor(system: Tensor, kappa: float) -> Tensor:
-    """Cholesky factor of I + G, or a named error where κ is too small for double precision."""
-    factor: Tensor
-    factor, info = torch.linalg.cholesky_ex(system)
-    if bool(info.any()) or not bool(torch.isfinite(factor).all()):
-        raise ArgumentError(
-            f"kappa must be larger: at {kappa!r} the field's linear system is singular in double "
-            "precision"
-        )
-    return factor

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_learning import archives, atomic
+from feature_learning import archives, documents
 from feature_learning.errors import ArgumentError, StoreError
 from feature_learning.overlaps import gaussian_overlap, neuron_overlaps
 from feature_learning.store import Cell, Store
@@ -239,11 +239,7 @@ def write_npz(found: Sequence[Record], path: Path) -> None:
     arrays["edges"] = EDGES
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    try:
-        with atomic.replacing(path) as file:
-            file.write(buffer.getvalue())
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
+    documents.put(path, buffer.getvalue())
 
 
 def _small(values: NDArray[Any]) -> NDArray[Any]:

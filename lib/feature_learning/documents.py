@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from feature_learning import atomic
 from feature_learning.errors import StoreError
 
 #: Raised when the layout of a file changes meaning.
@@ -39,6 +40,20 @@ def sealed(document: Mapping[str, Any]) -> bytes:
         If a number is not finite.
     """
     return _dump({"schema": SCHEMA, **document, "checksum": checksum(document)})
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file of results, whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    try:
+        atomic.write(path, content)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def read(path: Path) -> dict[str, Any]:

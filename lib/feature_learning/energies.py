@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.errors import ArgumentError, check_integer, check_scale
+from feature_learning.factors import cholesky
 from feature_learning.field import Field
 from feature_learning.penalties import HomogeneityPenalty
 from feature_learning.priors import Ard, Prior
@@ -260,7 +261,11 @@ class ParticleEnergy:
         if self.self_energy:
             diagonal += unit * self.student.scale**2 * gram.diagonal(dim1=1, dim2=2)
         diagonal += 1 / self.student.readout_variance
-        factor = torch.linalg.cholesky(precision)
+        factor = cholesky(
+            precision,
+            kappa=self.kappa,
+            what="the precision of the readouts given the weights",
+        )
         mean = torch.cholesky_solve((weight * self.scale * drive).unsqueeze(2), factor)
         return mean.squeeze(2), factor
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from feature_learning import kernel_limit, mean_field
 from feature_learning.chains import ChainRun
 from feature_learning.config import PointConfig
+from feature_learning.defaults import library_defaults
 from feature_learning.diagnostics import ConvergenceRule
 from feature_learning.energies import Energy, network_posterior
 from feature_learning.hardware import check_device, check_memory
@@ -58,6 +59,7 @@ class Point:
     readouts: FloatArray | None = None
 
 
+@library_defaults()
 def run_point(
     config: PointConfig, *, progress: bool = False, checkpoint: Path | str | None = None
 ) -> Point:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from feature_learning import choices
 from feature_learning.errors import ArgumentError, check_choice, check_scale
+from feature_learning.factors import cholesky
 from feature_learning.observables import decompose
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset
@@ -122,12 +123,7 @@ def solve(
     ridge = kappa**2 * (samples if matched else 1)
     system = kernel(student, inputs, inputs, normalised=matched)
     system.diagonal().add_(ridge)
-    factor, info = torch.linalg.cholesky_ex(system)
-    if int(info) or not bool(torch.isfinite(factor).all()):
-        raise ArgumentError(
-            f"kappa must be larger: at {kappa!r} the kernel matrix with ridge {ridge:.3g} is not "
-            "positive definite in double precision"
-        )
+    factor = cholesky(system, kappa=kappa, what=f"the kernel matrix with ridge {ridge:.3g}")
     weights = torch.cholesky_solve(labels.unsqueeze(1), factor).squeeze(1)
     del system, factor
     # The training residual y - K w equals ridge · w: no second product needed.

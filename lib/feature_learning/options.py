@@ -107,7 +107,12 @@ def _add_sweep(commands: Any) -> None:
     add("--no-weights", action="store_true", help="store the numbers alone")
     add("--dry-run", action="store_true", help="say what there is to do and what it will cost")
     add("--verbose", action="store_true", help="list every cell in the dry run")
-    add("--table", type=path, metavar="CSV", help="write the table of all results at the end")
+    add(
+        "--table",
+        type=path,
+        metavar="CSV",
+        help="write the table of all results at the end; - for standard output",
+    )
     add("--quiet", action="store_true", help="nothing on standard error but errors")
     table = commands.add_parser(
         "table",
@@ -117,7 +122,9 @@ def _add_sweep(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     table.add_argument("folder", type=path, metavar="DIR", help="folder of the results")
-    table.add_argument("--csv", type=path, required=True, metavar="FILE", help="the table")
+    table.add_argument(
+        "--csv", type=path, required=True, metavar="FILE", help="the table; - for standard output"
+    )
     laws = commands.add_parser(
         "densities",
         help="write the laws of stored weights and overlaps as one NPZ file",
@@ -127,7 +134,9 @@ def _add_sweep(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     laws.add_argument("folder", type=path, metavar="DIR", help="folder of the results")
-    laws.add_argument("--npz", type=path, required=True, metavar="FILE", help="the laws")
+    laws.add_argument(
+        "--npz", type=path, required=True, metavar="FILE", help="the laws; - for standard output"
+    )
 
 
 def take_file(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

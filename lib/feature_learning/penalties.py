@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from feature_learning.errors import check_real
+from feature_learning.errors import check_real, store_plain
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class HomogeneityPenalty:
     dim: int
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_real("penalty", self.strength, at_least=0)
 
     def value(self, w: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from feature_learning.errors import check_integer, check_real, check_scale
+from feature_learning.errors import check_integer, check_real, check_scale, store_plain
 from feature_learning.student import Student
 
 
@@ -37,6 +37,7 @@ class Ard:
     every: int = 1
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_scale("alpha0", self.alpha0)
         check_real("smoothing", self.smoothing, above=0, at_most=1)
         check_integer("every", self.every, at_least=1)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from feature_learning.config import LARGEST_SEED
 from feature_learning.errors import check_integer
 from feature_learning.native import normal
 
@@ -24,7 +25,7 @@ def generator(seed: int, stream: str, *, device: str | torch.device = "cpu") -> 
     Parameters
     ----------
     seed : int
-        At least 0.
+        From 0 to :data:`~feature_learning.config.LARGEST_SEED`: no two seeds share a stream.
     stream : str
         One of :data:`STREAMS`.
     device : str or torch.device
@@ -34,9 +35,9 @@ def generator(seed: int, stream: str, *, device: str | torch.device = "cpu") -> 
     Raises
     ------
     ArgumentError
-        If ``seed`` is negative or not an integer.
+        If ``seed`` is out of that range or not an integer.
     """
-    check_integer("seed", seed, at_least=0)
+    check_integer("seed", seed, at_least=0, at_most=LARGEST_SEED)
     sequence = np.random.SeedSequence([seed, STREAMS.index(stream)])
     return torch.Generator(device=device).manual_seed(
         int(sequence.generate_state(1, np.uint64)[0] >> 1)

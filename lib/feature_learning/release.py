@@ -64,7 +64,8 @@ class ReleasedEnergy(ParticleEnergy):
         self._relevant = self.views(self.prior.stiffness).w[..., :relevant]
         self._last = float(self._relevant[0, 0, 0])
         self._first = self.temperature * student.dim / (student.weight_variance * FIRST_TILT)
-        self.refresh_every, self.over, self._passed = _EVERY, 0, torch.zeros(1)
+        self.refresh_every, self.over = _EVERY, 0
+        self._passed = torch.zeros(1, dtype=torch.float32, device="cpu")
 
     def release_over(self, steps: int) -> None:
         """Lower the tilt over that many steps from the start of the run."""

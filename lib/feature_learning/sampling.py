@@ -18,6 +18,7 @@ from feature_learning.errors import (
     check_integer,
     check_real,
     check_scale,
+    store_plain,
 )
 from feature_learning.ladder import LadderEnergy
 from feature_learning.minibatch import MiniBatchEnergy
@@ -106,6 +107,7 @@ class Sampling:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_choice("sampler", self.sampler, SAMPLERS)
         for name, sampler in (
             *((name, "quantised") for name in ("rounding", "quantum_epoch", "quantum")),

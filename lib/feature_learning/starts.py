@@ -45,8 +45,9 @@ def plant(
     inputs = teacher.inputs(probes, random)
     labels = teacher.target(inputs)
     for chain in range(w.shape[0]) if chains is None else chains:
-        signs = torch.randint(0, 2, (neurons, teacher.sparsity), generator=random) * 2.0 - 1
-        planted = torch.zeros(neurons, student.fan_in)
+        shape = neurons, teacher.sparsity
+        signs = torch.randint(0, 2, shape, generator=random, device="cpu").float() * 2 - 1
+        planted = torch.zeros(neurons, student.fan_in, dtype=torch.float32, device="cpu")
         planted[:, : teacher.sparsity] = amplitude * signs
         overlap = student.phi.function(planted[:, : student.dim] @ inputs.t()) @ labels / probes
         strength = teacher.second_moment / float(overlap.abs().sum().clamp_min(1e-12))

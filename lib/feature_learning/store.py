@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from feature_learning import archives, atomic, documents, locks
+from feature_learning import archives, documents, locks
 from feature_learning.config import PointConfig
 from feature_learning.errors import FeatureLearningError, StoreError
 from feature_learning.experiments import FloatArray, Point
 from feature_learning.keys import canonical, cell_key
 from feature_learning.locks import Lock
+from feature_learning.schema import check_values
 from feature_learning.version import METHOD_VERSIONS
 
 if TYPE_CHECKING:
@@ -176,38 +177,31 @@ class Store:
             "wall_seconds": point.row["seconds"],
             "arrays": None,
         }
-        target = path
+        if weights and point.weights is not None:
+            buffer = io.BytesIO()
+            # In the precision in which they were computed: nothing is lost.
+            given = {"weights": point.weights, "readouts": point.readouts}
+            arrays = {
+                name: values.astype(config.dtype)
+                for name, values in given.items()
+                if values is not None
+            }
+            np.savez(buffer, allow_pickle=False, **arrays)
+            target, content = path.with_suffix(".npz"), buffer.getvalue()
+            documents.put(target, content)
+            digest = hashlib.sha256(content).hexdigest()
+            document["arrays"] = {"file": target.name, "sha256": digest}
         try:
-            if weights and point.weights is not None:
-                target = path.with_suffix(".npz")
-                buffer = io.BytesIO()
-                # In the precision in which they were computed: nothing is lost.
-                given = {"weights": point.weights, "readouts": point.readouts}
-                arrays = {
-                    name: values.astype(config.dtype)
-                    for name, values in given.items()
-                    if values is not None
-                }
-                np.savez(buffer, allow_pickle=False, **arrays)
-                content = buffer.getvalue()
-                with atomic.replacing(target) as file:
-                    file.write(content)
-                digest = hashlib.sha256(content).hexdigest()
-                document["arrays"] = {"file": target.name, "sha256": digest}
-                target = path
             content = documents.sealed(document)
-            with atomic.replacing(target) as file:
-                file.write(content)
-        except OSError as error:
-            raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
         except ValueError as error:
-            raise StoreError(f"{target} cannot be written: a number is not finite") from error
+            raise StoreError(f"{path} cannot be written: a number is not finite") from error
+        documents.put(path, content)
         return path
 
     def scan(self) -> tuple[list[Cell], list[str]]:
         """All results that can be trusted, in the order of their keys, and what is wrong else."""
         cells, problems = [], []
-        for path in sorted(self.folder.glob("*.json")):
+        for path in _visible(self.folder):
             try:
                 cells.append(self._load(path))
             except StoreError as error:
@@ -242,11 +236,11 @@ class Store:
         }
         stem = f"{Path(name).stem}-{documents.checksum(document)[:12]}"
         path = self.folder / "sweeps" / f"{stem}.json"
-        try:
-            with atomic.replacing(path) as file:
-                file.write(documents.sealed(document))
-        except OSError as error:
-            raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
+        content = documents.sealed(document)
+        with suppress(OSError):
+            if path.read_bytes() == content:
+                return  # a folder that is finished may be protected against writing
+        documents.put(path, content)
 
     def labels(self) -> dict[str, list[str]]:
         """Key of a cell to the names of all blocks that ever listed it."""
@@ -259,7 +253,7 @@ class Store:
         return known
 
     def _records(self) -> list[Path]:
-        return sorted((self.folder / "sweeps").glob("*.json"))
+        return _visible(self.folder / "sweeps")
 
     def _load(self, path: Path) -> Cell:
         document = documents.read(path)
@@ -275,7 +269,10 @@ class Store:
                 wall_seconds=document["wall_seconds"],
                 arrays=document["arrays"],
             )
-        except (KeyError, TypeError, FeatureLearningError) as error:
+            if not isinstance(cell.key, str):
+                raise TypeError(f"key is {cell.key!r}")
+            check_values(cell)
+        except (KeyError, TypeError, ValueError, FeatureLearningError) as error:
             raise StoreError(f"{path} is not a result of this library: {error}") from error
         if version != METHOD_VERSIONS[config.method]:
             raise StoreError(
@@ -290,6 +287,8 @@ class Store:
 
     def _arrays(self, path: Path, arrays: Mapping[str, str]) -> bytes:
         """The content of the file with the weights, verified."""
+        if not isinstance(arrays, dict) or not arrays.keys() >= {"file", "sha256"}:
+            raise StoreError(f"{path} is damaged: its arrays are {arrays!r}")
         place = path.with_suffix(".npz")
         try:
             content = place.read_bytes()
@@ -310,3 +309,8 @@ class Store:
                 each.rename(each.with_name(f"{each.name}.rejected-{number}"))
         except OSError as error:
             raise StoreError(f"{path} cannot be set aside: {error.strerror or error}") from error
+
+
+def _visible(folder: Path) -> list[Path]:
+    """The documents of a folder, without what systems put beside them (``._NAME.json``)."""
+    return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))

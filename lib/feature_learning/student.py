@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.activations import Activation, activation
-from feature_learning.errors import check_integer, check_real, check_scale
+from feature_learning.errors import check_integer, check_real, check_scale, store_plain
 
 
 class Parameters(NamedTuple):
@@ -107,6 +107,7 @@ class Student:
     tilted: int = 0
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_integer("dim", self.dim, at_least=1)
         check_integer("width", self.width, at_least=1)
         check_real("gamma", self.gamma, at_least=0, at_most=2)
@@ -187,5 +188,7 @@ class Student:
     ) -> Tensor:
         """Independent draws from the prior, as a flat vector; drawn on the CPU in float32."""
         deviations = self.prior_variances(chains, particles, readout=readout).sqrt_()
-        start = torch.randn(deviations.shape, generator=random).mul_(deviations)
+        start = torch.randn(
+            deviations.shape, generator=random, dtype=torch.float32, device="cpu"
+        ).mul_(deviations)
         return start.to(device, dtype)

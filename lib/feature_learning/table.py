@@ -9,70 +9,18 @@ chain and for the NNGP. The columns of the configuration have the names of its f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import pandas as pd
 
-from feature_learning import atomic
+from feature_learning import documents
 from feature_learning.applicability import NEUTRAL
 from feature_learning.config import PointConfig
 from feature_learning.errors import StoreError
+from feature_learning.schema import LATER, column_of, schema, values_of
 from feature_learning.store import Cell
-
-#: Name of a field to that of its column, where the plain one means something measured.
-_RENAMED = {"langevin_time": "asked_langevin_time", "step": "asked_step"}
-_MEASURED = {
-    "predictor": "string",
-    "test_mse_one_sample": "Float64",
-    "test_mse_one_sample_sem": "Float64",
-    "test_mse_posterior_mean": "Float64",
-    "test_mse_posterior_mean_sem": "Float64",
-    "train_mse": "Float64",
-    "train_mse_sem": "Float64",
-    "m_S": "Float64",
-    "m_S_sem": "Float64",
-    "noise": "Float64",
-    "noise_sem": "Float64",
-    "relevant_variance": "Float64",
-    "relevant_variance_sem": "Float64",
-    "langevin_time": "Float64",
-    "step": "Float64",
-    "steps": "Int64",
-    "kinetic_temperature": "Float64",
-    "swap_rate": "Float64",
-    "curvature": "Float64",
-    "r_hat_max": "Float64",
-    "ess_min": "Float64",
-    "converged": "boolean",
-    "interrupted": "boolean",
-    "wall_seconds": "Float64",
-}
-#: Columns that tables got later; those from before have nothing there.
-_LATER = ("relevant_variance", "relevant_variance_sem", "swap_rate")
-_ORIGIN = {
-    "method_version": "Int64",
-    "library_version": "string",
-    "revision": "string",
-    "date_utc": "string",
-    "machine": "string",
-    "cores": "Int64",
-    "threads": "Int64",
-    "torch_version": "string",
-}
-
-
-@cache
-def schema() -> dict[str, str]:
-    """Name of every column, in order, to its pandas type."""
-    kinds = {str: "string", int: "Int64", float: "Float64", bool: "boolean"}
-    columns = {"block": "string", "key": "string"}
-    for name, hint in get_type_hints(PointConfig).items():
-        kind = next(kinds[each] for each in (hint, *get_args(hint)) if each in kinds)
-        columns[_RENAMED.get(name, name)] = kind
-    return columns | _MEASURED | _ORIGIN
 
 
 def tabulate(cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -85,46 +33,10 @@ def tabulate(cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]) -> pd.D
     labels
         Key to the blocks that list it; the column ``block`` joins them by a semicolon.
     """
-    rows = [_row(cell, labels.get(cell.key, ())) for cell in cells]
+    rows = [values_of(cell, labels.get(cell.key, ())) for cell in cells]
     frame = pd.DataFrame(rows, columns=list(schema())).astype(schema())
     order = ["block", "method", "kappa", "samples", "seed", "key"]
     return frame.sort_values(order, ignore_index=True)
-
-
-def _row(cell: Cell, blocks: Sequence[str]) -> dict[str, Any]:
-    row, origin = cell.row, cell.provenance
-    machine = origin["machine"]
-    sampled = row["predictor"] == "one sample"
-    values: dict[str, Any] = {"block": "; ".join(blocks), "key": cell.key}
-    for name, value in row["config"].items():
-        values[_RENAMED.get(name, name)] = value
-    for suffix in ("", "_sem"):
-        # What the NNGP predicts is a mean, not a sample.
-        values[f"test_mse_one_sample{suffix}"] = row[f"test_mse{suffix}"] if sampled else None
-    return values | {
-        "predictor": row["predictor"],
-        **{
-            name: row.get(name)
-            for name in _MEASURED
-            if name not in values and name not in ("predictor", "r_hat_max", "ess_min")
-        },
-        "r_hat_max": row["r_hat"],
-        "ess_min": row["ess"],
-        "wall_seconds": cell.wall_seconds,
-        "method_version": cell.method_version,
-        "library_version": origin["library_version"],
-        "revision": origin["revision"],
-        "date_utc": origin["date_utc"],
-        "machine": machine["cpu"] if machine["device"] == "cpu" else machine["device"],
-        "cores": machine["cores"],
-        "threads": machine["threads"],
-        "torch_version": machine["torch"],
-    }
-
-
-def column_of(field: str) -> str:
-    """The column that holds a field of the configuration."""
-    return _RENAMED.get(field, field)
 
 
 def configuration(row: Mapping[str, Any]) -> PointConfig:
@@ -157,11 +69,7 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
         if str(frame[name].dtype) != kind:
             raise StoreError(f"column {name} must be of type {kind}, not {frame[name].dtype}")
     text = frame.to_csv(index=False, lineterminator="\n")
-    try:
-        with atomic.replacing(path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
+    documents.put(path, text.encode())
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -183,7 +91,7 @@ def read_csv(path: Path) -> pd.DataFrame:
         # A table from before the library had the field: its cells are those of the neutral value.
         if name not in frame.columns:
             frame[name] = "" if value is None else str(value)
-    for name in _LATER:
+    for name in LATER:
         if name not in frame.columns:
             frame[name] = ""
     _check_columns(list(frame.columns), str(path))

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from feature_learning.errors import ArgumentError, check_integer
+from feature_learning.errors import ArgumentError, check_integer, store_plain
 from feature_learning.randomness import generator
 
 
@@ -58,6 +58,7 @@ class SparseParity:
     sparsity: int
 
     def __post_init__(self) -> None:
+        store_plain(self)
         _check_support(self.dim, self.sparsity)
 
     @property
@@ -67,7 +68,8 @@ class SparseParity:
 
     def inputs(self, samples: int, random: torch.Generator) -> Tensor:
         """Uniform signs, shape (samples, dim)."""
-        return torch.randint(0, 2, (samples, self.dim), generator=random).float().mul_(2).sub_(1)
+        signs = torch.randint(0, 2, (samples, self.dim), generator=random, device="cpu")
+        return signs.float().mul_(2).sub_(1)
 
     def target(self, inputs: Tensor) -> Tensor:
         """χ_S(x) = Π_{j<k} x_j, shape (samples,)."""
@@ -86,6 +88,7 @@ class SingleIndex:
     degree: int = 4
 
     def __post_init__(self) -> None:
+        store_plain(self)
         _check_support(self.dim, self.sparsity)
         check_integer("degree", self.degree, at_least=1, at_most=20)
 
@@ -96,7 +99,7 @@ class SingleIndex:
 
     def inputs(self, samples: int, random: torch.Generator) -> Tensor:
         """Standard normal coordinates, shape (samples, dim)."""
-        return torch.randn(samples, self.dim, generator=random)
+        return torch.randn(samples, self.dim, generator=random, dtype=torch.float32, device="cpu")
 
     def target(self, inputs: Tensor) -> Tensor:
         """He_p(z) by the recursion He_{n+1} = z He_n - n He_{n-1}, shape (samples,)."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_learning import archives, atomic
+from feature_learning import archives, documents
 from feature_learning.errors import StoreError
 
 FloatArray = NDArray[np.float64]
@@ -31,11 +31,7 @@ def write_weights(weights: Mapping[str, FloatArray], path: Path) -> None:
     # NumPy stamps no dates into its archives.
     single = {key: weights[key].astype(np.float32) for key in sorted(weights)}
     np.savez_compressed(buffer, allow_pickle=False, **single)
-    try:
-        with atomic.replacing(path) as file:
-            file.write(buffer.getvalue())
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
+    documents.put(path, buffer.getvalue())
 
 
 def read_weights(path: Path) -> dict[str, FloatArray]:

@@ -26,9 +26,10 @@ from feature_learning.observables import Observer
 from feature_learning.provenance import provenance
 from feature_learning.samplers import ReplicaExchange, Underdamped
 from feature_learning.sampling import Sampling
+from feature_learning.schema import schema
 from feature_learning.store import Store
 from feature_learning.student import Student
-from feature_learning.table import read_csv, schema, tabulate, write_csv
+from feature_learning.table import read_csv, tabulate, write_csv
 from feature_learning.teachers import SparseParity, draw
 
 

@@ -18,12 +18,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_learning import atomic, documents, keys, table
+from feature_learning import atomic, documents, keys
 from feature_learning.config import PointConfig
 from feature_learning.errors import StoreError
 from feature_learning.experiments import Point, run_point
 from feature_learning.keys import cell_key
 from feature_learning.provenance import provenance
+from feature_learning.schema import schema
 from feature_learning.store import Store
 from feature_learning.table import read_csv, write_csv
 from feature_learning.version import METHOD_VERSIONS, __version__
@@ -379,7 +380,7 @@ def filled(results, tiny):
 def test_the_table_has_a_row_a_cell_with_what_was_computed(filled):
     frame = filled.table()
     assert len(frame) == 4
-    assert list(frame.columns) == list(table.schema())
+    assert list(frame.columns) == list(schema())
     for _, line in frame.iterrows():
         cell = next(cell for cell in filled.scan()[0] if cell.key == line["key"])
         sampled = cell.config.method != "nngp"

@@ -79,7 +79,7 @@ class ReluKernel:
         assert library is not None
         self._library, self._run = library, library.relu_chain
         self._inputs, self._labels = inputs, labels.contiguous()
-        self._chains, self._particles = chains, particles
+        self._chains, self._particles = int(chains), int(particles)
         self._size = 0
         self._buffers: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
         self.read_inputs()

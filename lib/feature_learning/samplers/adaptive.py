@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.energies import Density, Energy
-from feature_learning.errors import ArgumentError, check_real
+from feature_learning.errors import ArgumentError, check_real, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Overdamped, PerChain, SamplerState
 
@@ -63,6 +63,7 @@ class AdaptiveSGLD(Overdamped):
     scale: float | None = None
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_real("step_size", self.step_size, above=0)
         check_real("smallest", self.smallest, above=0)
         check_real("largest", self.largest, at_least=self.smallest)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.energies import Energy
-from feature_learning.errors import ArgumentError, check_integer
+from feature_learning.errors import ArgumentError, check_integer, store_plain
 from feature_learning.ladder import LadderEnergy
 from feature_learning.samplers.base import SamplerState
 from feature_learning.samplers.sgld import SGLD
@@ -38,6 +38,7 @@ class ReplicaExchange:
     every: int = SWAP_EVERY
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_integer("every", self.every, at_least=1)
 
     @property

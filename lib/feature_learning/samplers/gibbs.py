@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.energies import Energy, ParticleEnergy
-from feature_learning.errors import ArgumentError, check_integer, check_real
+from feature_learning.errors import ArgumentError, check_integer, check_real, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Inertial, SamplerState
 
@@ -37,6 +37,7 @@ class Gibbs(Inertial):
     settle_friction: float = 1.0
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_real("step_size", self.step_size, above=0)
         check_integer("every", self.every, at_least=1)
         check_real("friction", self.friction, above=0)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.energies import Energy
-from feature_learning.errors import check_integer, check_real
+from feature_learning.errors import check_integer, check_real, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers import metropolis
 from feature_learning.samplers.base import PerChain, Plain, SamplerState, density
@@ -44,6 +44,7 @@ class HMC(Plain):
     adapting: bool = False
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_real("step_size", self.step_size, above=0)
         check_integer("leapfrogs", self.leapfrogs, at_least=1)
         check_real("jitter", self.jitter, at_least=0, at_most=0.9)

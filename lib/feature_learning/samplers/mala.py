@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.energies import Energy
-from feature_learning.errors import check_real
+from feature_learning.errors import check_real, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers import metropolis
 from feature_learning.samplers.base import PerChain, Plain, SamplerState, density
@@ -40,6 +40,7 @@ class MALA(Plain):
     adapting: bool = False
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_real("step_size", self.step_size, above=0)
         check_real("acceptance", self.acceptance, at_least=0.05, at_most=0.99)
 

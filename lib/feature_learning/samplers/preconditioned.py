@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.energies import Energy
-from feature_learning.errors import ArgumentError, check_real
+from feature_learning.errors import ArgumentError, check_real, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Plain, SamplerState
 
@@ -51,6 +51,7 @@ class PreconditionedSGLD(Plain):
     adapting: bool = False
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_real("step_size", self.step_size, above=0)
         check_real("memory_factor", self.memory_factor, at_least=0, at_most=1)
         check_real("damping", self.damping, above=0)

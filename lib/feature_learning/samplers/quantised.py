@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.energies import Energy
-from feature_learning.errors import check_choice, check_integer, check_real
+from feature_learning.errors import check_choice, check_integer, check_real, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Overdamped, SamplerState
 
@@ -56,6 +56,7 @@ class QuantumSchedule:
     epoch: int = 1
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_real("start", self.start, above=0)
         check_real("base", self.base, above=1)
         check_integer("epoch", self.epoch, at_least=1)
@@ -95,6 +96,7 @@ class QuantisedLangevin(Overdamped):
     thermal: bool = True
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_real("step_size", self.step_size, above=0)
         check_choice("rounding", self.rounding, VARIANCES)
         if isinstance(self.quantum, int | float):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.energies import Energy
-from feature_learning.errors import check_real
+from feature_learning.errors import check_real, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Overdamped, SamplerState
 
@@ -29,6 +29,7 @@ class SGLD(Overdamped):
     step_size: float
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_real("step_size", self.step_size, above=0)
 
     def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.energies import Energy
-from feature_learning.errors import check_real
+from feature_learning.errors import check_real, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Inertial, SamplerState
 
@@ -36,6 +36,7 @@ class Underdamped(Inertial):
     settle_friction: float = 1.0
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_real("step_size", self.step_size, above=0)
         check_real("friction", self.friction, above=0)
         check_real("settle_friction", self.settle_friction, above=0)
