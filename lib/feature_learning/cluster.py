@@ -76,3 +76,7 @@ class DaskPool:
         """Leave the cluster, which goes on."""
         self._executor.shutdown(wait=False)
         self._client.close()
+
+    def news(self) -> list[str]:
+        """What a person should know, and has not been told before."""
+        return []

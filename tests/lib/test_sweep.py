@@ -1,7 +1,6 @@
 """Sweeps: all cells are computed once, whatever happens to those who compute them."""
 
 import errno
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -247,7 +246,7 @@ def test_a_cell_that_another_sweep_computes_is_left_to_it_and_picked_up_at_the_e
 # Deaths
 
 
-def kill_workers(results, times):
+def kill_workers(workers, results, times):
     """A thread that kills the worker each time the state of its point has been saved anew."""
 
     def watch():
@@ -256,12 +255,12 @@ def kill_workers(results, times):
 
             def saved(seen=seen):
                 now = {(path, path.stat().st_ino) for path in results.checkpoints.glob("[!.]*.npz")}
-                return now and now != seen and multiprocessing.active_children()
+                return now and now != seen and workers.pids
 
             wait_for(saved)
-            (worker,) = multiprocessing.active_children()
-            os.kill(worker.pid, signal.SIGKILL)
-            worker.join()
+            (pid,) = workers.pids
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda pid=pid: pid not in workers.pids)
             seen = {(path, path.stat().st_ino) for path in results.checkpoints.glob("[!.]*.npz")}
 
     thread = threading.Thread(target=watch)
@@ -271,7 +270,7 @@ def kill_workers(results, times):
 
 def test_a_killed_worker_is_replaced_and_its_cell_goes_on_where_it_was(results, long):
     workers = LocalPool(1)
-    thread = kill_workers(results, 1)
+    thread = kill_workers(workers, results, 1)
     try:
         report = start(grid_of(long), results, workers)
     finally:
@@ -285,7 +284,7 @@ def test_a_cell_that_kills_its_worker_twice_is_reported_and_the_others_are_compu
     results, long, configs
 ):
     workers = LocalPool(1)
-    thread = kill_workers(results, 2)
+    thread = kill_workers(workers, results, 2)
     try:
         report = start(grid_of(*configs[:2], long), results, workers)
     finally:
@@ -325,9 +324,9 @@ def test_a_worker_that_died_idle_is_replaced_and_a_killed_one_leaves_what_it_had
 ):
     workers = LocalPool(1)
     assert workers.submit(Task("short", configs[0])).result().point.row["steps"] == 200
-    (worker,) = multiprocessing.active_children()
-    os.kill(worker.pid, signal.SIGKILL)
-    worker.join()
+    (pid,) = workers.pids
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: workers.pids == [])
     handed, saved = [Task("long", long, checkpoint_path(long, results.checkpoints))], []
 
     def tick():
@@ -338,7 +337,7 @@ def test_a_worker_that_died_idle_is_replaced_and_a_killed_one_leaves_what_it_had
     with pytest.raises(KeyboardInterrupt):
         list(outcomes(workers, lambda: handed.pop() if handed else None, tick=tick))
     workers.close(kill=True)
-    assert multiprocessing.active_children() == []
+    assert workers.pids == []
     assert checkpoint_path(long, results.checkpoints).exists()
 
 
