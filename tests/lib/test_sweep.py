@@ -319,6 +319,27 @@ def test_an_interrupted_sweep_keeps_the_state_of_what_runs_and_goes_on_later(res
     assert_as_alone(results, long)
 
 
+def test_an_interrupt_while_the_workers_load_the_library_waits_for_nothing(results, long):
+    workers = LocalPool(1)
+    endless = PointConfig(**{**vars(long), "langevin_time": 1e8})
+
+    def press():
+        wait_for(lambda: workers.pids)
+        os.kill(workers.pids[0], signal.SIGSTOP)  # as slow to load as can be
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    try:
+        report = start(grid_of(endless), results, workers)
+    finally:
+        workers.close()
+        thread.join()
+    assert (report.interrupted, report.left, report.exit_code) == (True, 1, 130)
+    assert report.failures == []
+    assert workers.pids == []
+
+
 def test_a_worker_that_died_idle_is_replaced_and_a_killed_one_leaves_what_it_had_saved(
     results, configs, long
 ):
@@ -349,7 +370,7 @@ def cluster():
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as cluster:
         yield cluster
 
@@ -410,7 +431,7 @@ def test_an_interrupted_sweep_gives_up_what_runs_on_a_cluster(cluster, results, 
 
 
 def test_a_scheduler_that_does_not_answer_is_refused():
-    for address in ("tcp://127.0.0.1:1", "tcp://nowhere"):
+    for address in ("tcp://127.0.0.1:1", "tcp://nowhere:1"):
         with pytest.raises(ArgumentError, match="does not answer"):
             DaskPool(address, timeout=0.2)
 
