@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 
 from feature_learning.activations import ACTIVATIONS
+from feature_learning.containers import memory_left, processors_allowed
 from feature_learning.errors import ArgumentError, DeviceError
 from feature_learning.minibatch import HELD
 from feature_learning.native import ReluKernel
@@ -90,10 +91,12 @@ def check_device(device: str) -> torch.device:
 
 
 def usable_cores() -> int:
-    """The processors that this process may use."""
+    """The processors that this process may use; a limit of its container is rounded up."""
     # Not every system can say which those are.
     mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    return len(mine) if mine else os.cpu_count() or 1
+    count = len(mine) if mine else os.cpu_count() or 1
+    allowed = processors_allowed()
+    return count if allowed is None else max(1, min(count, math.ceil(allowed)))
 
 
 def memory_needed(config: _Sizes) -> int:
@@ -145,9 +148,15 @@ def _field(config: _Sizes, samples: int, chains: int) -> int:
 
 
 def memory_available(device: str) -> int | None:
-    """Bytes free on the device; None where the system does not say."""
+    """Bytes free on the device, and allowed to this process; None where the system does not say."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
+    sizes = [size for size in (_memory_free(), memory_left()) if size is not None]
+    return min(sizes, default=None)
+
+
+def _memory_free() -> int | None:
+    """Bytes of the machine's memory that are free, or all of them where it does not say."""
     try:
         with Path("/proc/meminfo").open(encoding="ascii") as file:
             for line in file:

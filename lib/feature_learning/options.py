@@ -62,6 +62,9 @@ exit codes: 0 all files were read; 1 some were left out; 2 bad input
 """
 
 
+_STREAM = " (-: standard output)"
+
+
 def add_commands(commands: Any) -> None:
     """Add every command to the subparsers of ``feature-learning``."""
     add_point(commands)

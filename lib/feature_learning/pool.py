@@ -1,31 +1,19 @@
 """Several points side by side: in processes of this machine, resumable, and safe from each other.
 
 Whatever computes points (:class:`Executor`) takes one configuration per slot and hands back a
-future; :func:`outcomes` keeps its slots busy. Every local worker is a pool of its own, so that one
-that dies takes nothing with it but the point it was at.
+future; :func:`outcomes` keeps its slots busy. A worker that dies takes nothing with it but the
+point it was at.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
-import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    CancelledError,
-    Future,
-    ProcessPoolExecutor,
-    wait,
-)
-from contextlib import suppress
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,13 +24,12 @@ from feature_learning.config import PointConfig
 from feature_learning.errors import WorkerError, check_integer
 from feature_learning.experiments import Point, run_point
 from feature_learning.hardware import usable_cores
-from feature_learning.interruption import request_stop
 from feature_learning.provenance import provenance
-from feature_learning.version import source_fingerprint
+from feature_learning.version import METHOD_VERSIONS, source_fingerprint
+from feature_learning.worker import Worker
 
 #: Seconds between two looks at what is going on while nothing comes back.
 _TICK = 0.2
-_STOP, _DIE = b"stop", b"die"
 
 
 @dataclass(frozen=True)
@@ -57,17 +44,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Finished:
-    """What a worker hands back."""
+    """What a worker hands back; ``version`` is that of the method, where it was computed."""
 
     point: Point
     provenance: dict[str, Any]
+    version: int
 
 
 def compute(config: PointConfig, checkpoint: Path | None, threads: int) -> Finished:
     """What a worker does."""
     torch.set_num_threads(threads)
     point = run_point(config, checkpoint=checkpoint)
-    return Finished(point, provenance(config.device))
+    return Finished(point, provenance(config.device), METHOD_VERSIONS[config.method])
 
 
 class Executor(Protocol):
@@ -77,8 +65,11 @@ class Executor(Protocol):
     def slots(self) -> int:
         """How many points it can compute at a time, now."""
 
-    def submit(self, task: Task) -> Future[Finished]:
-        """Start a point; called only while fewer than ``slots`` are running."""
+    def submit(self, task: Task) -> Future[Finished] | None:
+        """Start a point; called only while fewer than ``slots`` are running.
+
+        None: it cannot be started now, and ``slots`` has become smaller.
+        """
 
     def interrupt(self) -> None:
         """Ask the running points to save their checkpoints and come back."""
@@ -86,60 +77,8 @@ class Executor(Protocol):
     def close(self, *, kill: bool = False) -> None:
         """End; wait for what is running, or kill it."""
 
-
-def _begin(orders: Connection) -> None:
-    """Set a worker process up: it follows its parent's orders, and its parent's end."""
-    # Ctrl-C reaches the whole process group; what it means is decided by the parent alone.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    if parent is not None:
-
-        def follow() -> None:
-            parent.join()
-            os._exit(1)
-
-        threading.Thread(target=follow, daemon=True).start()
-
-    def listen() -> None:
-        try:
-            while True:
-                if orders.recv_bytes() == _DIE:
-                    os._exit(1)
-                request_stop()
-        except (EOFError, OSError):
-            pass  # the parent has no more orders
-
-    threading.Thread(target=listen, daemon=True).start()
-
-
-class _Worker:
-    """One process that computes one point after the other."""
-
-    def __init__(self) -> None:
-        # Fork would copy the thread pools of torch in an unusable state: start workers afresh.
-        context = get_context("spawn")
-        self._theirs, self._ours = context.Pipe(duplex=False)
-        self._pool = ProcessPoolExecutor(
-            1, mp_context=context, initializer=_begin, initargs=(self._theirs,)
-        )
-        self.future: Future[Finished] | None = None
-
-    @property
-    def free(self) -> bool:
-        return self.future is None or self.future.done()
-
-    def submit(self, task: Task, threads: int) -> Future[Finished]:
-        self.future = self._pool.submit(compute, task.config, task.checkpoint, threads)
-        return self.future
-
-    def order(self, what: bytes) -> None:
-        with suppress(OSError):  # it may have died
-            self._ours.send_bytes(what)
-
-    def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        self._ours.close()
-        self._theirs.close()
+    def news(self) -> list[str]:
+        """What a person should know, and has not been told before."""
 
 
 def worker_count(asked: int | None) -> int:
@@ -161,8 +100,8 @@ class LocalPool:
     Parameters
     ----------
     workers : int, optional
-        Number of processes, started when there is something for them to do; by default one for
-        each core.
+        Number of processes, each started when there is something for it to do; by default one for
+        each core. Where the limits of files or processes allow fewer, so many.
     threads : int
         CPU threads of each.
 
@@ -174,35 +113,66 @@ class LocalPool:
 
     def __init__(self, workers: int | None = None, threads: int = 1) -> None:
         self._threads = check_integer("threads", threads, at_least=1, at_most=1024)
-        self._workers = [_Worker() for _ in range(worker_count(workers))]
+        self._limit = worker_count(workers)
+        self._workers: list[Worker] = []
+        self._news: list[str] = []
 
     @property
     def slots(self) -> int:
-        """The number of workers."""
-        return len(self._workers)
+        """The number of workers that there are or can be."""
+        return self._limit
 
-    def submit(self, task: Task) -> Future[Finished]:
-        """Start a point on a free worker; one that has died is replaced."""
-        index = next(index for index, worker in enumerate(self._workers) if worker.free)
+    @property
+    def pids(self) -> list[int]:
+        """The numbers of the processes that there are."""
+        return [worker.pid for worker in self._workers if worker.alive]
+
+    def submit(self, task: Task) -> Future[Finished] | None:
+        """Start a point on a free worker, or on a new one; one that has died is replaced.
+
+        Raises
+        ------
+        WorkerError
+            If no process can be started.
+        """
+        self._workers = [worker for worker in self._workers if worker.alive]
+        free = next((worker for worker in self._workers if worker.free), None) or self._add()
+        if free is None:
+            return None
+        return free.submit(compute, task.config, task.checkpoint, self._threads)
+
+    def _add(self) -> Worker | None:
         try:
-            return self._workers[index].submit(task, self._threads)
-        except BrokenExecutor:
-            self._workers[index].close()
-            self._workers[index] = _Worker()
-            return self._workers[index].submit(task, self._threads)
+            worker = Worker()
+        except (OSError, RuntimeError) as error:
+            remedy = "raise the limit (ulimit -n for files, -u for processes) or ask for fewer"
+            if not self._workers:
+                raise WorkerError(f"no worker can be started: {error}; {remedy}") from error
+            self._limit = len(self._workers)
+            self._news.append(f"going on with {self._limit} workers: {error}; {remedy}")
+            return None
+        self._workers.append(worker)
+        return worker
 
     def interrupt(self) -> None:
-        """Ask the running points to save their checkpoints and come back."""
+        """End the running points soon: they save their checkpoints, if they have begun."""
         for worker in self._workers:
-            worker.order(_STOP)
+            worker.interrupt()
 
     def close(self, *, kill: bool = False) -> None:
         """End the workers, after what they are at or at once."""
+        if not kill:
+            wait([worker.future for worker in self._workers if worker.future is not None])
         for worker in self._workers:
-            if kill:
-                worker.order(_DIE)
+            worker.end(kill=kill)
         for worker in self._workers:
-            worker.close()
+            worker.join()
+        self._workers = []
+
+    def news(self) -> list[str]:
+        """What a person should know, and has not been told before."""
+        news, self._news = self._news, []
+        return news
 
 
 def outcomes(
@@ -210,11 +180,13 @@ def outcomes(
     take: Callable[[], Task | None],
     *,
     tick: Callable[[], None] = lambda: None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Task, Finished | Exception]]:
     """Compute what ``take`` hands out, as many at a time as there are slots, until it has no more.
 
     A point whose worker died is computed once more; if that one dies too it is a
-    :class:`~feature_learning.errors.WorkerError`. Errors are handed out, not raised.
+    :class:`~feature_learning.errors.WorkerError`. So is a point that comes back from another
+    version of its method. Errors are handed out, not raised.
 
     Parameters
     ----------
@@ -223,37 +195,58 @@ def outcomes(
         The next task, or None for none at the moment; called again after each outcome.
     tick : callable
         Called a few times a second.
+    stopping : callable
+        Whether what waits for a worker is given up.
     """
     running: dict[Future[Finished], Task] = {}
-    again: list[Task] = []
+    waiting: list[Task] = []
     while True:
+        while waiting and stopping():
+            yield waiting.pop(), _cancelled()
         while len(running) < executor.slots:
-            task = again.pop() if again else take()
+            task = waiting.pop() if waiting else take()
             if task is None:
                 break
-            running[executor.submit(task)] = task
+            future = executor.submit(task)
+            if future is None:
+                waiting.append(task)
+            else:
+                running[future] = task
         tick()
-        if not running:
+        if not running and not waiting:
             return
+        if not running:
+            time.sleep(_TICK)
         done, _ = wait(running, timeout=_TICK, return_when=FIRST_COMPLETED)
         for future in done:
             task = running.pop(future)
-            outcome = _outcome(future)
+            outcome = _outcome(future, task.config.method)
             if isinstance(outcome, BrokenExecutor):
                 if task.attempt == 1:
-                    again.append(replace(task, attempt=2))
+                    waiting.append(replace(task, attempt=2))
                     continue
                 outcome = WorkerError("its process died twice: killed, or out of memory")
             yield task, outcome
 
 
-def _outcome(future: Future[Finished]) -> Finished | Exception:
+def _outcome(future: Future[Finished], method: str) -> Finished | Exception:
     try:
-        return future.result()
+        finished = future.result()
     except CancelledError:
-        return WorkerError("it was cancelled")
+        return _cancelled()
     except Exception as error:
         return error
+    # One of before there were versions has none.
+    version, needed = getattr(finished, "version", None), METHOD_VERSIONS[method]
+    if version != needed:
+        return WorkerError(
+            f"it was computed by version {version} of {method}, and version {needed} is needed"
+        )
+    return finished
+
+
+def _cancelled() -> WorkerError:
+    return WorkerError("it was cancelled")
 
 
 def checkpoint_path(config: PointConfig, folder: Path | None) -> Path | None:

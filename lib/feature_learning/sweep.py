@@ -152,7 +152,12 @@ class _Sweep:
     def run(self) -> Report:
         try:
             while True:
-                for task, outcome in outcomes(self.executor, self.take, tick=self.tick):
+                for task, outcome in outcomes(
+                    self.executor,
+                    self.take,
+                    tick=self.tick,
+                    stopping=lambda: bool(self.interrupt),
+                ):
                     self.settle(task, outcome)
                 self.queue, self.elsewhere = self.queue + self.elsewhere, []
                 if self.stopping or not self.queue:
@@ -207,6 +212,8 @@ class _Sweep:
         self.locks.pop(cell_key(config)).release()
 
     def tick(self) -> None:
+        for text in self.executor.news():
+            self.say(text)
         if self.interrupt and not self.told:
             self.told = True
             self.executor.interrupt()

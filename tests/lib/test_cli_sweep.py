@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from feature_learning import cli_sweep, options
+from feature_learning import cli_sweep, hardware, options
 from feature_learning.cli import main
 from feature_learning.config import PointConfig
 from feature_learning.experiments import run_point
@@ -206,6 +206,7 @@ def test_another_device_is_for_all_cells(describe, out, tiny, monkeypatch):
         (["--limit", "-1"], ["limit", "-1"]),
         (["--limit", "nan"], ["limit", "nan"]),
         (["--workers", "1", "--scheduler", "x"], ["scheduler"]),
+        (["--scheduler", "ftp://x:1"], ["scheduler", "'ftp://x:1'"]),
         (["--dry"], ["--dry"]),
         (["--device", "tpu", "--dry-run"], ["device", "tpu"]),
     ],
@@ -309,5 +310,6 @@ def test_the_workers_are_as_many_as_the_processors_this_process_may_use(describe
 
     monkeypatch.setattr(cli_sweep, "LocalPool", make)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5})
+    monkeypatch.setattr(hardware, "processors_allowed", lambda: None)
     call("sweep", describe(), "--out", out, "--limit", 1e-9)
     assert asked == [3]

@@ -1,7 +1,6 @@
 """Sweeps: all cells are computed once, whatever happens to those who compute them."""
 
 import errno
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -247,7 +246,7 @@ def test_a_cell_that_another_sweep_computes_is_left_to_it_and_picked_up_at_the_e
 # Deaths
 
 
-def kill_workers(results, times):
+def kill_workers(workers, results, times):
     """A thread that kills the worker each time the state of its point has been saved anew."""
 
     def watch():
@@ -256,12 +255,12 @@ def kill_workers(results, times):
 
             def saved(seen=seen):
                 now = {(path, path.stat().st_ino) for path in results.checkpoints.glob("[!.]*.npz")}
-                return now and now != seen and multiprocessing.active_children()
+                return now and now != seen and workers.pids
 
             wait_for(saved)
-            (worker,) = multiprocessing.active_children()
-            os.kill(worker.pid, signal.SIGKILL)
-            worker.join()
+            (pid,) = workers.pids
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda pid=pid: pid not in workers.pids)
             seen = {(path, path.stat().st_ino) for path in results.checkpoints.glob("[!.]*.npz")}
 
     thread = threading.Thread(target=watch)
@@ -271,7 +270,7 @@ def kill_workers(results, times):
 
 def test_a_killed_worker_is_replaced_and_its_cell_goes_on_where_it_was(results, long):
     workers = LocalPool(1)
-    thread = kill_workers(results, 1)
+    thread = kill_workers(workers, results, 1)
     try:
         report = start(grid_of(long), results, workers)
     finally:
@@ -285,7 +284,7 @@ def test_a_cell_that_kills_its_worker_twice_is_reported_and_the_others_are_compu
     results, long, configs
 ):
     workers = LocalPool(1)
-    thread = kill_workers(results, 2)
+    thread = kill_workers(workers, results, 2)
     try:
         report = start(grid_of(*configs[:2], long), results, workers)
     finally:
@@ -320,14 +319,35 @@ def test_an_interrupted_sweep_keeps_the_state_of_what_runs_and_goes_on_later(res
     assert_as_alone(results, long)
 
 
+def test_an_interrupt_while_the_workers_load_the_library_waits_for_nothing(results, long):
+    workers = LocalPool(1)
+    endless = PointConfig(**{**vars(long), "langevin_time": 1e8})
+
+    def press():
+        wait_for(lambda: workers.pids)
+        os.kill(workers.pids[0], signal.SIGSTOP)  # as slow to load as can be
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    try:
+        report = start(grid_of(endless), results, workers)
+    finally:
+        workers.close()
+        thread.join()
+    assert (report.interrupted, report.left, report.exit_code) == (True, 1, 130)
+    assert report.failures == []
+    assert workers.pids == []
+
+
 def test_a_worker_that_died_idle_is_replaced_and_a_killed_one_leaves_what_it_had_saved(
     results, configs, long
 ):
     workers = LocalPool(1)
     assert workers.submit(Task("short", configs[0])).result().point.row["steps"] == 200
-    (worker,) = multiprocessing.active_children()
-    os.kill(worker.pid, signal.SIGKILL)
-    worker.join()
+    (pid,) = workers.pids
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: workers.pids == [])
     handed, saved = [Task("long", long, checkpoint_path(long, results.checkpoints))], []
 
     def tick():
@@ -338,7 +358,7 @@ def test_a_worker_that_died_idle_is_replaced_and_a_killed_one_leaves_what_it_had
     with pytest.raises(KeyboardInterrupt):
         list(outcomes(workers, lambda: handed.pop() if handed else None, tick=tick))
     workers.close(kill=True)
-    assert multiprocessing.active_children() == []
+    assert workers.pids == []
     assert checkpoint_path(long, results.checkpoints).exists()
 
 
@@ -350,7 +370,7 @@ def cluster():
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as cluster:
         yield cluster
 
@@ -411,7 +431,7 @@ def test_an_interrupted_sweep_gives_up_what_runs_on_a_cluster(cluster, results, 
 
 
 def test_a_scheduler_that_does_not_answer_is_refused():
-    for address in ("tcp://127.0.0.1:1", "tcp://nowhere"):
+    for address in ("tcp://127.0.0.1:1", "tcp://nowhere:1"):
         with pytest.raises(ArgumentError, match="does not answer"):
             DaskPool(address, timeout=0.2)
 
