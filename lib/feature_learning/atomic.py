@@ -146,9 +146,11 @@ def _pour(content: bytes, target: Path | int) -> None:
 
 
 def _temporary(target: Path) -> tuple[int, Path]:
-    handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.name[:_SHOWN]}.", suffix=SUFFIX
-    )
+    prefix = f".{target.name[:_SHOWN]}."
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=SUFFIX)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
     return handle, Path(name)
 
 

@@ -14,7 +14,7 @@ import signal
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 
 from feature_learning.errors import FeatureLearningError, OutputError
@@ -69,10 +69,12 @@ def check_output() -> None:
     ------
     OutputError
     """
-    with suppress(OSError, ValueError):
+    try:
         mode = fcntl.fcntl(sys.stdout.fileno(), fcntl.F_GETFL)
-        if mode & os.O_ACCMODE == os.O_RDONLY:
-            raise OutputError("standard output is closed, and the result goes there")
+    except (OSError, ValueError):
+        return  # no file of the system, as in a notebook
+    if mode & os.O_ACCMODE == os.O_RDONLY:
+        raise OutputError("standard output is closed, and the result goes there")
 
 
 def answer(text: str) -> None:
