@@ -1,8 +1,7 @@
 """``python -m benchmarks``."""
 
-import sys
-
 from benchmarks.cli import main
+from feature_learning.ending import leave
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

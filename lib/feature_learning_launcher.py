@@ -8,14 +8,13 @@ package and imports nothing that takes time; everything after it is the matter o
 
 import os
 import signal
-import sys
 from types import FrameType
 
 _LINE = b"feature-learning: interrupted before anything was computed\n"
 
 
-def main() -> int:
-    """Import the command line and run it; returns its exit code."""
+def main() -> None:
+    """Import the command line, run it, and leave with its exit code."""
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
@@ -24,10 +23,11 @@ def main() -> int:
     for number in ours:
         signal.signal(number, _leave)
     from feature_learning.cli import main as run
+    from feature_learning.ending import leave
 
     for number in ours:
         signal.signal(number, before[number])
-    return run()
+    leave(run())
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -37,4 +37,4 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

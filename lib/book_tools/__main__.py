@@ -1,5 +1,6 @@
 """``python -m book_tools``."""
 
 from book_tools.cli import main
+from feature_learning.ending import leave
 
-raise SystemExit(main())
+leave(main())

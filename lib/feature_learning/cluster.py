@@ -31,7 +31,10 @@ _QUESTION = (
     "(__import__('feature_learning.version', fromlist=['version']))"
 )
 #: These tell on standard error, in many lines, what reaches the caller as an error.
-_LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
+_LOGGERS = (
+    *("distributed", "distributed.client", "tornado", "tornado.application"),
+    *("asyncio", "concurrent.futures"),
+)
 
 
 def check_address(address: str) -> str:
@@ -111,15 +114,15 @@ class DaskPool:
     def _fitting(self) -> dict[str, int]:
         """Threads of the workers that have this version of the library, by address."""
         if self._client.status != "running":
-            raise WorkerError(f"the scheduler {self._address} is gone")
+            raise self._lost()
         try:
             threads: dict[str, int] = self._client.nthreads()
             new = [address for address in threads if address not in self._verdicts]
             answers: dict[str, Any] = {}
             if new:
                 answers = self._client.run(eval, _QUESTION, workers=new, on_error="return")
-        except Exception as error:  # whichever of Dask's it is
-            raise WorkerError(f"the scheduler {self._address} is gone: {error}") from error
+        except (Exception, asyncio.CancelledError) as error:  # whichever of Dask's it is
+            raise self._lost(error) from error
         # Forget who has left: who comes back under the same address may have another library.
         self._verdicts = {each: self._verdicts[each] for each in self._verdicts if each in threads}
         for address, answer in answers.items():
@@ -153,7 +156,10 @@ class DaskPool:
         # Two calls of the same point are two computations, whatever was computed before.
         executor = self._client.get_executor(pure=False, workers=allowed)
         future: Future[Finished] = Future()
-        remote = executor.submit(compute, task.config, None, self._threads)
+        try:
+            remote = executor.submit(compute, task.config, None, self._threads)
+        except RuntimeError as error:  # the client has closed meanwhile
+            raise self._lost(error) from error
         self._running[future] = remote, allowed
         remote.add_done_callback(lambda done: self._relay(done, future))
         return future
@@ -181,7 +187,8 @@ class DaskPool:
     def close(self, *, kill: bool = False) -> None:
         """Leave the cluster, which goes on."""
         try:
-            self._client.close()
+            with suppress(Exception):  # it may be gone, and nobody needs it any more
+                self._client.close()
         finally:
             self._restore_logs()
 
@@ -189,6 +196,10 @@ class DaskPool:
         """What a person should know, and has not been told before."""
         news, self._news = self._news, []
         return news
+
+    def _lost(self, error: BaseException | None = None) -> WorkerError:
+        reason = "" if error is None else f": {str(error) or type(error).__name__}"
+        return WorkerError(f"the scheduler {self._address} is gone{reason}")
 
     def _restore_logs(self) -> None:
         for name, level in self._levels.items():

@@ -12,13 +12,15 @@ import io
 import os
 import signal
 import sys
+import threading
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 from feature_learning.errors import FeatureLearningError, OutputError
-from feature_learning.interruption import exit_code, handling, raise_interrupt
+from feature_learning.interruption import SIGNALS, exit_code, handling, raise_interrupt
 
 #: Of a program whose output nobody reads any more, as shells have it.
 PIPE_CLOSED = 141
@@ -37,6 +39,12 @@ def run_program(name: str, body: Callable[[], int]) -> int:
         any standard stream may be closed.
     """
     _prepare_streams()
+    # What follows a signal is not for the next one to break off.
+    with handling(_ignore):
+        return _run(name, body)
+
+
+def _run(name: str, body: Callable[[], int]) -> int:
     try:
         with handling(raise_interrupt):
             try:
@@ -60,6 +68,18 @@ def run_program(name: str, body: Callable[[], int]) -> int:
         what = str(error).partition("\n")[0] if "OutOfMemory" in type(error).__name__ else ""
         advice = "use fewer samples, chains or neurons"
         return complain(name, f"out of memory: {what or advice}")
+
+
+def leave(code: int) -> NoReturn:
+    """Exit with a code that no signal changes any more while Python takes itself apart."""
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """The handler of a program that is about to end."""
 
 
 def check_output() -> None:
@@ -152,7 +172,7 @@ def _prepare_streams() -> None:
             # The next file that is opened would get the number, and the text of a library with it.
             # Read-only, so that what is written to standard output is not lost without a word.
             mode = os.O_WRONLY if number == 2 else os.O_RDONLY
-            os.open(os.devnull, mode)
+            os.set_inheritable(os.open(os.devnull, mode), True)  # as streams are
     codecs.register_error("plain", _plainly)
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)

@@ -217,7 +217,7 @@ class _Sweep:
         if self.interrupt and not self.told:
             self.told = True
             self.executor.interrupt()
-            self.say("interrupted: waiting for what is running to save its state")
+            self.say("interrupted: waiting for what is running to end")
 
     def fail(self, planned: Planned, error: Exception) -> None:
         self.report.failures.append(Failure(planned.cell, error))

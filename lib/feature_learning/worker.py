@@ -23,13 +23,10 @@ from queue import SimpleQueue
 from typing import Any
 
 from feature_learning.errors import WorkerError
-from feature_learning.interruption import request_stop
+from feature_learning.interruption import SIGNALS, request_stop
 
 #: What is said besides jobs and their results, which are pickles: those begin with another byte.
 _STOP, _END, _BEGUN = b"stop", b"end", b"begun"
-#: Terminals and batch systems send these to all processes of a program; what they mean is decided
-#: by the parent alone.
-_FOR_THE_PARENT = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 #: Files that stay free beside the workers, for results and locks.
 _SPARE = 32
 
@@ -183,13 +180,17 @@ def _start(handle: int) -> subprocess.Popen[bytes]:
         f"from feature_learning.worker import serve; serve({handle})"
     )
     warnings = (f"-W{option}" for option in sys.warnoptions)
-    # Blocked signals stay blocked in a new program: from its first instruction on, unlike those
-    # that it would have to ignore itself, and whatever handlers its computations set.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
+    # Terminals and batch systems send these to all processes of a program; what they mean is
+    # decided by the parent alone. Blocked signals stay blocked in a new program: from its first
+    # instruction on, unlike ignored ones, and whatever handlers its computations set.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         return subprocess.Popen(
             [sys.executable, *warnings, "-c", program],
             stdin=subprocess.DEVNULL,
+            # A stream that is closed here could be the number of the socket there.
+            stdout=None if sys.stdout else subprocess.DEVNULL,
+            stderr=None if sys.stderr else subprocess.DEVNULL,
             pass_fds=[handle],
         )
     finally:

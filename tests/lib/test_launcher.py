@@ -79,6 +79,36 @@ sys.exit(main())
     assert done.stderr == "feature-learning: interrupted; what was finished is kept\n"
 
 
+def test_signals_after_the_first_change_nothing_about_how_a_program_ends(environment):
+    """While its line is written, and while Python takes the process apart."""
+    program = """
+import atexit, os, signal
+from feature_learning import ending
+
+def press(*arguments):
+    os.kill(os.getpid(), signal.SIGINT)
+
+def say(name, text, plain=ending.say):
+    press()
+    plain(name, text)
+
+ending.say = say
+atexit.register(press)
+ending.leave(ending.run_program("program", press))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.startswith("program: interrupted")
+    assert done.stderr.count("\n") == 1
+
+
 def test_who_reads_no_further_ends_the_program_without_a_traceback(environment):
     program = "import sys; from feature_learning_launcher import main; sys.exit(main())"
     small = ("--method", "nngp", "--samples", "20", "--test-samples", "50", "--json")
