@@ -7,13 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from book_tools.build import build, claim_outcomes, convert, is_current, measure_claims
+from book_tools.build import build, claim_outcomes, is_current, measure_claims
 from book_tools.check import check_book
 from book_tools.claims import Outcome, Verdict
 from book_tools.claims_table import describe, summary
 from book_tools.errors import BookError
 from book_tools.project import PROFILES, Project
 from book_tools.serve import serve_forever
+from book_tools.staging import convert
 
 _INTERRUPTED = 130
 """The exit status of a command that Ctrl-C ended, as shells have it."""

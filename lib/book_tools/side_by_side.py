@@ -21,6 +21,7 @@ from pathlib import Path
 
 from book_tools.errors import BookError
 from book_tools.execution import execute, is_executed
+from book_tools.kernels import short_names
 from book_tools.project import Project
 
 PATIENCE = 20.0
@@ -82,7 +83,8 @@ def execute_all(
                 process = context.Process(
                     target=_execute, args=(theirs, project, page, profile, folder, threads)
                 )
-                process.start()
+                with short_names():  # of the sockets of the server, which starts here
+                    process.start()
                 theirs.close()
                 running[outcome] = _Run(page, process, outcome)
             for ready in wait(list(running)):

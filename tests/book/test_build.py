@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 from book_tools import build as build_module
 from book_tools import execution
 from book_tools.assets import prune
-from book_tools.build import build, check_prose, claim_outcomes, convert, is_current
+from book_tools.build import build, check_prose, claim_outcomes, is_current
 from book_tools.check import check_book, page_problems, size_problems
 from book_tools.claims import Verdict, compare, load_claims
 from book_tools.claims_table import counts, render_front, render_page, summary
@@ -26,6 +26,7 @@ from book_tools.notebooks import declared_figures, default_parameters, read_note
 from book_tools.polish import keep_together, link_pictures
 from book_tools.project import Project
 from book_tools.serve import make_server, serving
+from book_tools.staging import convert
 
 HEADER = "---\njupytext:\n  text_representation:\n    format_name: myst\n---\n\n# A page\n\n"
 PARAMETERS = '```{code-cell} python\n:tags: [parameters]\nprofile = "quick"\n```\n\n'
