@@ -91,6 +91,10 @@ EFFORTS = {
 }
 
 
+#: More threads than any machine has cores, more turns than anybody waits for.
+MOST = {"threads": 1024, "rounds": 10**6}
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -169,14 +173,27 @@ def _fault(options: argparse.Namespace) -> str:
         return "--store needs --effort full, and no option that changes what is measured"
     if options.device != "cpu" and options.parts not in (None, ["steps"]):
         return f"--device {options.device} measures the part steps, not {' '.join(options.parts)}"
+    for name, most in MOST.items():
+        if (given := getattr(options, name)) is not None and given > most:
+            return f"--{name} must be at most {most}, not {given}"
     from feature_learning.errors import FeatureLearningError
-    from feature_learning.hardware import check_device
+    from feature_learning.hardware import check_device, memory_available
 
     try:
         check_device(options.device)
     except FeatureLearningError as error:
         return str(error)
+    needed = memory(effort(options), options.width, options.dim)
+    free = memory_available(options.device)
+    if free is not None and needed > free:
+        return f"the largest case needs {needed >> 20} MiB of memory, and {free >> 20} are free"
     return ""
+
+
+def memory(chosen: Effort, width: int, dim: int) -> int:
+    """Bytes that the largest case needs at least: data, weights, and one field of every chain."""
+    samples, chains = max(chosen.samples), max(chosen.chains)
+    return 4 * (samples * dim + chains * width * (dim + samples))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
