@@ -2,7 +2,10 @@
 
 import sys
 
-from benchmarks.cli import main
+from feature_learning.ending import loading
+
+with loading("benchmarks"):
+    from benchmarks.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

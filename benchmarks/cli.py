@@ -10,12 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from feature_learning.ending import run_program
+
 from benchmarks import machine
 from book_tools import speed, speed_report
-from book_tools.errors import BookError
+from book_tools.errors import BookError, InputError, details_first
+from book_tools.folders import make
+from book_tools.sources import read_text
+from feature_learning import atomic
 
 # The thread pool of XLA is sized once, when jax is imported: contenders are imported in main().
 
+NAME = "benchmarks"
 ROOT = Path(__file__).parents[1]
 PARTS = ("steps", "effective", "settling")
 #: Chains of a batch on a GPU: one leaves most of it idle.
@@ -110,7 +116,8 @@ def parser() -> argparse.ArgumentParser:
         "time of a step, effective samples per second, time until chains agree "
         "(N=512, d=35, ReLU, float32, full batch, kappa=0.005). On a GPU the time of a step of "
         "this library alone, for batches of chains.",
-        epilog="exit codes: 0 measured; 2 bad input, a peer that is missing or makes another step",
+        epilog="exit codes: 0 measured; 1 the measurements have faults; 2 bad input, a peer that is "
+        "missing or makes another step",
     )
     add = result.add_argument
     add(
@@ -197,43 +204,39 @@ def memory(chosen: Effort, width: int, dim: int) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print and write; 0, or 2 with one line on standard error."""
+    """Measure, print and write; the exit code."""
+    return run_program(NAME, lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
     if text := _fault(options):
-        print(f"benchmarks: {text}", file=sys.stderr)
-        return 2
+        raise InputError(text)
     threads, now = options.threads or machine.cores(), machine.load()
     if text := machine.warning(now):
         print(text, file=sys.stderr)
     machine.limit_threads(threads)
-    from benchmarks.problem import DisagreementError, MissingPeerError
-
-    try:
-        path = speed.stored(ROOT) if options.store else options.out or ROOT / "_build" / speed.NAME
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8"):
-            pass  # better now than after the measurement
-        frame = measure(options, threads, now)
+    path = speed.stored(ROOT) if options.store else options.out or _built(speed.NAME)
+    atomic.check_writable(path)  # better now than after the measurement
+    frame = measure(options, threads, now)
+    with details_first():
         try:
             if options.store and (slow := "; ".join(speed.wrong_ways(frame))):
                 raise BookError(f"not everybody ran in the faster way: {slow}")
             speed.write(frame, path)
         except BookError:  # minutes of measuring must not be lost
-            rejected = ROOT / "_build" / f"rejected-{speed.NAME}"
-            rejected.parent.mkdir(exist_ok=True)
-            frame.to_csv(rejected, index=False)
+            atomic.write(_built(f"rejected-{speed.NAME}"), speed.text(frame))
             raise
-        print(f"\nthe table is in {path}")
-        if options.store:
-            readme = ROOT / "README.md"
-            readme.write_text(
-                speed_report.update(readme.read_text("utf-8"), frame), encoding="utf-8"
-            )
-            print("and the README's part is written from it")
-    except (DisagreementError, MissingPeerError, BookError, OSError) as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        return 2
+    print(f"\nthe table is in {path}")
+    if options.store:
+        readme = ROOT / "README.md"
+        atomic.write(readme, speed_report.update(read_text(readme), frame))
+        print("and the README's part is written from it")
     return 0
+
+
+def _built(name: str) -> Path:
+    return make(ROOT / "_build") / name
 
 
 def measure(options: argparse.Namespace, threads: int, now: float) -> Any:

@@ -31,12 +31,13 @@ from book_tools.folders import (
 from book_tools.glued import glued_sections, glued_values
 from book_tools.kernels import environment
 from book_tools.links import follow_execution
-from book_tools.notebooks import declared_figures, page_title, read_executed
+from book_tools.notebooks import declared_figures, page_title, read_executed, write_notebook
 from book_tools.polish import polish
 from book_tools.project import Project, checked_profile
 from book_tools.side_by_side import execute_all
 from book_tools.sources import read_text
 from book_tools.staging import convert, stage_sources
+from feature_learning import atomic
 
 RECORD = "book.json"
 """A file of the finished book that says from what it was built."""
@@ -83,7 +84,7 @@ def build(project: Project, profile: str) -> list[Outcome]:
             add_plotly(html)
         prune(html)
         polish(html)
-        (html / RECORD).write_text(json.dumps(_record(project, profile), indent=1) + "\n")
+        atomic.write(html / RECORD, json.dumps(_record(project, profile), indent=1) + "\n")
         check_book(project, html, stage)
         put_in_place(project.root, html, project.html, place / "old", BOOK)
     for outcome in outcomes:
@@ -130,8 +131,8 @@ def check_prose(project: Project, profile: str) -> None:
             for figure in declared_figures(notebook, path.name):
                 text = _PROMISED.format(figure=figure)
                 notebook.cells.append(nbformat.v4.new_markdown_cell(text, id=figure.name))
-            nbformat.write(notebook, path)
-            (path.parent / "promised.svg").write_text(_EMPTY_PICTURE, encoding="utf-8")
+            write_notebook(notebook, path)
+            atomic.write(path.parent / "promised.svg", _EMPTY_PICTURE)
         _link_pages(project, stage)
         _write_claims(project, stage, compare(claims, {}, profile), profile)
         _run_sphinx(project, stage, place)
@@ -205,10 +206,9 @@ def _write_claims(project: Project, stage: Path, outcomes: Sequence[Outcome], pr
             notebook = read_executed(place)
             text = render_page(mine, profile, sections)
             notebook.cells.append(nbformat.v4.new_markdown_cell(text, id="claims"))
-            nbformat.write(notebook, place)
+            write_notebook(notebook, place)
     front = stage / CLAIMS_PAGE
-    front.parent.mkdir(parents=True, exist_ok=True)
-    front.write_text(render_front(outcomes, profile, titles, sections), encoding="utf-8")
+    atomic.write(front, render_front(outcomes, profile, titles, sections))
 
 
 def _stage_executed(project: Project, page: str, profile: str) -> bool:
@@ -216,7 +216,7 @@ def _stage_executed(project: Project, page: str, profile: str) -> bool:
     notebook = read_executed(project.executed(profile) / f"{page}.ipynb")
     with_plotly = share_plotly(notebook, page)
     place = project.stage(profile) / page
-    nbformat.write(notebook, place.with_suffix(".ipynb"))
+    write_notebook(notebook, place.with_suffix(".ipynb"))
     # Two files of one name would leave it to Sphinx which of them is the page.
     place.with_suffix(".md").unlink()
     return with_plotly
@@ -227,7 +227,7 @@ def _link_pages(project: Project, stage: Path) -> None:
     for page in project.pages():
         place = stage / f"{page}{'.ipynb' if page in notebooks else '.md'}"
         text = read_text(place)
-        place.write_text(follow_execution(text, page, notebooks), encoding="utf-8")
+        atomic.write(place, follow_execution(text, page, notebooks))
 
 
 def _run_sphinx(project: Project, stage: Path, scratch: Path) -> Path:

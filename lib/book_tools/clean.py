@@ -8,28 +8,22 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from book_tools import folders
-from book_tools.errors import BookError, InputError
 
 VENV = ".venv"
 CACHES = (".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache")
 """Folders of the tools; those that mark them as caches are removed."""
+LOCK = ".lock"
+"""The file of the build folder that is locked during a build."""
 FILES = ("bench.csv", "rejected-bench.csv")
 """Files of the build folder that stand in no folder of their own."""
 
 
 def clean(root: Path) -> list[Path]:
-    """Remove what was built, and return what was left because somebody else made it.
-
-    Raises
-    ------
-    InputError
-        If this is not the root of a book.
-    """
-    if not (root / "_toc.yml").is_file():
-        raise InputError(f"_toc.yml is missing in {root}: is this the book's root?")
+    """Remove what was built, and return what was left because somebody else made it."""
     build, venv = root / "_build", root / VENV
     left = [path for path in (build, venv) if path.is_symlink()]
     if build.is_dir() and build not in left:
@@ -49,11 +43,9 @@ def _clean_build(build: Path) -> Iterator[Path]:
             yield from _removed_or_left(path)
         elif path.name in FILES:
             path.unlink()
-        elif path.name != folders.TAG:
+        elif path.name not in (folders.TAG, LOCK):
             yield path
-    if folders.purpose(build) is not None and [path.name for path in build.iterdir()] == [
-        folders.TAG
-    ]:
+    if {path.name for path in build.iterdir()} <= {folders.TAG, LOCK} and folders.purpose(build):
         folders.remove(build)
 
 
@@ -78,12 +70,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.make is not None:
             return 0 if folders.purpose(folders.make(options.make)) is not None else 3
-        for path in clean(options.root):
-            print(f"{path} is left: it was not made here; remove it yourself", file=sys.stderr)
-    except (BookError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code if isinstance(error, BookError) else 1
+        if not (options.root / "_toc.yml").is_file():
+            return _complain(f"_toc.yml is missing in {options.root}: is this the book's root?")
+        with _alone(options.root / "_build") as alone:
+            if not alone:
+                return _complain("a build is running; wait for its end")
+            for path in clean(options.root):
+                print(f"{path} is left: it was not made here; remove it yourself", file=sys.stderr)
+    except OSError as error:
+        return _complain(str(error))
     return 0
+
+
+@contextmanager
+def _alone(build: Path) -> Iterator[bool]:
+    """Whether no build is running; without the packages of an environment none can."""
+    try:
+        from feature_learning.locks import held
+    except ImportError:
+        yield True
+        return
+    if build.is_dir():
+        with held(build / LOCK) as lock:
+            yield lock is not None
+    else:
+        yield True
+
+
+def _complain(sentence: str) -> int:
+    print(f"book_tools.clean: error: {sentence}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

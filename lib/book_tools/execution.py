@@ -1,7 +1,7 @@
 """Run a notebook once, and again only if something it rests on changed.
 
-An executed notebook carries the fingerprint of everything it was computed from. It is written to
-the side and put in place by one rename, so whatever has its final name is complete. jupyter-cache
+An executed notebook carries the fingerprint of everything it was computed from. It is there whole
+or not at all. jupyter-cache
 is not used: it compares the cells of the notebook only and would keep the results of an older
 library.
 """
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
-import nbformat
 import papermill
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
@@ -32,9 +31,11 @@ from book_tools.notebooks import (
     read_executed,
     read_notebook,
     with_values,
+    write_notebook,
 )
 from book_tools.project import Project
 from book_tools.sources import read_text, sources
+from feature_learning import atomic
 
 TRACEBACK_LINES = 15
 """How much of a failing cell's traceback is shown."""
@@ -114,9 +115,7 @@ def execute(project: Project, page: str, parameters: Mapping[str, Any], *, folde
             "parameters": dict(parameters),
             "seconds": round(seconds, 1),
         }
-        complete = Path(scratch) / target.name
-        nbformat.write(executed, complete)
-        complete.replace(target)
+        write_notebook(executed, target)
     print(f"{page}: done in {seconds:.0f} s", flush=True)
     return target
 
@@ -147,7 +146,7 @@ def _run(
     scratch: Path,
 ) -> NotebookNode:
     unexecuted, output = scratch / "source.ipynb", scratch / "output.ipynb"
-    jupytext.write(notebook, unexecuted)
+    atomic.write(unexecuted, jupytext.writes(notebook, fmt="ipynb"))
     with starting_kernels(project) as options:
         try:
             papermill.execute_notebook(

@@ -12,8 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from book_tools.errors import InputError
+from typing import NoReturn
 
 TAG = "CACHEDIR.TAG"
 """The file that a folder carries; the name and its first line are those of the convention."""
@@ -61,6 +60,7 @@ def make(folder: Path, made_for: str = KEPT) -> Path:
 
 def mark(folder: Path, made_for: str) -> None:
     """Say in a folder that this program made it, and what for."""
+    # Not by the one writer, which needs packages: before an environment there are none.
     (folder / TAG).write_text(f"{STANDARD}\n{_OURS}{made_for}\n", encoding="utf-8")
 
 
@@ -90,16 +90,14 @@ def check_fresh(root: Path, folder: Path, made_for: str) -> Path:
     real, build = folder.resolve(), root.resolve() / "_build"
     sources = [root, root / "book", root / "lib"]
     if any(_lies_in(source.resolve(), real) for source in sources) or _same(real, build):
-        raise InputError(
-            f"{folder} holds the sources or what is built from them: not to be emptied"
-        )
+        _refuse(f"{folder} holds the sources or what is built from them: not to be emptied")
     built = not build.is_symlink() and _lies_in(real, build)
     if not built and any(_lies_in(real, source.resolve()) for source in sources):
-        raise InputError(f"{folder} lies among the sources of the book; choose another folder")
+        _refuse(f"{folder} lies among the sources of the book; choose another folder")
     if real.exists() and not real.is_dir():
-        raise InputError(f"{folder} is not a folder")
+        _refuse(f"{folder} is not a folder")
     if real.is_dir() and any(real.iterdir()) and purpose(real) != made_for:
-        raise InputError(
+        _refuse(
             f"{folder} is not empty, and book_tools did not make it to hold {made_for}: "
             "move it away, or choose another folder"
         )
@@ -157,10 +155,17 @@ def remove(folder: Path) -> None:
         If it carries none.
     """
     if not is_cache(folder):
-        raise InputError(f"{folder} carries no {TAG}: it is not deleted")
+        _refuse(f"{folder} carries no {TAG}: it is not deleted")
     _empty(folder)
     (folder / TAG).unlink()
     folder.rmdir()
+
+
+def _refuse(sentence: str) -> NoReturn:
+    # `make clean` runs without the packages that the errors of a program need.
+    from book_tools.errors import InputError
+
+    raise InputError(sentence)
 
 
 def _empty(folder: Path) -> None:

@@ -23,6 +23,7 @@ from traitlets.config import Config
 from book_tools.errors import BookError
 from book_tools.folders import make
 from book_tools.project import Project
+from feature_learning import atomic
 
 KERNEL_SETTINGS = """c = get_config()
 # A kernel is interrupted before it is shut down, and sometimes reports that as an error.
@@ -153,11 +154,6 @@ def _ipython(project: Project) -> Path:
     """Folder with settings of our own for IPython: start-up files of the user change no result."""
     folder = make(project.build / "ipython")
     settings = folder / "profile_default" / "ipython_kernel_config.py"
-    settings.parent.mkdir(parents=True, exist_ok=True)
     if not settings.is_file() or settings.read_text("utf-8") != KERNEL_SETTINGS:
-        # Notebooks run side by side: none may read half a file.
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            whole = Path(scratch) / settings.name
-            whole.write_text(KERNEL_SETTINGS, encoding="utf-8")
-            whole.replace(settings)
+        atomic.write(settings, KERNEL_SETTINGS)
     return folder

@@ -23,6 +23,7 @@ from nbformat import NotebookNode
 
 from book_tools.errors import BookError
 from book_tools.sources import read_text
+from feature_learning import atomic
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,11 @@ def read_executed(path: Path) -> NotebookNode:
     """Read an ``.ipynb`` file."""
     notebook: NotebookNode = nbformat.read(path, as_version=4)
     return notebook
+
+
+def write_notebook(notebook: NotebookNode, path: Path) -> None:
+    """Write an ``.ipynb`` file."""
+    atomic.write(path, nbformat.writes(notebook) + "\n")
 
 
 def cells_tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:

@@ -9,13 +9,12 @@ import shutil
 from codecs import BOM_UTF8
 from pathlib import Path
 
-import nbformat
-
 from book_tools.errors import BookError
 from book_tools.folders import NOTEBOOKS, STAGE, check_fresh, fresh
-from book_tools.notebooks import read_notebook
+from book_tools.notebooks import read_notebook, write_notebook
 from book_tools.project import Project
 from book_tools.sources import TEXTS, read_text, sources
+from feature_learning import atomic
 
 
 def stage_sources(project: Project, stage: Path, made_for: str = STAGE) -> None:
@@ -52,7 +51,7 @@ def convert(project: Project, folder: Path) -> list[Path]:
     written = []
     for page in project.notebooks():
         target = folder / f"{page}.ipynb"
-        nbformat.write(read_notebook(project.source(page)), target)
+        write_notebook(read_notebook(project.source(page)), target)
         target.with_suffix(".md").unlink()
         written.append(target)
     return written
@@ -61,6 +60,7 @@ def convert(project: Project, folder: Path) -> list[Path]:
 def _copy(source: Path, place: Path) -> None:
     """Copy a source; a text without the mark that some editors put before it."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(source, place)
-    if source.suffix.lower() in TEXTS and place.read_bytes().startswith(BOM_UTF8):
-        place.write_text(read_text(source), encoding="utf-8")
+    if source.suffix.lower() in TEXTS and source.read_bytes().startswith(BOM_UTF8):
+        atomic.write(place, read_text(source))
+    else:
+        shutil.copy2(source, place)

@@ -489,7 +489,7 @@ def test_claims_are_measured_without_a_book(write, capsys):
     out, err = capsys.readouterr()
     assert "book/page: unchanged, kept" in out
     assert "answer: FAIL (not glued): expected 42" in out
-    assert err == "error: not every claim holds\n"
+    assert err == "book_tools: error: not every claim holds\n"
     made = {path.name for path in project.build.iterdir() if path.is_dir()}
     assert made == {"checkpoints", "executed", "ipython", "matplotlib"}
 
@@ -559,9 +559,9 @@ def test_what_a_notebook_says_on_standard_error_fails_the_build(write):
 def test_a_raising_notebook_ends_the_command_with_its_error(write, capsys):
     project = write(cell("raise ValueError('too cold')"))
     assert main(["--root", str(project.root), "build"]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: book/page.md:15: this cell raised ValueError\n")
-    assert error.rstrip().endswith("ValueError: too cold")
+    *details, cause = capsys.readouterr().err.splitlines()
+    assert cause == "book_tools: error: book/page.md:15: this cell raised ValueError"
+    assert details[-1].endswith("ValueError: too cold")
     assert not project.html.exists()
 
 

@@ -46,7 +46,7 @@ def test_nothing_that_is_holds_or_lies_in_the_sources_is_emptied(project, out, m
     assert main(["convert", "--out", out]) == 2
     assert content(project.root) == before
     (line,) = capsys.readouterr().err.splitlines()
-    assert str((project.root / out).resolve()) in line
+    assert f" {out} " in line
 
 
 @pytest.mark.parametrize("target", ["book", "."])

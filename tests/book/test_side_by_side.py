@@ -153,7 +153,7 @@ def test_a_process_that_does_not_heed_is_ended(write, monkeypatch):
     process.start()
     assert receiver.recv() == "deaf"
     side_by_side._interrupt([side_by_side._Run("deaf", process, receiver)])
-    assert process.exitcode == -signal.SIGTERM
+    assert process.exitcode == -signal.SIGKILL
     assert executed(project) == []
 
 
