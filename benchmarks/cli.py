@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from feature_learning.ending import run_program
-
 from benchmarks import machine
 from book_tools import speed, speed_report
 from book_tools.errors import BookError, InputError, details_first
 from book_tools.folders import make
 from book_tools.sources import read_text
 from feature_learning import atomic
+from feature_learning.ending import run_program
+from feature_learning.errors import FeatureLearningError, check_integer
 
 # The thread pool of XLA is sized once, when jax is imported: contenders are imported in main().
 
@@ -97,15 +97,10 @@ EFFORTS = {
 }
 
 
-#: More threads than any machine has cores, more turns than anybody waits for.
-MOST = {"threads": 1024, "rounds": 10**6}
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
+#: Counts, and how large they may be: more threads than any machine has cores, more turns than
+#: anybody waits for. How much memory the others ask for is another matter.
+MOST = {"samples": None, "chains": None, "width": None, "dim": None}
+MOST |= {"threads": 1024, "rounds": 10**6}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -116,8 +111,8 @@ def parser() -> argparse.ArgumentParser:
         "time of a step, effective samples per second, time until chains agree "
         "(N=512, d=35, ReLU, float32, full batch, kappa=0.005). On a GPU the time of a step of "
         "this library alone, for batches of chains.",
-        epilog="exit codes: 0 measured; 1 the measurements have faults; 2 bad input, a peer that is "
-        "missing or makes another step",
+        epilog="exit codes: 0 measured; 1 the measurements have faults; 2 bad input, a peer "
+        "that is missing or makes another step",
     )
     add = result.add_argument
     add(
@@ -127,13 +122,13 @@ def parser() -> argparse.ArgumentParser:
         help="quick: a minute or two; full: ten minutes (default: %(default)s)",
     )
     add("--parts", choices=PARTS, nargs="+", help="what to measure (all)")
-    add("--samples", type=_positive, nargs="+", metavar="P", help="cases of the step times")
-    add("--chains", type=_positive, nargs="+", metavar="C", help="likewise")
-    add("--rounds", type=_positive, help="turns of each contender")
+    add("--samples", type=int, nargs="+", metavar="P", help="cases of the step times")
+    add("--chains", type=int, nargs="+", metavar="C", help="likewise")
+    add("--rounds", type=int, help="turns of each contender")
     add("--turn", type=float, metavar="SECONDS", help="length of a turn")
-    add("--threads", type=_positive, help="threads for everybody (default: all cores)")
-    add("--width", type=_positive, default=512, metavar="N")
-    add("--dim", type=_positive, default=35, metavar="d")
+    add("--threads", type=int, help="threads for everybody (default: all cores)")
+    add("--width", type=int, default=512, metavar="N")
+    add("--dim", type=int, default=35, metavar="d")
     add(
         "--device",
         default="cpu",
@@ -180,13 +175,14 @@ def _fault(options: argparse.Namespace) -> str:
         return "--store needs --effort full, and no option that changes what is measured"
     if options.device != "cpu" and options.parts not in (None, ["steps"]):
         return f"--device {options.device} measures the part steps, not {' '.join(options.parts)}"
-    for name, most in MOST.items():
-        if (given := getattr(options, name)) is not None and given > most:
-            return f"--{name} must be at most {most}, not {given}"
-    from feature_learning.errors import FeatureLearningError
-    from feature_learning.hardware import check_device, memory_available
-
+    # The part of the library with torch is loaded only where nothing was wrong.
     try:
+        for name, most in MOST.items():
+            given = getattr(options, name)
+            for value in given if isinstance(given, list) else [1 if given is None else given]:
+                check_integer(f"--{name}", value, at_least=1, at_most=most)
+        from feature_learning.hardware import check_device, memory_available
+
         check_device(options.device)
     except FeatureLearningError as error:
         return str(error)

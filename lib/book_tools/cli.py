@@ -7,9 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from feature_learning.ending import run_program
-from feature_learning.locks import held
-
 from book_tools.build import build, claim_outcomes, is_current, measure_claims
 from book_tools.check import check_book
 from book_tools.claims import Outcome, Verdict
@@ -20,6 +17,8 @@ from book_tools.folders import NOTEBOOKS, check_fresh, make
 from book_tools.project import PROFILES, Project
 from book_tools.serve import serve_forever
 from book_tools.staging import convert
+from feature_learning.ending import run_program
+from feature_learning.locks import held
 
 NAME = "book_tools"
 

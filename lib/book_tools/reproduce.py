@@ -15,6 +15,7 @@ from pathlib import Path
 
 from book_tools.errors import BookError, InputError
 from book_tools.figures import Listing, Need, load_figures
+from book_tools.folders import make
 from book_tools.project import Project
 from book_tools.stored import merge
 from feature_learning.cli_sweep import run_grid
@@ -76,6 +77,7 @@ def reproduce(
         raise InputError(str(error)) from error
     if not wanted:
         raise BookError("there is nothing to reproduce: no figure is listed")
+    make(project.build / "store")
     code, end = 0, None if limit is None else time.monotonic() + limit
     try:
         for name, grid in wanted.items():

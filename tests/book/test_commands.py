@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from feature_learning.locks import held
 
 from book_tools import cli
 from book_tools.clean import LOCK
@@ -17,6 +16,7 @@ from book_tools.cli import main
 from book_tools.errors import BookError, InputError, details_first
 from book_tools.folders import make
 from feature_learning.errors import FeatureLearningError
+from feature_learning.locks import held
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = """\

@@ -14,6 +14,7 @@ from book_tools.figures import load_figures
 from book_tools.recheck import identity
 from book_tools.sources import is_source, read_text
 from book_tools.staging import convert, stage_sources
+from feature_learning.grid import read_grid
 
 ROOT = Path(__file__).parents[2]
 #: What systems, editors and tools leave beside files.
@@ -62,14 +63,19 @@ def test_every_file_of_this_book_that_git_keeps_is_a_source():
 # A mark of the order of bytes before a text
 
 
+def everything(project):
+    grid = read_grid(project.sweeps / "small.toml")
+    return project.pages(), project.notebooks(), load_claims(project), load_figures(project), grid
+
+
 def test_a_mark_before_a_text_changes_nothing_but_its_bytes(small):
     small.source("book/page").write_text(NOTEBOOK, encoding="utf-8")
     (small.root / "book" / "references.bib").write_text("@misc{a}\n", encoding="utf-8")
-    read = (small.pages(), small.notebooks(), load_claims(small), load_figures(small))
+    read = everything(small)
     plain = convert(small, small.build / "plain")[0].read_bytes()
     for path in [*small.root.glob("*.yml"), *small.root.glob("book/**/*.*")]:
         path.write_bytes(BOM_UTF8 + path.read_bytes())
-    assert (small.pages(), small.notebooks(), load_claims(small), load_figures(small)) == read
+    assert everything(small) == read
     assert convert(small, small.build / "marked")[0].read_bytes() == plain
     staged = [path for path in (small.build / "marked").rglob("*") if path.is_file()]
     assert len(staged) > 5
