@@ -38,7 +38,7 @@ def details_first() -> Iterator[None]:
         if not details:
             raise
         print("\n".join(details), file=sys.stderr)
-        raise type(error)(cause) from error
+        raise type(error)(cause.removesuffix(":")) from error
 
 
 def without_colours(text: str) -> str:
