@@ -122,11 +122,12 @@ def test_a_build_that_is_asked_to_end_says_so_and_leaves_no_kernel(small, tmp_pa
     kernel = int(started.read_text(encoding="utf-8"))
     # As a batch system does it: to every process that belongs to it.
     os.killpg(process.pid, signal.SIGTERM)
-    err = process.communicate(timeout=60)[1]
+    process.wait(timeout=60)
+    assert not alive(kernel), "the command ended before its kernel"
+    err = process.communicate()[1]
     assert process.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in err
     assert err.splitlines()[-1].startswith("book_tools: interrupted")
-    wait_until(lambda: not alive(kernel))
     assert not list(small.executed("quick").rglob("*.ipynb"))
 
 

@@ -13,7 +13,7 @@ import pytest
 from book_tools import execution, kernels
 from book_tools.errors import BookError
 from book_tools.folders import make
-from book_tools.kernels import environment, short_folder, short_names, starting_kernels
+from book_tools.kernels import OwnKernel, environment, short_folder, short_names, starting_kernels
 from book_tools.notebooks import missing_pictures
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +93,15 @@ def test_nothing_that_the_user_has_set_changes_a_notebook(run, small, tmp_path, 
     seen = (small.root / "book" / "seen").read_text(encoding="utf-8")
     assert seen.split() == [sys.executable, "False", "0", "1", "1.5", "[]"]
     assert dict(os.environ) == before
+
+
+def test_the_kernel_is_that_of_this_python_whatever_is_installed(tmp_path, monkeypatch):
+    other = tmp_path / "kernels" / "python3"
+    other.mkdir(parents=True)
+    (other / "kernel.json").write_text('{"argv": ["false"], "display_name": "x"}', encoding="utf-8")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    found = OwnKernel(kernel_name="python3").kernel_spec
+    assert found.argv[:3] == [sys.executable, "-m", "ipykernel_launcher"]
 
 
 def test_what_a_python_needs_to_start_is_kept(small, no_fonts, monkeypatch):
