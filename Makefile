@@ -13,6 +13,12 @@ FIND_PYTHON = for candidate in $(or $(PYTHON),python3.11 python3 python3.12 pyth
 	if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	then python="$$candidate"; break; fi; done
 
+NEED_PYTHON = if [ -z "$$python" ]; then \
+	echo "Python 3.11 or newer is needed and was not found$(if $(PYTHON), as '$(PYTHON)'); install it or name it: make PYTHON=/path/to/python3.11" >&2; \
+	exit 2; fi
+# Marks what is made and removes what is marked; needs nothing but Python itself.
+CLEAN = PYTHONPATH=lib "$$python" -B -m book_tools.clean
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # One recipe after the other: the notebooks use every core themselves.
@@ -32,14 +38,15 @@ help: ## list the targets
 .PHONY: env
 env: $(VENV)/.installed ## create .venv with everything pinned (a second call is immediate)
 
-# The stamp is written last: an interrupted installation is taken up again.
+# The stamp is written last: an interrupted installation is taken up again. An environment that
+# somebody else made is used as it is.
 $(VENV)/.installed: pyproject.toml constraints.txt setup.py $(wildcard lib/feature_learning/native/*.[ch])
-	@$(FIND_PYTHON); \
-	if [ -z "$$python" ]; then \
-		echo "Python 3.11 or newer is needed and was not found$(if $(PYTHON), as '$(PYTHON)'); install it or name it: make PYTHON=/path/to/python3.11" >&2; \
-		exit 2; \
-	fi; \
-	"$$python" -m venv $(VENV)
+	@$(FIND_PYTHON); $(NEED_PYTHON); $(CLEAN) --make $(VENV); \
+	case $$? in \
+		0) "$$python" -m venv $(VENV) ;; \
+		3) test -x $(BIN)/python || { echo "$(VENV) is no environment and was not made here; move it away" >&2; exit 2; } ;; \
+		*) exit 2 ;; \
+	esac
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[book,test,dev]'
 	@touch $@
 
@@ -109,5 +116,5 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 	@touch $@
 
 .PHONY: clean
-clean: ## remove what was built; computed notebooks and .venv too
-	rm -rf _build $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache lib/*.egg-info
+clean: ## remove what was built here; computed notebooks and .venv too
+	@$(FIND_PYTHON); $(NEED_PYTHON); $(CLEAN)

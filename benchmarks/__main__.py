@@ -1,7 +1,9 @@
 """``python -m benchmarks``."""
 
-from benchmarks.cli import main
-from feature_learning.ending import leave
+from feature_learning.ending import leave, loading
+
+with loading("benchmarks"):
+    from benchmarks.cli import main
 
 if __name__ == "__main__":
     leave(main())

@@ -12,10 +12,16 @@ from typing import Any
 
 from benchmarks import machine
 from book_tools import speed, speed_report
-from book_tools.errors import BookError
+from book_tools.errors import BookError, InputError, details_first
+from book_tools.folders import make
+from book_tools.sources import read_text
+from feature_learning import atomic
+from feature_learning.ending import run_program
+from feature_learning.errors import FeatureLearningError, check_integer
 
 # The thread pool of XLA is sized once, when jax is imported: contenders are imported in main().
 
+NAME = "benchmarks"
 ROOT = Path(__file__).parents[1]
 PARTS = ("steps", "effective", "settling")
 #: Chains of a batch on a GPU: one leaves most of it idle.
@@ -91,11 +97,10 @@ EFFORTS = {
 }
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
+#: Counts, and how large they may be: more threads than any machine has cores, more turns than
+#: anybody waits for. How much memory the others ask for is another matter.
+MOST = {"samples": None, "chains": None, "width": None, "dim": None}
+MOST |= {"threads": 1024, "rounds": 10**6}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -106,7 +111,8 @@ def parser() -> argparse.ArgumentParser:
         "time of a step, effective samples per second, time until chains agree "
         "(N=512, d=35, ReLU, float32, full batch, kappa=0.005). On a GPU the time of a step of "
         "this library alone, for batches of chains.",
-        epilog="exit codes: 0 measured; 2 bad input, a peer that is missing or makes another step",
+        epilog="exit codes: 0 measured; 1 the measurements have faults; 2 bad input, a peer "
+        "that is missing or makes another step",
     )
     add = result.add_argument
     add(
@@ -116,13 +122,13 @@ def parser() -> argparse.ArgumentParser:
         help="quick: a minute or two; full: ten minutes (default: %(default)s)",
     )
     add("--parts", choices=PARTS, nargs="+", help="what to measure (all)")
-    add("--samples", type=_positive, nargs="+", metavar="P", help="cases of the step times")
-    add("--chains", type=_positive, nargs="+", metavar="C", help="likewise")
-    add("--rounds", type=_positive, help="turns of each contender")
+    add("--samples", type=int, nargs="+", metavar="P", help="cases of the step times")
+    add("--chains", type=int, nargs="+", metavar="C", help="likewise")
+    add("--rounds", type=int, help="turns of each contender")
     add("--turn", type=float, metavar="SECONDS", help="length of a turn")
-    add("--threads", type=_positive, help="threads for everybody (default: all cores)")
-    add("--width", type=_positive, default=512, metavar="N")
-    add("--dim", type=_positive, default=35, metavar="d")
+    add("--threads", type=int, help="threads for everybody (default: all cores)")
+    add("--width", type=int, default=512, metavar="N")
+    add("--dim", type=int, default=35, metavar="d")
     add(
         "--device",
         default="cpu",
@@ -169,54 +175,64 @@ def _fault(options: argparse.Namespace) -> str:
         return "--store needs --effort full, and no option that changes what is measured"
     if options.device != "cpu" and options.parts not in (None, ["steps"]):
         return f"--device {options.device} measures the part steps, not {' '.join(options.parts)}"
-    from feature_learning.errors import FeatureLearningError
-    from feature_learning.hardware import check_device
-
+    # The part of the library with torch is loaded only where nothing was wrong.
     try:
+        for name, most in MOST.items():
+            given = getattr(options, name)
+            for value in given if isinstance(given, list) else [1 if given is None else given]:
+                check_integer(f"--{name}", value, at_least=1, at_most=most)
+        from feature_learning.hardware import check_device, memory_available
+
         check_device(options.device)
     except FeatureLearningError as error:
         return str(error)
+    needed = memory(effort(options), options.width, options.dim)
+    free = memory_available(options.device)
+    if free is not None and needed > free:
+        return f"the largest case needs {needed >> 20} MiB of memory, and {free >> 20} are free"
     return ""
 
 
+def memory(chosen: Effort, width: int, dim: int) -> int:
+    """Bytes that the largest case needs at least: data, weights, and one field of every chain."""
+    samples, chains = max(chosen.samples), max(chosen.chains)
+    return 4 * (samples * dim + chains * width * (dim + samples))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print and write; 0, or 2 with one line on standard error."""
+    """Measure, print and write; the exit code."""
+    return run_program(NAME, lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
     if text := _fault(options):
-        print(f"benchmarks: {text}", file=sys.stderr)
-        return 2
+        raise InputError(text)
     threads, now = options.threads or machine.cores(), machine.load()
     if text := machine.warning(now):
         print(text, file=sys.stderr)
     machine.limit_threads(threads)
-    from benchmarks.problem import DisagreementError, MissingPeerError
-
-    try:
-        path = speed.stored(ROOT) if options.store else options.out or ROOT / "_build" / speed.NAME
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8"):
-            pass  # better now than after the measurement
-        frame = measure(options, threads, now)
+    path = speed.stored(ROOT) if options.store else options.out or _built(speed.NAME)
+    atomic.check_writable(path)  # better now than after the measurement
+    frame = measure(options, threads, now)
+    with details_first():
         try:
             if options.store and (slow := "; ".join(speed.wrong_ways(frame))):
                 raise BookError(f"not everybody ran in the faster way: {slow}")
             speed.write(frame, path)
         except BookError:  # minutes of measuring must not be lost
-            rejected = ROOT / "_build" / f"rejected-{speed.NAME}"
-            rejected.parent.mkdir(exist_ok=True)
-            frame.to_csv(rejected, index=False)
+            atomic.write(_built(f"rejected-{speed.NAME}"), speed.text(frame))
             raise
-        print(f"\nthe table is in {path}")
-        if options.store:
-            readme = ROOT / "README.md"
-            readme.write_text(
-                speed_report.update(readme.read_text("utf-8"), frame), encoding="utf-8"
-            )
-            print("and the README's part is written from it")
-    except (DisagreementError, MissingPeerError, BookError, OSError) as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        return 2
+    print(f"\nthe table is in {path}")
+    if options.store:
+        readme = ROOT / "README.md"
+        atomic.write(readme, speed_report.update(read_text(readme), frame))
+        print("and the README's part is written from it")
     return 0
+
+
+def _built(name: str) -> Path:
+    return make(ROOT / "_build") / name
 
 
 def measure(options: argparse.Namespace, threads: int, now: float) -> Any:

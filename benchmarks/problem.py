@@ -24,17 +24,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_learning import Dataset, SparseParity, Student, draw
+from feature_learning.errors import FeatureLearningError
 from feature_learning.randomness import generator
 
 Array = NDArray[Any]
 SGLD, UNDERDAMPED, HMC = DYNAMICS = ("sgld", "underdamped", "hmc")
 
 
-class MissingPeerError(Exception):
+class MissingPeerError(FeatureLearningError):
     """A peer is not installed."""
 
 
-class DisagreementError(Exception):
+class DisagreementError(FeatureLearningError):
     """A contender computes something else than the others."""
 
 

@@ -104,7 +104,7 @@ def test_a_missing_peer_is_one_line_that_names_the_extra(
 
 
 @pytest.mark.parametrize(
-    "bad", [["--rounds", "0"], ["--samples", "-1"], ["--turn", "long"], ["--effort", "huge"]]
+    "bad", [["--rounds", "one"], ["--samples", "1.5"], ["--turn", "long"], ["--effort", "huge"]]
 )
 def test_bad_options_end_with_exit_code_2(main, bad, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -125,6 +125,14 @@ def test_bad_options_end_with_exit_code_2(main, bad, capsys):
         (["--effort", "full", "--store", "--width", "64"], "--store needs"),
         (["--effort", "full", "--store", "--device", "cuda"], "--store needs"),
         (["--device", "cuda", "--parts", "steps", "settling"], "measures the part steps, not"),
+        (["--rounds", "0"], "--rounds must be a whole number"),
+        (["--samples", "100", "-1"], "--samples must be a whole number"),
+        (["--threads", "9" * 12], "--threads must be a whole number"),
+        (["--rounds", "9" * 30], "--rounds must be a whole number"),
+        (["--samples", "9" * 12], "MiB of memory"),
+        (["--chains", "9" * 12], "MiB of memory"),
+        (["--width", "9" * 400], "--width must be a whole number"),
+        (["--dim", "9" * 12], "MiB of memory"),
         (["--device", "gpu"], "device must be cpu, cuda or cuda:N, not 'gpu'"),
         (["--device", "cuda:99"], "device 'cuda:99' is not available"),
     ],

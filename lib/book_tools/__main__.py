@@ -1,6 +1,8 @@
 """``python -m book_tools``."""
 
-from book_tools.cli import main
-from feature_learning.ending import leave
+from feature_learning.ending import leave, loading
+
+with loading("book_tools"):
+    from book_tools.cli import main
 
 leave(main())

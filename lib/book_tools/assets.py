@@ -14,6 +14,8 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from feature_learning import atomic
+
 PLOTLY = "_static/plotly.min.js"
 """The one copy of plotly's script, relative to the finished book."""
 
@@ -61,9 +63,7 @@ def share_plotly(notebook: NotebookNode, page: str) -> bool:
 
 def add_plotly(html: Path) -> None:
     """Put plotly's script into the finished book."""
-    place = html / PLOTLY
-    place.parent.mkdir(exist_ok=True)
-    place.write_text(_plotly_script(), encoding="utf-8")
+    atomic.write(html / PLOTLY, _plotly_script())
 
 
 def prune(html: Path) -> None:

@@ -7,11 +7,8 @@ repeats no warning for the pages it keeps, so a failing book would pass the seco
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,12 +21,23 @@ from book_tools.claims_table import describe, render_front, render_page, summary
 from book_tools.errors import BookError, without_colours
 from book_tools.execution import fingerprint, is_executed
 from book_tools.figures import load_figures, missing_tables
+from book_tools.folders import (
+    BOOK,
+    STAGE,
+    check_fresh,
+    put_in_place,
+    scratch,
+)
 from book_tools.glued import glued_sections, glued_values
+from book_tools.kernels import environment
 from book_tools.links import follow_execution
-from book_tools.notebooks import declared_figures, page_title, read_executed, read_notebook
+from book_tools.notebooks import declared_figures, page_title, read_executed, write_notebook
 from book_tools.polish import polish
 from book_tools.project import Project, checked_profile
 from book_tools.side_by_side import execute_all
+from book_tools.sources import read_text
+from book_tools.staging import convert, stage_sources
+from feature_learning import atomic
 
 RECORD = "book.json"
 """A file of the finished book that says from what it was built."""
@@ -55,11 +63,13 @@ def build(project: Project, profile: str) -> list[Outcome]:
         If a notebook raises, Sphinx warns, or the check finds something missing.
     """
     checked_profile(profile)
+    stage = project.stage(profile)
+    check_fresh(project.root, stage, STAGE)
+    check_fresh(project.root, project.html, BOOK)
     if profile == "stored":
         check_stored(project)
     # Before minutes of computing: everything that can be wrong in what is written.
     check_prose(project, profile)
-    stage = project.stage(profile)
     stage_sources(project, stage)
     notebooks = project.notebooks()
     execute_all(project, notebooks, profile, stage=stage)
@@ -68,15 +78,15 @@ def build(project: Project, profile: str) -> list[Outcome]:
     outcomes = claim_outcomes(project, profile)
     _write_claims(project, stage, outcomes, profile)
 
-    with tempfile.TemporaryDirectory(prefix=".sphinx-", dir=project.build) as scratch:
-        html = _run_sphinx(project, stage, Path(scratch))
+    with scratch(project.build, "sphinx") as place:
+        html = _run_sphinx(project, stage, place)
         if any(with_plotly):
             add_plotly(html)
         prune(html)
         polish(html)
-        (html / RECORD).write_text(json.dumps(_record(project, profile), indent=1) + "\n")
+        atomic.write(html / RECORD, json.dumps(_record(project, profile), indent=1) + "\n")
         check_book(project, html, stage)
-        _put_in_place(html, project.html, Path(scratch) / "old")
+        put_in_place(project.root, html, project.html, place / "old", BOOK)
     for outcome in outcomes:
         if outcome.failed:
             print(describe(outcome))
@@ -114,60 +124,18 @@ def check_prose(project: Project, profile: str) -> None:
     if all(is_executed(project, page, {"profile": profile}) for page in notebooks):
         return
     print("checking the pages before the notebooks run", flush=True)
-    project.build.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".prose-", dir=project.build) as scratch:
-        stage = Path(scratch) / "stage"
+    with scratch(project.build, "prose") as place:
+        stage = place / "stage"
         for path in convert(project, stage):
             notebook = nbformat.read(path, as_version=4)
             for figure in declared_figures(notebook, path.name):
                 text = _PROMISED.format(figure=figure)
                 notebook.cells.append(nbformat.v4.new_markdown_cell(text, id=figure.name))
-            nbformat.write(notebook, path)
-            (path.parent / "promised.svg").write_text(_EMPTY_PICTURE, encoding="utf-8")
+            write_notebook(notebook, path)
+            atomic.write(path.parent / "promised.svg", _EMPTY_PICTURE)
         _link_pages(project, stage)
         _write_claims(project, stage, compare(claims, {}, profile), profile)
-        _run_sphinx(project, stage, Path(scratch))
-
-
-def stage_sources(project: Project, stage: Path) -> None:
-    """Copy the sources of the book into a fresh folder.
-
-    Raises
-    ------
-    BookError
-        If a notebook breaks a rule of :mod:`book_tools.notebooks`.
-    """
-    notebooks = project.notebooks()
-    for page in notebooks:
-        read_notebook(project.source(page))
-    if stage.exists():
-        shutil.rmtree(stage)
-    stage.mkdir(parents=True)
-    for path in (project.config, project.toc):
-        if not path.is_file():
-            raise BookError(f"{path.name} is missing in {project.root}")
-        shutil.copy2(path, stage)
-    # What a reader's own notebook server left behind is no source.
-    ignored = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "*.ipynb", "_generated")
-    shutil.copytree(project.root / "book", stage / "book", ignore=ignored)
-
-
-def convert(project: Project, folder: Path) -> list[Path]:
-    """Stage the sources with every notebook as an unexecuted ``.ipynb``, for ``pytest --nbval``.
-
-    Returns
-    -------
-    list of Path
-        The notebooks written.
-    """
-    stage_sources(project, folder)
-    written = []
-    for page in project.notebooks():
-        target = folder / f"{page}.ipynb"
-        nbformat.write(read_notebook(project.source(page)), target)
-        target.with_suffix(".md").unlink()
-        written.append(target)
-    return written
+        _run_sphinx(project, stage, place)
 
 
 def claim_outcomes(project: Project, profile: str) -> list[Outcome]:
@@ -193,9 +161,8 @@ def measure_claims(project: Project, profile: str) -> list[Outcome]:
     if profile == "stored":
         check_stored(project)
     load_claims(project)  # a row that is wrong shall not wait for the notebooks
-    project.build.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".claims-", dir=project.build) as scratch:
-        stage = Path(scratch) / "stage"
+    with scratch(project.build, "claims") as place:
+        stage = place / "stage"
         stage_sources(project, stage)
         execute_all(project, project.notebooks(), profile, stage=stage)
     return _outcomes(project, project.executed(profile), profile)
@@ -225,7 +192,7 @@ def is_current(project: Project, profile: str) -> bool:
 
 def _record(project: Project, profile: str) -> dict[str, object]:
     pages = {page: fingerprint(project, page, {"profile": profile}) for page in project.pages()}
-    return {"profile": profile, "pages": pages, "claims": project.claims.read_text("utf-8")}
+    return {"profile": profile, "pages": pages, "claims": read_text(project.claims)}
 
 
 def _write_claims(project: Project, stage: Path, outcomes: Sequence[Outcome], profile: str) -> None:
@@ -239,10 +206,9 @@ def _write_claims(project: Project, stage: Path, outcomes: Sequence[Outcome], pr
             notebook = read_executed(place)
             text = render_page(mine, profile, sections)
             notebook.cells.append(nbformat.v4.new_markdown_cell(text, id="claims"))
-            nbformat.write(notebook, place)
+            write_notebook(notebook, place)
     front = stage / CLAIMS_PAGE
-    front.parent.mkdir(parents=True, exist_ok=True)
-    front.write_text(render_front(outcomes, profile, titles, sections), encoding="utf-8")
+    atomic.write(front, render_front(outcomes, profile, titles, sections))
 
 
 def _stage_executed(project: Project, page: str, profile: str) -> bool:
@@ -250,7 +216,7 @@ def _stage_executed(project: Project, page: str, profile: str) -> bool:
     notebook = read_executed(project.executed(profile) / f"{page}.ipynb")
     with_plotly = share_plotly(notebook, page)
     place = project.stage(profile) / page
-    nbformat.write(notebook, place.with_suffix(".ipynb"))
+    write_notebook(notebook, place.with_suffix(".ipynb"))
     # Two files of one name would leave it to Sphinx which of them is the page.
     place.with_suffix(".md").unlink()
     return with_plotly
@@ -260,17 +226,20 @@ def _link_pages(project: Project, stage: Path) -> None:
     notebooks = project.notebooks()
     for page in project.pages():
         place = stage / f"{page}{'.ipynb' if page in notebooks else '.md'}"
-        text = place.read_text(encoding="utf-8")
-        place.write_text(follow_execution(text, page, notebooks), encoding="utf-8")
+        text = read_text(place)
+        atomic.write(place, follow_execution(text, page, notebooks))
 
 
 def _run_sphinx(project: Project, stage: Path, scratch: Path) -> Path:
     command = [sys.executable, "-c", _SPHINX, "build", str(stage), "--path-output", str(scratch)]
     command += ["--warningiserror", "--keep-going", "--quiet"]
-    # The API page documents the library of this checkout.
-    environment = {**os.environ, "PYTHONPATH": str(project.library)}
     run = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        env=environment(project),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
     )
     html = scratch / "_build" / "html"
     if run.returncode != 0 or not html.is_dir():
@@ -288,9 +257,3 @@ def _worth_reading(lines: Sequence[str], stage: Path) -> list[str]:
     named = [line for line in lines if any(word in line for word in _TELLING)]
     # Readers edit the sources, not the stage.
     return [line.replace(f"{stage}/", "") for line in named or lines[-20:]]
-
-
-def _put_in_place(new: Path, place: Path, aside: Path) -> None:
-    if place.exists():
-        place.rename(aside)
-    new.rename(place)

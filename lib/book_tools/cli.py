@@ -3,60 +3,80 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from book_tools.build import build, claim_outcomes, convert, is_current, measure_claims
+from book_tools.build import build, claim_outcomes, is_current, measure_claims
 from book_tools.check import check_book
 from book_tools.claims import Outcome, Verdict
 from book_tools.claims_table import describe, summary
-from book_tools.errors import BookError
+from book_tools.clean import LOCK
+from book_tools.errors import BookError, details_first
+from book_tools.folders import NOTEBOOKS, check_fresh, make
 from book_tools.project import PROFILES, Project
 from book_tools.serve import serve_forever
+from book_tools.staging import convert
+from feature_learning.ending import run_program
+from feature_learning.locks import held
 
-_INTERRUPTED = 130
-"""The exit status of a command that Ctrl-C ended, as shells have it."""
+NAME = "book_tools"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    return run_program(NAME, lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    project = Project(options.root.resolve())
-    try:
-        if options.command == "build":
+    with details_first():
+        return _command(Project(options.root.resolve()), options)
+
+
+def _command(project: Project, options: argparse.Namespace) -> int:
+    if options.command == "build":
+        with _alone(project):
             build(project, options.profile)
-        elif options.command == "check":
-            _check(project, options.profile)
-        elif options.command == "claims":
-            _judge(measure_claims(project, options.profile), options.profile)
-        elif options.command == "reproduce":
-            # The library takes a second to import, which the other commands can do without.
-            from book_tools.reproduce import reproduce
+    elif options.command == "check":
+        _check(project, options.profile)
+    elif options.command == "claims":
+        with _alone(project):
+            outcomes = measure_claims(project, options.profile)
+        _judge(outcomes, options.profile)
+    elif options.command == "reproduce":
+        # The library takes a second to import, which the other commands can do without.
+        from book_tools.reproduce import reproduce
 
-            return reproduce(project, options.figure, workers=options.workers, limit=options.limit)
-        elif options.command == "recheck":
-            from book_tools.recheck import recheck
+        return reproduce(project, options.figure, workers=options.workers, limit=options.limit)
+    elif options.command == "recheck":
+        from book_tools.recheck import recheck
 
-            return recheck(
-                project,
-                options.cells,
-                seed=options.seed,
-                longest=options.longest,
-                workers=options.workers,
-            )
-        elif options.command == "convert":
-            for path in convert(project, options.out.resolve()):
-                print(path.relative_to(options.out.resolve()))
-        else:
-            serve_forever(_built(project), options.port)
-    except (BookError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code if isinstance(error, BookError) else 1
-    except KeyboardInterrupt:
-        print("interrupted; what was finished is kept", file=sys.stderr)
-        return _INTERRUPTED
+        return recheck(
+            project,
+            options.cells,
+            seed=options.seed,
+            longest=options.longest,
+            workers=options.workers,
+        )
+    elif options.command == "convert":
+        out = check_fresh(project.root, options.out, NOTEBOOKS)
+        with _alone(project):
+            for path in convert(project, out):
+                print(path.relative_to(out))
+    else:
+        serve_forever(_built(project), options.port)
     return 0
+
+
+@contextmanager
+def _alone(project: Project) -> Iterator[None]:
+    """Let no other command write into the build folder meanwhile."""
+    project.pages()  # no folder is made where there is no book
+    with held(make(project.build) / LOCK) as lock:
+        if lock is None:
+            raise BookError(f"another build is running in {project.build}; wait for its end")
+        yield
 
 
 def _check(project: Project, profile: str) -> None:
@@ -126,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         "reproduce",
         help="compute the stored results of a figure again, resumable",
         epilog="exit codes: 0 all is computed; 1 some cells failed or are left; 2 bad input; "
-        "130 Ctrl-C",
+        "128 + n signal n, as 130 after Ctrl-C",
     )
     add = reproducing.add_argument
     add("--figure", metavar="F", help="as in book/data/sweeps/figures.toml (default: all)")

@@ -1,7 +1,7 @@
 """Run a notebook once, and again only if something it rests on changed.
 
-An executed notebook carries the fingerprint of everything it was computed from. It is written to
-the side and put in place by one rename, so whatever has its final name is complete. jupyter-cache
+An executed notebook carries the fingerprint of everything it was computed from. It is there whole
+or not at all. jupyter-cache
 is not used: it compares the cells of the notebook only and would keep the results of an older
 library.
 """
@@ -9,41 +9,36 @@ library.
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jupytext
-import nbformat
 import papermill
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
-from traitlets.config import Config
 
 from book_tools.errors import BookError, without_colours
+from book_tools.folders import make
+from book_tools.kernels import starting_kernels
 from book_tools.notebooks import (
     cells_tagged,
     default_parameters,
+    missing_pictures,
     read_executed,
     read_notebook,
     with_values,
+    write_notebook,
 )
 from book_tools.project import Project
+from book_tools.sources import read_text, sources
+from feature_learning import atomic
 
 TRACEBACK_LINES = 15
 """How much of a failing cell's traceback is shown."""
-KERNEL_SETTINGS = """c = get_config()
-# A kernel is interrupted before it is shut down, and sometimes reports that as an error.
-c.IPKernelApp.log_level = "CRITICAL"
-c.HistoryManager.enabled = False
-"""
-"""How IPython is set up in every kernel."""
 
 
 def fingerprint(project: Project, page: str, parameters: Mapping[str, Any]) -> str:
@@ -91,7 +86,8 @@ def execute(project: Project, page: str, parameters: Mapping[str, Any], *, folde
     Raises
     ------
     BookError
-        If a parameter is unknown to the notebook, or if a cell raises.
+        If a parameter is unknown to the notebook, if a cell raises, or if one does not draw the
+        figure that it declares.
     """
     source = project.source(page)
     notebook = read_notebook(source)
@@ -105,20 +101,21 @@ def execute(project: Project, page: str, parameters: Mapping[str, Any], *, folde
 
     target, wanted = _target(project, page, parameters), fingerprint(project, page, parameters)
     print(f"{page}: running", flush=True)
+    make(project.executed(parameters["profile"]))
     target.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=".running-", dir=target.parent) as scratch:
         executed = _run(project, notebook, parameters, page, folder=folder, scratch=Path(scratch))
         seconds = time.monotonic() - started
+        for name in missing_pictures(executed):
+            raise BookError(f"{page}: figure {name!r} was not drawn: its cell shows no picture")
         _tidy(executed, parameters)
         executed.metadata["book"] = {
             "fingerprint": wanted,
             "parameters": dict(parameters),
             "seconds": round(seconds, 1),
         }
-        complete = Path(scratch) / target.name
-        nbformat.write(executed, complete)
-        complete.replace(target)
+        write_notebook(executed, target)
     print(f"{page}: done in {seconds:.0f} s", flush=True)
     return target
 
@@ -126,11 +123,7 @@ def execute(project: Project, page: str, parameters: Mapping[str, Any], *, folde
 def inputs(project: Project) -> Iterator[Path]:
     """The files every notebook may depend on, in a fixed order."""
     for folder in (project.library, project.root / "book" / "data"):
-        for path in sorted(folder.rglob("*")):
-            generated = "__pycache__" in path.parts or ".egg-info" in str(path)
-            generated = generated or path.suffix in (".so", ".pyd")
-            if path.is_file() and not generated:
-                yield path
+        yield from sources(folder)
 
 
 def _target(project: Project, page: str, parameters: Mapping[str, Any]) -> Path:
@@ -153,33 +146,34 @@ def _run(
     scratch: Path,
 ) -> NotebookNode:
     unexecuted, output = scratch / "source.ipynb", scratch / "output.ipynb"
-    jupytext.write(notebook, unexecuted)
-    # Of a path below the project a socket's name might be too long (108 bytes).
-    with _kernel_environment(project), tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
+    atomic.write(unexecuted, jupytext.writes(notebook, fmt="ipynb"))
+    with starting_kernels(project) as options:
         try:
             papermill.execute_notebook(
                 unexecuted,
                 output,
                 parameters=dict(parameters),
-                kernel_name="python3",
                 # Each redraw of a bar would become a line of the page.
                 progress_bar=False,
                 cwd=folder,
-                # No open port for the time of a run, and no warning of the kernel about one. The
-                # sockets of two kernels would by default have the same names.
-                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/socket"}}),
+                **options,
             )
         except PapermillExecutionError as error:
             lines = without_colours("\n".join(error.traceback)).splitlines()
             shown = "\n".join(f"    {line}" for line in lines[-TRACEBACK_LINES:])
             place = f"{page}.md:{_line_of(error.source, project.source(page))}"
             raise BookError(f"{place}: this cell raised {error.ename}\n{shown}") from error
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise BookError(
+                f"{page}: its kernel ended, perhaps for lack of memory: {reason}"
+            ) from None
     return read_executed(output)
 
 
 def _line_of(cell: str, source: Path) -> int:
     """The line of the Markdown source at which a cell's code starts; 1 if it is not found."""
-    before, found, _ = source.read_text(encoding="utf-8").partition(cell.strip())
+    before, found, _ = read_text(source).partition(cell.strip())
     return before.count("\n") + 1 if found else 1
 
 
@@ -197,58 +191,3 @@ def _tidy(executed: NotebookNode, parameters: Mapping[str, Any]) -> None:
     ]
     (cell,) = cells_tagged(executed, "parameters")
     cell.source = with_values(cell.source, parameters)
-
-
-def _fonts(project: Project) -> Path:
-    """Folder with matplotlib's list of fonts, made here: its making would write into a cell."""
-    folder = project.root / "_build" / "matplotlib"
-    if not any(folder.glob("fontlist*.json")):
-        folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [sys.executable, "-c", "import matplotlib.font_manager"],
-            env={**os.environ, "MPLCONFIGDIR": str(folder)},
-            stderr=subprocess.DEVNULL,
-            check=False,  # without matplotlib the notebook itself says what is missing
-        )
-    return folder
-
-
-def _ipython(project: Project) -> Path:
-    """Folder with settings of our own for IPython: start-up files of the user change no result."""
-    folder = project.root / "_build" / "ipython"
-    settings = folder / "profile_default" / "ipython_kernel_config.py"
-    settings.parent.mkdir(parents=True, exist_ok=True)
-    if not settings.is_file() or settings.read_text("utf-8") != KERNEL_SETTINGS:
-        # Notebooks run side by side: none may read half a file.
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            whole = Path(scratch) / settings.name
-            whole.write_text(KERNEL_SETTINGS, encoding="utf-8")
-            whole.replace(settings)
-    return folder
-
-
-@contextmanager
-def _kernel_environment(project: Project) -> Iterator[None]:
-    """Let kernels that start inside import the library whose fingerprint is taken."""
-    changes = {
-        "PYTHONPATH": str(project.library),
-        # Long notebooks keep their points here, so that a build that was stopped goes on.
-        "BOOK_CHECKPOINTS": str(project.root / "_build" / "checkpoints"),
-        # A list of fonts of our own: that of the user may have been made by another installation.
-        "MPLCONFIGDIR": str(_fonts(project)),
-        "IPYTHONDIR": str(_ipython(project)),
-        # The kernel of this environment, whatever the user has installed elsewhere.
-        "JUPYTER_PREFER_ENV_PATH": "1",
-        # Without it the debugger writes a warning about frozen modules into the first cell.
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

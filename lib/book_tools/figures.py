@@ -15,6 +15,7 @@ from typing import Any
 
 from book_tools.errors import BookError, InputError
 from book_tools.project import Project
+from book_tools.sources import read_text
 
 FIGURES = "figures.toml"
 """The file, in :attr:`book_tools.project.Project.sweeps`."""
@@ -127,7 +128,7 @@ def load_figures(project: Project) -> Listing:
     if not path.is_file():
         return Listing()
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_text(path))
     except ValueError as error:
         raise BookError(f"{FIGURES} is not TOML: {error}") from error
     _only_keys(document, {"figure", "arrays", "histograms"}, "the file")

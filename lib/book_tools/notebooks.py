@@ -18,9 +18,12 @@ from typing import Any
 import jupytext
 import nbformat
 import yaml
+from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
 from book_tools.errors import BookError
+from book_tools.sources import read_text
+from feature_learning import atomic
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Figure:
 
 def page_header(source: Path) -> Mapping[str, Any]:
     """The YAML header of a Markdown page, empty if it has none."""
-    text = source.read_text(encoding="utf-8")
+    text = read_text(source)
     if not text.startswith("---\n"):
         return {}
     head, closed, _ = text[4:].partition("\n---\n")
@@ -57,7 +60,7 @@ def page_header(source: Path) -> Mapping[str, Any]:
 
 def page_title(source: Path) -> str:
     """The first heading of a Markdown page; the name of the file if it has none."""
-    heading = re.search(r"^# (.+)$", source.read_text(encoding="utf-8"), re.MULTILINE)
+    heading = re.search(r"^# (.+)$", read_text(source), re.MULTILINE)
     return heading[1].strip() if heading else source.stem
 
 
@@ -75,7 +78,7 @@ def read_notebook(source: Path) -> NotebookNode:
         If it has not exactly one parameters cell, if that holds more than literals, or
         if a figure lacks its name, caption or alternative text.
     """
-    notebook: NotebookNode = jupytext.read(source, fmt="md:myst")
+    notebook: NotebookNode = jupytext.reads(read_text(source), fmt="md:myst")
     # A header can carry a metadata filter, which drops the tags when the notebook is written.
     notebook.metadata.get("jupytext", {}).pop("cell_metadata_filter", None)
     notebook.metadata.setdefault(
@@ -93,6 +96,11 @@ def read_executed(path: Path) -> NotebookNode:
     """Read an ``.ipynb`` file."""
     notebook: NotebookNode = nbformat.read(path, as_version=4)
     return notebook
+
+
+def write_notebook(notebook: NotebookNode, path: Path) -> None:
+    """Write an ``.ipynb`` file."""
+    atomic.write(path, nbformat.writes(notebook) + "\n")
 
 
 def cells_tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:
@@ -175,3 +183,20 @@ def declared_figures(notebook: NotebookNode, name: str) -> Iterator[Figure]:
             if not str(value).strip():
                 raise BookError(f"{name}: the figure of cell {number} has no mystnb {key}")
         yield Figure(*(str(value).strip() for value in found.values()))
+
+
+def missing_pictures(notebook: NotebookNode) -> Iterator[str]:
+    """The names of the figures that an executed notebook declares in cells that show no picture."""
+    for cell in notebook.cells:
+        figure = cell.metadata.get("mystnb", {}).get("figure")
+        if figure is not None and not any(map(_is_picture, cell.get("outputs", []))):
+            yield str(figure.get("name", "")).strip()
+
+
+def _is_picture(output: NotebookNode) -> bool:
+    data = output.get("data", {})
+    if any(kind.startswith("image/") for kind in data):
+        return True
+    # A diagram that is drawn by a script says that it is one; the check of the pages asks the same.
+    soup = BeautifulSoup(data.get("text/html", ""), "html.parser")
+    return soup.select_one("img, [role=img]") is not None

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from feature_learning import atomic
+
 _MATHS = r'<span class="math notranslate nohighlight">[^<]*</span>'
 # What stands against a formula without a space: brackets, a comma, the rest of a word.
 _AGAINST = r"[^\s<>]*"
@@ -24,7 +26,7 @@ def polish(html: Path) -> None:
         text = page.read_text(encoding="utf-8")
         polished = link_pictures(keep_together(text))
         if polished != text:
-            page.write_text(polished, encoding="utf-8")
+            atomic.write(page, polished)
 
 
 def keep_together(text: str) -> str:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
+from sphinx_external_toc.parsing import MalformedError, parse_toc_data
 
 from book_tools.errors import BookError
 from book_tools.notebooks import is_notebook
+from book_tools.sources import read_text
 
 PROFILES = ("quick", "stored", "paper")
 """What a notebook can be asked for: to compute fewer points and seeds, to show what is stored, or
@@ -123,8 +124,8 @@ class Project:
         if not self.toc.is_file():
             raise BookError(f"{self.toc.name} is missing in {self.root}: is this the book's root?")
         try:
-            site = parse_toc_yaml(self.toc)
-        except (MalformedError, yaml.YAMLError) as error:
+            site = parse_toc_data(load_yaml(self.toc))
+        except MalformedError as error:
             raise BookError(f"{self.toc.name}: {error}") from error
         pages = [_without_suffix(name) for name in site]
         for page in pages:
@@ -152,7 +153,7 @@ def load_yaml(path: Path) -> Any:
         If it is missing or malformed.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(read_text(path))
     except FileNotFoundError as error:
         raise BookError(f"{path.name} is missing in {path.parent}") from error
     except yaml.YAMLError as error:

@@ -34,6 +34,9 @@ from feature_learning.table import configuration, read_csv, tabulate
 LONGEST = 40.0
 """Seconds that the stored run of a cell may have taken, so that a test of them stays short."""
 
+SIGNALLED = 128
+"""An exit code above it says that a signal has ended the program."""
+
 Row = Mapping[str, Any]
 
 
@@ -188,13 +191,13 @@ def compute(drawn: Sequence[Row], workers: int) -> dict[str, Row]:
     BookError
         If one of them fails.
     KeyboardInterrupt
-        On Ctrl-C.
+        On Ctrl-C, and on what else asks a program to end.
     """
     cells = tuple(GridCell(configuration(row), (str(row["block"]),)) for row in drawn)
     with tempfile.TemporaryDirectory() as scratch:
         out, pool = Path(scratch), LocalPool(min(workers, len(cells)))
         code = run_grid(Grid("recheck", "", cells), out, pool, say=_say, complain=_say)
-        if code == 130:
+        if code > SIGNALLED:
             raise KeyboardInterrupt
         if code != 0:
             raise BookError("not every stored cell could be computed again")

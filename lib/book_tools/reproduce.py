@@ -15,6 +15,7 @@ from pathlib import Path
 
 from book_tools.errors import BookError, InputError
 from book_tools.figures import Listing, Need, load_figures
+from book_tools.folders import make
 from book_tools.project import Project
 from book_tools.stored import merge
 from feature_learning.cli_sweep import run_grid
@@ -28,7 +29,8 @@ from feature_learning.store import Store
 from feature_learning.table import read_csv, tabulate, write_csv
 from feature_learning.weights import FloatArray, read_weights, write_weights
 
-_INTERRUPTED = 130
+#: An exit code above it says that a signal has ended the program.
+_SIGNALLED = 128
 
 
 def reproduce(
@@ -55,7 +57,8 @@ def reproduce(
     -------
     int
         The exit code, that of ``feature-learning sweep``: 0 all is computed and in the tables,
-        1 some cells failed or are left, 130 Ctrl-C. What was computed is in the tables in any case.
+        1 some cells failed or are left, 128 + n signal n. What was computed is in the tables in any
+        case.
 
     Raises
     ------
@@ -74,6 +77,7 @@ def reproduce(
         raise InputError(str(error)) from error
     if not wanted:
         raise BookError("there is nothing to reproduce: no figure is listed")
+    make(project.build / "store")
     code, end = 0, None if limit is None else time.monotonic() + limit
     try:
         for name, grid in wanted.items():
@@ -82,7 +86,7 @@ def reproduce(
             left = None if end is None else max(end - time.monotonic(), 1e-9)
             now = run_grid(grid, out, LocalPool(workers), limit=left, say=_say, complain=_say)
             update(project, listing, name)
-            if now == _INTERRUPTED:
+            if now > _SIGNALLED:
                 return now
             code = max(code, now)
     except FeatureLearningError as error:

@@ -9,7 +9,10 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from book_tools.errors import InputError
+
 HOST = "127.0.0.1"
+LAST_PORT = 65535
 
 
 class _QuietHandler(SimpleHTTPRequestHandler):
@@ -27,10 +30,16 @@ def make_server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
 
     Raises
     ------
-    OSError
-        If the port is taken.
+    InputError
+        If there is no such port, or if it is taken or not allowed.
     """
-    return ThreadingHTTPServer((HOST, port), partial(_QuietHandler, directory=str(folder)))
+    if not 0 <= port <= LAST_PORT:
+        raise InputError(f"port must be a whole number from 0 to {LAST_PORT}, not {port}")
+    try:
+        return ThreadingHTTPServer((HOST, port), partial(_QuietHandler, directory=str(folder)))
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"port {port} cannot be listened to: {reason}; choose another") from error
 
 
 def address(server: ThreadingHTTPServer) -> str:

@@ -13,15 +13,18 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import FrameType
 
 from book_tools.errors import BookError
 from book_tools.execution import execute, is_executed
+from book_tools.kernels import short_names
 from book_tools.project import Project
+from feature_learning.interruption import SIGNALS, handling
 
 PATIENCE = 20.0
 """Seconds that an interrupted notebook has to end by itself."""
@@ -82,7 +85,8 @@ def execute_all(
                 process = context.Process(
                     target=_execute, args=(theirs, project, page, profile, folder, threads)
                 )
-                process.start()
+                with short_names():  # of the sockets of the server, which starts here
+                    process.start()
                 theirs.close()
                 running[outcome] = _Run(page, process, outcome)
             for ready in wait(list(running)):
@@ -99,17 +103,32 @@ def _execute(
     outcome: Connection, project: Project, page: str, profile: str, folder: Path, threads: int
 ) -> None:
     """What a process does: run the notebook, and say why it could not."""
-    # Ignored in what a shell runs in the background.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    try:
-        execute(project, page, {"profile": profile}, folder=folder)
-    except (BookError, OSError) as error:
-        outcome.send(str(error))
-    except KeyboardInterrupt:
-        outcome.send("interrupted")
-    else:
-        outcome.send(None)
+    failure: str | None = None
+    # A signal may come from the terminal or the batch system as well as from the parent; and SIGINT
+    # is ignored in what a shell runs in the background.
+    with handling(_raise_once(), even_ignored=SIGNALS):
+        try:
+            execute(project, page, {"profile": profile}, folder=folder)
+        except (BookError, OSError) as error:
+            failure = str(error)
+        except KeyboardInterrupt:
+            failure = "interrupted"
+        with contextlib.suppress(OSError):  # nobody listens any more
+            outcome.send(failure)
+
+
+def _raise_once() -> Callable[[int, FrameType | None], None]:
+    """A handler of signals that lets the kernel be shut down after the first one."""
+    heard = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal heard
+        if not heard:
+            heard = True
+            raise KeyboardInterrupt
+
+    return handle
 
 
 def _end(run: _Run) -> str | None:
@@ -129,11 +148,15 @@ def _end(run: _Run) -> str | None:
 def _interrupt(runs: Sequence[_Run]) -> None:
     """What Ctrl-C does, to those that have not heard it; their kernels end with them."""
     for run in runs:
-        if run.process.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(run.process.pid, signal.SIGINT)
+        _send(run, signal.SIGINT)
     for run in runs:
-        run.process.join(PATIENCE)
-        if run.process.is_alive():
-            run.process.terminate()
-            run.process.join()
+        # Not whether the process has ended: that only its server knows, which may have been killed.
+        if not run.outcome.poll(PATIENCE):
+            _send(run, signal.SIGKILL)
+        run.process.join()
+
+
+def _send(run: _Run, number: int) -> None:
+    if run.process.pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(run.process.pid, number)

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from book_tools.errors import BookError
+from feature_learning import atomic
 
 NAME = "bench.csv"
 """The file, beside the tables of the sweeps."""
@@ -94,8 +95,12 @@ def write(frame: pd.DataFrame, path: Path) -> None:
     """
     if faults := list(problems(frame)):
         raise BookError("the measurements have faults:\n" + "\n".join(faults))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(frame.to_csv(index=False, lineterminator="\n"), encoding="utf-8")
+    atomic.write(path, text(frame))
+
+
+def text(frame: pd.DataFrame) -> str:
+    """A table as CSV, sound or not."""
+    return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -42,10 +42,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from feature_learning.schema import column_of
 from scipy.stats import t as student
 
 from feature_learning.config import PointConfig
+from feature_learning.schema import column_of
 
 FALSE_ALARM = 1e-3
 """Probability that a sound number is called wrong."""

@@ -127,7 +127,7 @@ def read_grid(path: Path) -> Grid:
         With the file, the block and the key.
     """
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8-sig")  # some editors put a mark before it
         document = tomllib.loads(text)
     except OSError as error:
         raise GridError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -40,7 +40,7 @@ def test_a_figure_is_found_by_its_panels_and_in_any_case(small, capsys):
     assert main(["--root", str(small.root), "reproduce", "--figure", "9"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "error: figure is '9'; figures.toml knows 1, R2 (R2a, 2b)\n"
+    assert err == "book_tools: error: figure is '9'; figures.toml knows 1, R2 (R2a, 2b)\n"
 
 
 @pytest.mark.parametrize(

@@ -153,8 +153,15 @@ def test_a_process_that_does_not_heed_is_ended(write, monkeypatch):
     process.start()
     assert receiver.recv() == "deaf"
     side_by_side._interrupt([side_by_side._Run("deaf", process, receiver)])
-    assert process.exitcode == -signal.SIGTERM
+    assert process.exitcode == -signal.SIGKILL
     assert executed(project) == []
+
+
+def test_the_end_of_a_notebook_is_not_disturbed_by_a_second_signal():
+    handle = side_by_side._raise_once()
+    with pytest.raises(KeyboardInterrupt):
+        handle(signal.SIGTERM, None)
+    handle(signal.SIGINT, None)
 
 
 def _deaf(sender):
