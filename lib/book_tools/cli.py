@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     with details_first():
-        return _command(Project(options.root.resolve()), options)
+        return _command(Project(Path(os.path.realpath(options.root))), options)
 
 
 def _command(project: Project, options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ in it, whatever a command was asked for; and never anything that holds the sourc
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -87,12 +88,12 @@ def check_fresh(root: Path, folder: Path, made_for: str) -> Path:
         If it is, holds, or lies in the sources; if it is no folder; or if there is something in it
         and this program did not make it for this.
     """
-    real, build = folder.resolve(), root.resolve() / "_build"
+    real, build = _real(folder), _real(root) / "_build"
     sources = [root, root / "book", root / "lib"]
-    if any(_lies_in(source.resolve(), real) for source in sources) or _same(real, build):
+    if any(_lies_in(_real(source), real) for source in sources) or _same(real, build):
         _refuse(f"{folder} holds the sources or what is built from them: not to be emptied")
     built = not build.is_symlink() and _lies_in(real, build)
-    if not built and any(_lies_in(real, source.resolve()) for source in sources):
+    if not built and any(_lies_in(real, _real(source)) for source in sources):
         _refuse(f"{folder} lies among the sources of the book; choose another folder")
     if real.exists() and not real.is_dir():
         _refuse(f"{folder} is not a folder")
@@ -104,12 +105,17 @@ def check_fresh(root: Path, folder: Path, made_for: str) -> Path:
     return real
 
 
+def _real(folder: Path) -> Path:
+    """Where a folder is; a link in a circle leads to itself."""
+    return Path(os.path.realpath(folder))
+
+
 def fresh(root: Path, folder: Path, made_for: str) -> Path:
     """Make a folder with nothing in it but its mark, see :func:`check_fresh`."""
     real = check_fresh(root, folder, made_for)
     if real.is_dir():
         _empty(real)
-    elif _lies_in(real, root.resolve() / "_build"):
+    elif _lies_in(real, _real(root) / "_build"):
         make(real, made_for)
     else:
         # Those above it are not ours, even if they are new.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ def run_command(command: str, options: dict[str, Any], arguments: Sequence[str])
 
 def _names(files: Sequence[Path]) -> list[str]:
     """Names that tell the files apart: without folder and suffix if that is enough."""
-    for path, count in Counter(path.resolve() for path in files).items():
+    for path, count in Counter(map(os.path.realpath, files)).items():
         if count > 1:
             raise ArgumentError(f"files must differ, but {path} is given {count} times")
     short = [path.stem for path in files]

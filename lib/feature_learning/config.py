@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Two neighbouring κ of a ladder: a third of the swaps is accepted then at P = 500.
 RUNG_RATIO = 1.03
+#: Of a Hermite polynomial: the labels of larger ones leave single precision.
+LARGEST_DEGREE = 20
 #: Seeds of whole words of 32 bits, of which the streams of a seed are made
 #: (:mod:`feature_learning.randomness`): no two seeds share a stream.
 LARGEST_SEED = 2**32 - 1
@@ -107,6 +109,8 @@ class PointConfig:
         check_integer("samples", self.samples, at_least=1)
         check_integer("test_samples", self.test_samples, at_least=2)
         check_integer("chains", self.chains, at_least=1)
+        # Also where another teacher does not ask for it.
+        check_integer("degree", self.degree, at_least=1, at_most=LARGEST_DEGREE)
         check_integer("seed", self.seed, at_least=0, at_most=LARGEST_SEED)
         if self.block_elements is not None:
             check_integer("block_elements", self.block_elements, at_least=1)

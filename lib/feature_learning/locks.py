@@ -47,7 +47,8 @@ def acquire(path: Path) -> Lock | None:
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
                 raise
-            # Under a name of its own: a file that flock left behind does not tell of a holder.
+            # Under a name of its own: a file of the other kind does not tell of a holder.
+            path.unlink(missing_ok=True)
             lock = SoftFileLock(path.with_name(f"{path.name}.held"), thread_local=False)
             lock.acquire(blocking=False)
     except Timeout:

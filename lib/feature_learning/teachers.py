@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from feature_learning.config import LARGEST_DEGREE
 from feature_learning.errors import ArgumentError, check_integer, store_plain
 from feature_learning.randomness import generator
 
@@ -90,7 +91,7 @@ class SingleIndex:
     def __post_init__(self) -> None:
         store_plain(self)
         _check_support(self.dim, self.sparsity)
-        check_integer("degree", self.degree, at_least=1, at_most=20)
+        check_integer("degree", self.degree, at_least=1, at_most=LARGEST_DEGREE)
 
     @property
     def second_moment(self) -> float:

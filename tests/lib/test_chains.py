@@ -741,3 +741,55 @@ def test_looks_at_given_times_use_their_own_step_sizes(trial):
     np.testing.assert_allclose(result.times, [1.0, 2.55, 4.0], rtol=1e-12)
     assert result.steps.tolist() == [10, 26, 41]
     assert result.counted.all()
+
+
+def test_a_checkpoint_is_for_one_run_at_a_time(trial, tmp_path):
+    path, link = tmp_path / "c.npz", tmp_path / "link.npz"
+    link.symlink_to(path)
+    refused = []
+
+    def meddle(number):
+        if number == 100:
+            for place in (path, link, str(path)):
+                with pytest.raises(CheckpointError, match="in use") as caught:
+                    trial().run(checkpoint=place)
+                refused.append(caught)
+
+    first = trial(before_gradient=meddle).run(checkpoint=path)
+    assert len(refused) == 3
+    assert not first.interrupted
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["c.npz", "link.npz"]
+    # Through the link, it is found again and goes on being a link.
+    again = trial().run(checkpoint=str(link))
+    np.testing.assert_array_equal(again.series["m_S"], first.series["m_S"])
+    assert link.is_symlink()
+
+
+def test_a_checkpoint_that_can_never_be_saved_is_refused_before_the_first_step(trial, tmp_path):
+    (tmp_path / "file").touch()
+    each = trial()
+    for place in (tmp_path, tmp_path / "file" / "c.npz", "/proc/c.npz", "-"):
+        with pytest.raises(CheckpointError, match="checkpoint"):
+            each.run(checkpoint=place)
+    assert each.gradients == 0
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_library_run_saves_before_a_signal_does_what_it_did(trial, tmp_path, name):
+    number, heard = getattr(signal, name), []
+    path, plain = tmp_path / "c.npz", trial().run()
+
+    def send(count):
+        if count == 200:
+            os.kill(os.getpid(), number)
+            assert not heard
+
+    before = signal.signal(number, lambda *arguments: heard.append(path.exists()))
+    try:
+        stopped = trial(before_gradient=send).run(checkpoint=path)
+    finally:
+        signal.signal(number, before)
+    assert heard == [True]
+    assert stopped.interrupted
+    resumed = trial().run(checkpoint=path)
+    np.testing.assert_array_equal(resumed.series["m_S"], plain.series["m_S"])

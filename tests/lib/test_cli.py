@@ -19,15 +19,25 @@ import torch
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from feature_learning import cli_point, hardware, stopwatch
+from feature_learning import (
+    activations,
+    cli_point,
+    hardware,
+    sampling,
+    schedules,
+    stopwatch,
+)
+from feature_learning import choices as words
 from feature_learning.applicability import SCOPES, flag
 from feature_learning.choices import METHODS
 from feature_learning.cli import build_parser, main
 from feature_learning.config import PointConfig
 from feature_learning.diagnostics import Convergence, ConvergenceRule
+from feature_learning.errors import ArgumentError
 from feature_learning.guards import Guards
+from feature_learning.keys import cell_key
 from feature_learning.observables import Observer
-from feature_learning.samplers import Underdamped
+from feature_learning.samplers import Underdamped, quantised
 from feature_learning.version import __version__
 
 SMALL = {
@@ -321,6 +331,70 @@ def test_an_option_without_effect_is_refused_even_at_its_default(option, value, 
     name = option.replace("-", "_")
     result = call("--quiet", **{**choices, name: value})
     assert_refused(result, f"{name} has no effect with", "it is for")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "choices"),
+    [
+        ("sampler", "sgld", PUBLISHED),
+        ("step-schedule", "constant", {}),
+        ("rungs", 1, {"method": "mf"}),
+        ("penalty", 0, {"method": "mf-ard"}),
+        ("tilt", 1, {"method": "nngp"}),
+    ],
+    ids=str,
+)
+def test_an_option_that_agrees_with_what_is_run_is_accepted_and_changes_nothing(
+    monkeypatch, option, value, choices
+):
+    asked = []
+
+    def reached(config, **options):
+        asked.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_point, "run_point", reached)
+    for more in ({}, {option: value}):
+        assert call("--quiet", **choices, **more)[0] == 130
+    assert asked[0] == asked[1]
+
+
+def test_a_sampler_that_the_published_protocol_is_not_is_refused():
+    with pytest.raises(ArgumentError, match="sgld"):
+        PointConfig(protocol="published", sampler="hmc")
+    plain, given = (
+        PointConfig(protocol="published"),
+        PointConfig(protocol="published", sampler="sgld"),
+    )
+    assert cell_key(plain) == cell_key(given)
+
+
+def test_every_word_of_an_option_means_something():
+    tables = {
+        words.SAMPLERS: sampling.SAMPLERS,
+        words.STEP_SCHEDULES: schedules.SHAPES,
+        words.ROUNDINGS: quantised.VARIANCES,
+        words.ACTIVATIONS: activations.ACTIVATIONS,
+    }
+    for known, table in tables.items():
+        assert sorted(known) == sorted(table)
+    for name in words.TEACHERS:
+        assert PointConfig(teacher=name).make_teacher
+    for name in words.STARTS:
+        assert PointConfig(start=name).make_sampling
+
+
+def test_a_checkpoint_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in ("-", os.devnull, tmp_path, ""):
+        assert_refused(call("--quiet", checkpoint=place), "checkpoint")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_noise_too_small_for_exact_readouts_is_one_line():
+    options = {"sampler": "gibbs", "samples": 100, "width": 200, "kappa": 1e-8, "chains": 1}
+    result = call("--quiet", **options | {"langevin_time": 2, "looks": 3, "step": None})
+    assert_refused(result, "kappa must be larger", "1e_08")
 
 
 def test_a_switch_without_effect_is_refused():

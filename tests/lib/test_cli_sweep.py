@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from feature_learning import cli_sweep, hardware, options
+from feature_learning import atomic, cli_sweep, hardware, locks, options
 from feature_learning.cli import main
 from feature_learning.config import PointConfig
 from feature_learning.experiments import run_point
@@ -313,3 +313,71 @@ def test_the_workers_are_as_many_as_the_processors_this_process_may_use(describe
     monkeypatch.setattr(hardware, "processors_allowed", lambda: None)
     call("sweep", describe(), "--out", out, "--limit", 1e-9)
     assert asked == [3]
+
+
+def test_the_file_may_stand_behind_the_blocks(describe, out):
+    file = describe(*EXTRA)
+    for blocks, cells in ((["main"], 1), (["main", "extra"], 2)):
+        code, printed, _ = call("sweep", "--out", out, "--dry-run", "--block", *blocks, file)
+        assert code == 0
+        assert printed.startswith(f"{cells} cells")
+    assert_refused(call("sweep", "--out", out, "--block", "main"), "FILE.toml")
+    assert_refused(call("sweep", "--out", out), "FILE.toml")
+
+
+@pytest.mark.parametrize("option", ["--out", "--table"])
+@pytest.mark.parametrize("word", ["", " "])
+def test_an_empty_path_is_not_the_present_folder(
+    describe, out, option, word, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    file, before = describe(), sorted(tmp_path.iterdir())
+    assert_refused(call("sweep", file, "--out", out, option, word), option)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_table_that_cannot_be_written_is_heard_of_before_any_work(describe, out, tmp_path):
+    for table in ("/proc/table.csv", tmp_path):
+        assert_refused(call("sweep", describe(), "--out", out, "--table", table), str(table))
+        assert not out.exists()
+
+
+def test_a_finished_folder_that_is_protected_has_nothing_to_do(describe, out, here, monkeypatch):
+    monkeypatch.setattr(cli_sweep, "LocalPool", here)
+    file = describe("seed = [0, 1]")
+    assert call("sweep", file, "--out", out, "--workers", 1, "--quiet")[0] == 0
+
+    def protected(path, *arguments):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    # The superuser may write everything.
+    monkeypatch.setattr(atomic, "replacing", protected)
+    monkeypatch.setattr(locks, "acquire", protected)
+    code, printed, err = call("sweep", file, "--out", out)
+    assert (code, printed) == (0, "")
+    assert err.endswith("2 found, 0 computed, 0 failed, 0 left\n")
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_line(describe, out, monkeypatch):
+    plain = os.stat
+
+    def stat(path, *arguments, **options):
+        if str(path).startswith(str(out)):
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert_refused(call("sweep", describe(), "--out", out, "--dry-run"), str(out), "denied")
+
+
+def test_a_table_goes_where_it_is_asked_for(describe, out, here, monkeypatch, tmp_path, capfd):
+    monkeypatch.setattr(cli_sweep, "LocalPool", here)
+    assert call("sweep", describe(), "--out", out, "--workers", 1, "--quiet")[0] == 0
+    real, link = tmp_path / "real.csv", tmp_path / "link.csv"
+    link.symlink_to(real)
+    for place in (real, link, os.devnull):
+        assert call("table", out, "--csv", place) == (0, "", "")
+    assert link.is_symlink()
+    capfd.readouterr()
+    assert main(["table", str(out), "--csv", "-"]) == 0
+    assert capfd.readouterr() == (real.read_text(), "")

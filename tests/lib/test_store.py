@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from feature_learning.errors import StoreError
 from feature_learning.experiments import Point, run_point
 from feature_learning.keys import cell_key
 from feature_learning.provenance import provenance
-from feature_learning.schema import schema
+from feature_learning.schema import schema, values_of
 from feature_learning.store import Store
 from feature_learning.table import read_csv, write_csv
 from feature_learning.version import METHOD_VERSIONS, __version__
@@ -451,3 +451,77 @@ def test_a_table_with_other_columns_or_types_is_refused_by_column(filled, tmp_pa
         read_csv(path)
     with pytest.raises(StoreError, match="absent"):
         read_csv(Path(tmp_path / "absent.csv"))
+
+
+DAMAGES = [
+    {"arrays": 5},
+    {"arrays": {"file": 3, "sha256": None}},
+    {"arrays": {}},
+    {"provenance": None},
+    {"provenance": {"machine": 3}},
+    {"row": []},
+    {"row": {"m_S": "high"}},
+    {"wall_seconds": "long"},
+    {"method_version": "1"},
+    {"key": 7},
+    {"config": None},
+    {"config": {"seed": 2**63}},
+    {"config": {"seed": "0"}},
+]
+
+
+@pytest.mark.parametrize("changes", DAMAGES, ids=str)
+def test_a_result_of_other_types_is_named_and_the_others_are_served(
+    results, config, written, tmp_path, changes
+):
+    good = replace(config, seed=1)
+    results.write(good, run_point(good), provenance("cpu"))
+    row = json.loads(written.read_bytes())["row"]
+    if isinstance(changes.get("row"), dict):
+        changes = {"row": row | changes["row"]}
+    resealed(written, **changes)
+    cells, problems = results.scan()
+    assert [cell.config for cell in cells] == [good]
+    assert len(problems) == 1
+    assert written.name in problems[0]
+    with pytest.raises(StoreError, match=written.name):
+        results.read(config)
+    write_csv(results.table(), tmp_path / "table.csv")
+    assert list(read_csv(tmp_path / "table.csv")["seed"]) == [1]
+
+
+def test_every_number_of_a_row_is_checked(results, config, written):
+    document = json.loads(written.read_bytes())
+    content = written.read_bytes()
+    row = values_of(results.read(config))
+    numbers = document["row"].keys() & row.keys() - asdict(config).keys()
+    assert len(numbers) > 15
+    for name in numbers:
+        resealed(written, row=document["row"] | {name: [1]})
+        with pytest.raises(StoreError, match=name):
+            results.read(config)
+        written.write_bytes(content)
+
+
+def test_what_systems_put_beside_results_is_none(results, config, written):
+    for folder in (results.folder, results.folder / "sweeps"):
+        folder.mkdir(exist_ok=True)
+        (folder / f"._{written.name}").write_bytes(b"\0\5\26\7")
+        (folder / ".DS_Store").write_bytes(b"\0")
+    cells, problems = results.scan()
+    assert ([cell.config for cell in cells], problems) == ([config], [])
+    assert results.labels() == {}
+
+
+def test_what_is_recorded_already_is_not_written_again(results, monkeypatch):
+    cells = {"key": ["main"]}
+    results.record("f.toml", "text", cells)
+
+    def never(path, content):
+        raise AssertionError(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "write", never)
+        results.record("f.toml", "text", cells)
+    results.record("f.toml", "other", cells)
+    assert len(list((results.folder / "sweeps").iterdir())) == 2
