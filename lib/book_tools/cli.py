@@ -32,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     with details_first():
-        return _command(Project(Path(os.path.realpath(options.root))), options)
+        project = Project(Path(os.path.realpath(options.root)))
+        project.pages()  # of another folder no command must say that all is well
+        return _command(project, options)
 
 
 def _command(project: Project, options: argparse.Namespace) -> int:
@@ -119,7 +121,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m book_tools", description="Build, check and show the book."
     )
     parser.add_argument(
-        "--root", type=Path, default=Path(), help="the book's root folder (default: this one)"
+        "--root",
+        type=Path,
+        default=Path(),
+        help="the book's root folder (default: the current folder)",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

@@ -86,6 +86,8 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """
     try:
         arrays = archives.read(path)
+        if "header" not in arrays:
+            raise CheckpointError(f"{path} is no checkpoint, but holds {', '.join(arrays)}")
         header = json.loads(arrays.pop("header").tobytes())
         if not isinstance(header, dict) or not isinstance(header.get("fingerprint"), dict):
             raise ValueError("its header is none")

@@ -10,7 +10,7 @@ import torch
 
 from feature_learning.applicability import flag, refuse_without_effect
 from feature_learning.config import PointConfig
-from feature_learning.ending import answer, check_output
+from feature_learning.ending import answer, check_output, say
 from feature_learning.errors import check_integer
 from feature_learning.experiments import MEASURED, Point, run_point
 from feature_learning.interruption import exit_code
@@ -30,6 +30,8 @@ def run_command(command: str, options: dict[str, Any], arguments: Sequence[str])
         torch.set_num_threads(check_integer("threads", threads, at_least=1, at_most=1024))
     check_output()
     point = run_point(config, progress=not quiet, checkpoint=checkpoint)
+    if point.row["interrupted"] and checkpoint is not None and not quiet:
+        say("feature-learning", f"saved in {checkpoint}; the same command goes on from there")
     answer(json.dumps(point.row, allow_nan=False) if as_json else _table(point))
     return exit_code() if point.row["interrupted"] else 0
 

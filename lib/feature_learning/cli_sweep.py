@@ -53,6 +53,9 @@ def _sweep(options: dict[str, Any]) -> int:
         answer(_estimate(grid, planned, store, workers, weights=weights, shown=shown))
         return 0
     if options["table"] is not None:
+        from feature_learning.table import check_place  # pandas is slow to import
+
+        check_place(options["table"])
         atomic.check_writable(options["table"])
     # The workers first: a wrong number of them, or no scheduler, is heard of before any work.
     executor: Executor

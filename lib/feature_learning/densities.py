@@ -223,8 +223,9 @@ def write_npz(found: Sequence[Record], path: Path) -> None:
     Raises
     ------
     StoreError
-        If the file cannot be written.
+        If the file cannot be written, or if there is one that holds something else.
     """
+    documents.check_replaceable(path, _is_densities, "a file of densities")
     arrays: dict[str, NDArray[Any]] = {
         f"{number}.{name}": _small(getattr(record, name))
         for number, record in enumerate(found)
@@ -245,6 +246,13 @@ def write_npz(found: Sequence[Record], path: Path) -> None:
 def _small(values: NDArray[Any]) -> NDArray[Any]:
     """Counts and numbers in half their size: they carry no more digits than that."""
     return values.astype(np.uint32 if values.dtype.kind in "iu" else np.float32)
+
+
+def _is_densities(content: bytes) -> bool:
+    try:
+        return {"header", "edges"} <= archives.read(content).keys()
+    except ValueError:
+        return False
 
 
 def _wide(values: NDArray[Any], name: str) -> NDArray[Any]:

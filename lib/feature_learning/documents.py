@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,32 @@ def put(path: Path, content: bytes) -> None:
         atomic.write(path, content)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def check_replaceable(path: Path, mine: Callable[[bytes], bool], what: str) -> None:
+    """Refuse to replace a file that is something else: a mistaken name must not cost an input.
+
+    Parameters
+    ----------
+    path : Path
+    mine : callable
+        Whether a content is what will be written there.
+    what : str
+        That, for people.
+
+    Raises
+    ------
+    StoreError
+        If there is a file with something else in it.
+    """
+    if path == atomic.STREAM or not path.is_file():
+        return
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
+    if content and not mine(content):
+        raise StoreError(f"{path} is there and is not {what}: it is not replaced; move it away")
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Draws:
         return judged.of_snapshot() if snapshot else judged
 
 
-def read_draws(path: Path, *, name: str | None = None) -> Draws:
+def read_draws(path: Path | str, *, name: str | None = None) -> Draws:
     """Read the draws in a checkpoint; ``name`` is by default the file's, without suffix.
 
     Raises
@@ -99,6 +99,7 @@ def read_draws(path: Path, *, name: str | None = None) -> Draws:
         If there is no such file, if it is damaged or no checkpoint of a run, or if it holds fewer
         than two chains or four looks past burn-in.
     """
+    path = Path(path)
     if not path.exists():
         raise CheckpointError(f"there is no checkpoint {path}")
     arrays, fingerprint = checkpoints.read(path)

@@ -52,6 +52,8 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 }
 #: More cells than this are a mistake in a list.
 MAX_CELLS = 100_000
+#: Nor is a larger file the file of a sweep.
+MAX_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Grid:
         )
 
 
-def read_grid(path: Path) -> Grid:
+def read_grid(path: Path | str) -> Grid:
     """Read and check the file of a sweep.
 
     Raises
@@ -126,8 +128,13 @@ def read_grid(path: Path) -> Grid:
     GridError
         With the file, the block and the key.
     """
+    path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")  # some editors put a mark before it
+        with path.open("rb") as file:  # or a pipe, or a device that never ends
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"it is larger than {MAX_BYTES >> 20} MiB")
+        text = content.decode("utf-8-sig")  # some editors put a mark before it
         document = tomllib.loads(text)
     except OSError as error:
         raise GridError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -263,7 +263,7 @@ def run_points(
     *,
     workers: int = 2,
     threads: int = 1,
-    folder: Path | None = None,
+    folder: Path | str | None = None,
     progress: bool = False,
 ) -> dict[Any, Point]:
     """Compute several points in a pool of processes; returns the points under the same keys.
@@ -283,6 +283,7 @@ def run_points(
     FeatureLearningError
         The first error of a point, after the points already running have ended.
     """
+    place = None if folder is None else Path(folder)
     points: dict[Any, Point] = {}
     queue = deque(sorted(configs, key=lambda key: -configs[key].samples))
     first: Exception | None = None
@@ -291,7 +292,7 @@ def run_points(
         if first is not None or not queue:
             return None
         key = queue.popleft()
-        return Task(key, configs[key], checkpoint_path(configs[key], folder))
+        return Task(key, configs[key], checkpoint_path(configs[key], place))
 
     pool = LocalPool(workers, threads)
     try:

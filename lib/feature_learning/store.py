@@ -65,7 +65,7 @@ class Store:
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or str
         Made if it is not there.
     create : bool
         False: raise if it is not there.
@@ -76,8 +76,8 @@ class Store:
         If there is no such folder and none can be made.
     """
 
-    def __init__(self, folder: Path, *, create: bool = True) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | str, *, create: bool = True) -> None:
+        self.folder = folder = Path(folder)
         try:
             if create:
                 folder.mkdir(parents=True, exist_ok=True)

@@ -56,14 +56,27 @@ def configuration(row: Mapping[str, Any]) -> PointConfig:
     return PointConfig(**values)
 
 
+def check_place(path: Path) -> None:
+    """Refuse to put a table where there is a file that is none.
+
+    Raises
+    ------
+    StoreError
+    """
+    first = ",".join(list(schema())[:2]).encode()
+    documents.check_replaceable(path, lambda text: text.startswith(first), "a table of results")
+
+
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """Write a table, whole or not at all; numbers with all their digits.
 
     Raises
     ------
     StoreError
-        If a column is missing, unknown or of another type, or the file cannot be written.
+        If a column is missing, unknown or of another type, if the file cannot be written, or if
+        there is a file that is no table.
     """
+    check_place(path)
     _check_columns(list(frame.columns), "the table")
     for name, kind in schema().items():
         if str(frame[name].dtype) != kind:

@@ -381,3 +381,35 @@ def test_a_table_goes_where_it_is_asked_for(describe, out, here, monkeypatch, tm
     capfd.readouterr()
     assert main(["table", str(out), "--csv", "-"]) == 0
     assert capfd.readouterr() == (real.read_text(), "")
+
+
+@pytest.mark.parametrize("command", ["sweep", "table", "densities"])
+def test_a_result_never_takes_the_place_of_something_else(
+    describe, out, here, monkeypatch, tmp_path, command
+):
+    monkeypatch.setattr(cli_sweep, "LocalPool", here)
+    file = describe("seed = [0, 1]")
+    assert call("sweep", file, "--out", out, "--quiet")[0] == 0
+    checkpoint, mine = tmp_path / "c.npz", tmp_path / "mine"
+    checkpoint.write_bytes(next(out.glob("*.npz")).read_bytes())
+    option = {"sweep": "--table", "table": "--csv", "densities": "--npz"}[command]
+    words = ["sweep", file, "--out", out, "--quiet"] if command == "sweep" else [command, out]
+    for place in (file, next(out.glob("*.json")), next(out.glob("*.npz")), checkpoint):
+        before = place.read_bytes()
+        assert_refused(call(*words, option, place), place.name, "not replaced")
+        assert place.read_bytes() == before
+    mine.touch()  # as from mktemp
+    for _ in range(2):
+        assert call(*words, option, mine)[0] == 0
+    assert mine.stat().st_size > 100
+
+
+def test_a_file_of_a_sweep_is_no_checkpoint_and_not_called_damaged(
+    describe, out, here, monkeypatch
+):
+    monkeypatch.setattr(cli_sweep, "LocalPool", here)
+    assert call("sweep", describe(), "--out", out, "--quiet")[0] == 0
+    (weights,) = out.glob("*.npz")
+    result = call("diagnose", weights)
+    assert_refused(result, weights.name, "no checkpoint", "weights")
+    assert "damaged" not in result[2]

@@ -12,6 +12,7 @@ import torch
 from feature_learning import experiments, hardware, kernel_limit, pool
 from feature_learning.config import PointConfig
 from feature_learning.diagnostics import Convergence, ConvergenceRule
+from feature_learning.draws import read_draws
 from feature_learning.energies import ParticleEnergy, network_posterior
 from feature_learning.errors import (
     ArgumentError,
@@ -21,6 +22,7 @@ from feature_learning.errors import (
 )
 from feature_learning.experiments import MEASURED, run_point
 from feature_learning.field import Field
+from feature_learning.grid import read_grid
 from feature_learning.hardware import check_device, memory_available, memory_needed
 from feature_learning.inference import sample, starting_position
 from feature_learning.keys import canonical, cell_key
@@ -29,6 +31,7 @@ from feature_learning.observables import Observer, anisotropy
 from feature_learning.pool import run_points
 from feature_learning.samplers import SamplerState
 from feature_learning.sampling import Sampling
+from feature_learning.store import Store
 from feature_learning.student import Student
 from feature_learning.teachers import SingleIndex, SparseParity, draw
 from feature_learning.version import __version__
@@ -720,3 +723,17 @@ def test_a_device_without_that_name_is_an_argument_error(name):
 def test_settings_of_a_sampling_out_of_range_are_refused_by_name(options, name):
     with pytest.raises(ArgumentError, match=f"^{name} must be"):
         Sampling(**options)
+
+
+def test_paths_may_be_texts(tiny, tmp_path):
+    config = PointConfig(**tiny)
+    place = str(tmp_path / "c.npz")
+    first = run_point(config, checkpoint=place)
+    assert run_point(config, checkpoint=place).row["m_S"] == first.row["m_S"]
+    assert read_draws(place).name == "c"
+    assert Store(str(tmp_path / "store")).folder.is_dir()
+    file = tmp_path / "f.toml"
+    file.write_text('[[block]]\nname = "a"\nreason = "r"\n')
+    assert len(read_grid(str(file)).cells) == 1
+    kept = run_points({1: config}, workers=1, folder=str(tmp_path / "kept"))
+    assert kept[1].row["m_S"] == first.row["m_S"]

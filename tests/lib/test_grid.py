@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -194,6 +195,8 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(GridError, match="is not TOML"):
         read_grid(path)
+    with pytest.raises(GridError, match="/dev/zero is not TOML: it is larger than 16 MiB"):
+        read_grid(Path("/dev/zero"))
     path.write_text(f"a = {'[' * 10_000}")
     with pytest.raises(GridError, match="is not TOML"):
         read_grid(path)
