@@ -83,10 +83,10 @@ def run_point(
         the fraction of accepted swaps in the whole run, burn-in included (None without a swap that
         was tried). Every error is MSE. After Ctrl-C ``interrupted`` is set and the numbers are
         those of the looks until then, None without any: a loop over points has to ask for it.
-        ``seconds`` is the wall time of all calls together, if the run was resumed. ``predictor`` says what ``test_mse`` is of;
-        ``converged`` is that of :class:`~feature_learning.chains.ChainRun`, and never set for a
-        published-protocol snapshot; ``not_converged_because`` is the list of reasons, empty if it
-        is set.
+        ``seconds`` is the wall time of all calls together, if the run was resumed. ``predictor``
+        says what ``test_mse`` is of; ``converged`` is that of
+        :class:`~feature_learning.chains.ChainRun`, and never set for a published-protocol snapshot;
+        ``not_converged_because`` is the list of reasons, empty if it is set.
 
     Raises
     ------
