@@ -1,9 +1,8 @@
 """Run a notebook once, and again only if something it rests on changed.
 
 An executed notebook carries the fingerprint of everything it was computed from. It is there whole
-or not at all. jupyter-cache
-is not used: it compares the cells of the notebook only and would keep the results of an older
-library.
+or not at all. jupyter-cache is not used: it compares the cells of the notebook only and would keep
+the results of an older library.
 """
 
 from __future__ import annotations

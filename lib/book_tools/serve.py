@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from book_tools.errors import InputError
+from feature_learning.interruption import exit_code
 
 HOST = "127.0.0.1"
 LAST_PORT = 65535
@@ -67,4 +69,6 @@ def serve_forever(folder: Path, port: int = 0) -> None:
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            print()
+            if exit_code() != 128 + signal.SIGINT:
+                raise
+            print()  # Ctrl-C is how it is meant to end

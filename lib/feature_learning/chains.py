@@ -189,7 +189,7 @@ def run(
         if stored is not None:
             try:
                 restore(stored, at, state, energy, observer, random)
-            except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            except (KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
                 raise CheckpointError(
                     f"checkpoint {checkpoint} does not fit this run ({error}); move it away"
                 ) from error

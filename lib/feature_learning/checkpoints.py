@@ -6,6 +6,7 @@ from another one's state.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ def reserved(path: Path | None) -> Iterator[None]:
     place = Path(os.path.realpath(path))  # one file, whatever links lead to it
     try:
         atomic.check_writable(path)
-        lock = locks.acquire(place.with_name(f".{place.name}.lock"))
+        lock = locks.acquire(place.with_name(_lock_name(place.name)))
     except OSError as error:
         raise _unwritten(path, error) from error
     if lock is None:
@@ -49,6 +50,12 @@ def reserved(path: Path | None) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _lock_name(name: str) -> str:
+    """Of a checkpoint's lock; a folder takes names of 255 bytes."""
+    long = len(os.fsencode(name)) > 240
+    return f".{hashlib.sha256(os.fsencode(name)).hexdigest() if long else name}.lock"
 
 
 def _unwritten(path: Path, error: OSError) -> CheckpointError:

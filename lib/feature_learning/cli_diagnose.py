@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ def _names(files: Sequence[Path]) -> list[str]:
     return short if len(set(short)) == len(files) else [str(path) for path in files]
 
 
+def _printable(name: str) -> str:
+    return name.encode(errors="replace").decode()
+
+
 def _draw(runs: Sequence[Draws], folder: Path) -> None:
     """Write ``trace.png`` and ``rank.png``."""
     # Matplotlib is slow to import, and nothing else here needs it.
@@ -49,6 +54,9 @@ def _draw(runs: Sequence[Draws], folder: Path) -> None:
     from feature_learning.chain_figures import rank_figure, trace_figure
     from feature_learning.plots import RC
 
+    # A name is no formula, and may hold bytes that are no letters.
+    plain = [replace(run, name=_printable(run.name).replace("$", r"\$")) for run in runs]
+    runs = plain
     with mpl.rc_context(RC):
         for name, figure in (("trace", trace_figure(runs)), ("rank", rank_figure(runs))):
             with atomic.replacing(folder / f"{name}.png") as file:

@@ -9,7 +9,7 @@ from typing import Any
 from feature_learning import atomic
 from feature_learning.costs import calibrate
 from feature_learning.ending import answer, say
-from feature_learning.errors import WorkerError, check_real
+from feature_learning.errors import StoreError, WorkerError, check_real
 from feature_learning.grid import Grid, read_grid
 from feature_learning.hardware import check_device, memory_available
 from feature_learning.keys import cell_key
@@ -173,7 +173,14 @@ def _densities(folder: Path, npz: Path) -> int:
 
     store = Store(folder, create=False)
     cells, problems = store.scan()
-    densities.write_npz(densities.records_of(store, cells), npz)
+    good = []
+    for cell in cells:
+        try:
+            store.weights(cell)
+            good.append(cell)
+        except StoreError as error:
+            problems.append(str(error))
+    densities.write_npz(densities.records_of(store, good), npz)
     for problem in problems:
         _say(f"left out: {problem}")
     return 1 if problems else 0

@@ -3,7 +3,9 @@
 The results come back to the client, which alone writes them: the workers need the library, but no
 file system in common. What runs there keeps no checkpoint; a worker that dies loses the point it
 was at, which the scheduler then gives to another one. A worker with another version of the library
-or of a method gets no points: its numbers would be stored as those of this one.
+or of a method gets no points: its numbers would be stored as those of this one. Not so one whose
+source differs within a version: an edit that changes the law of a method raises its number
+(:data:`~feature_learning.version.METHOD_VERSIONS`).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from feature_learning.pool import Finished, Task, compute
 from feature_learning.version import METHOD_VERSIONS, __version__
 
 _ADDRESS = re.compile(
-    r"((tcp|tls|ucx|ucxx|ws|wss)://)?(\[[0-9a-fA-F:.%]+\]|[^\s:/@\[\]]+):(?P<port>[0-9]+)"
+    r"((tcp|tls|ucx|ucxx|ws|wss)://)?(\[[0-9a-fA-F:.%]+\]|[^\s:/@\[\]]+):(?P<port>[0-9]{1,5})"
 )
 #: What a worker is asked. As text: an older library lacks newer functions, and other versions of
 #: Python cannot read compiled ones.

@@ -116,7 +116,8 @@ def read_draws(path: Path | str, *, name: str | None = None) -> Draws:
         shape = (chains, len(times))
         if len(counted) != shape[1] or any(each.shape != shape for each in series.values()):
             raise ValueError("its series do not fit together")
-    except (KeyError, ValueError, TypeError) as error:
+        temperature = float(np.mean(temperatures)) if len(temperatures) else math.nan
+    except (KeyError, ValueError, TypeError, IndexError) as error:
         raise CheckpointError(f"checkpoint {path} holds no run ({error})") from error
     config = _configuration(fingerprint)
     if config is not None and config.rungs > 1:
@@ -138,7 +139,7 @@ def read_draws(path: Path | str, *, name: str | None = None) -> Draws:
         counted=counted,
         times=times,
         starts=("?",) * chains if config is None else start_of_each(config.start, chains),
-        kinetic_temperature=float(temperatures.mean()) if len(temperatures) else math.nan,
+        kinetic_temperature=temperature,
         finished=None if config is None else finished,
         config=config,
     )

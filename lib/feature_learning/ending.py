@@ -163,6 +163,30 @@ def _memory_ran_out(error: Exception) -> bool:
     )
 
 
+class _Patient(io.TextIOWrapper):
+    """Standard error: what cannot be written there, as on a full disk, is no reason to end.
+
+    Only a reader who has had enough is: that is a closed pipe.
+    """
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            _drop(2)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except BrokenPipeError:
+            raise
+        except OSError:
+            _drop(2)
+
+
 def _prepare_streams() -> None:
     """Streams that are there and take every letter; closed ones are opened on nothing."""
     for number in range(3):
@@ -174,6 +198,9 @@ def _prepare_streams() -> None:
             mode = os.O_WRONLY if number == 2 else os.O_RDONLY
             os.set_inheritable(os.open(os.devnull, mode), True)  # as streams are
     codecs.register_error("plain", _plainly)
+    stderr = sys.stderr
+    if isinstance(stderr, io.TextIOWrapper) and stderr is sys.__stderr__:
+        sys.stderr = _Patient(stderr.buffer, encoding=stderr.encoding, line_buffering=True)
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         if stream is None:
@@ -185,6 +212,8 @@ def _prepare_streams() -> None:
 
 def _plainly(error: UnicodeError) -> tuple[str, int]:
     """What an encoding cannot write, in letters that it can: kappa for κ."""
+    if isinstance(error, UnicodeDecodeError):  # who captures a stream may read it, too
+        return "\ufffd", error.end
     assert isinstance(error, UnicodeEncodeError)
     return "".join(_ascii(each) for each in error.object[error.start : error.end]), error.end
 
@@ -212,7 +241,11 @@ def _unwritten(error: OSError) -> OutputError:
 
 
 def _drop_output() -> None:
-    """Let nobody try to write at the end of the process what could not be written."""
+    _drop(1)
+
+
+def _drop(number: int) -> None:
+    """Let nobody try to write again to a stream what could not be written."""
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
+    os.dup2(null, number)
     os.close(null)

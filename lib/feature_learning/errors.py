@@ -81,9 +81,12 @@ def check_real(
         allowed += (
             f"{' and' if above is not None or at_least is not None else ''} at most {at_most:g}"
         )
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise ArgumentError(f"{name} must be {allowed}, not {value!r}")
-    number = float(value)
+    try:
+        number = math.nan if isinstance(value, bool | str) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not isinstance(value, Real) or not math.isfinite(number):
+        raise ArgumentError(f"{name} must be {allowed}, not {shortened(value)}")
     if (
         (above is not None and number <= above)
         or (at_least is not None and number < at_least)
@@ -91,6 +94,15 @@ def check_real(
     ):
         raise ArgumentError(f"{name} must be {allowed}, not {value!r}")
     return number
+
+
+def shortened(value: object) -> str:
+    """A value for a sentence; Python refuses to write whole numbers of thousands of digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        text = "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 #: The largest whole number: what tables and arrays of 64 bits can hold.
@@ -110,12 +122,12 @@ def check_integer(name: str, value: object, *, at_least: int, at_most: int | Non
     if at_most is not None:
         allowed += f" and at most {at_most}"
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ArgumentError(f"{name} must be {allowed}, not {value!r}")
+        raise ArgumentError(f"{name} must be {allowed}, not {shortened(value)}")
     number = int(value)
     if number > LARGEST_INTEGER and at_most is None:
         allowed += f" and at most {LARGEST_INTEGER}"
     if number < at_least or number > (LARGEST_INTEGER if at_most is None else at_most):
-        raise ArgumentError(f"{name} must be {allowed}, not {value!r}")
+        raise ArgumentError(f"{name} must be {allowed}, not {shortened(value)}")
     return number
 
 
@@ -127,11 +139,18 @@ def store_plain(settings: object) -> None:
     for name, value in vars(settings).items():
         # Asked for without importing NumPy, which takes longer than all the rest of a refusal.
         if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
-            object.__setattr__(settings, name, value.item())  # such a class is frozen
+            plain = value.item()
+        elif type(value) not in (bool, int, float) and isinstance(value, Real):
+            plain = float(value)  # a fraction
+        else:
+            continue
+        object.__setattr__(settings, name, plain)  # such a class is frozen
 
 
 def check_choice(name: str, value: object, allowed: Collection[str]) -> str:
     """Return ``value`` if it is one of the ``allowed`` names, or raise :class:`ArgumentError`."""
     if not isinstance(value, str) or value not in allowed:
-        raise ArgumentError(f"{name} must be one of {', '.join(sorted(allowed))}, not {value!r}")
+        raise ArgumentError(
+            f"{name} must be one of {', '.join(sorted(allowed))}, not {shortened(value)}"
+        )
     return value

@@ -63,7 +63,9 @@ def device_parts(device: str) -> tuple[str, int]:
         If the name is not cpu, cuda or cuda:N.
     """
     kind, colon, index = device.partition(":")
-    good = index.isdecimal() and kind == "cuda" if colon else kind in ("cpu", "cuda")
+    # More digits than torch takes are no device of any machine.
+    known = index.isascii() and index.isdecimal() and len(index) <= 4
+    good = known and kind == "cuda" if colon else kind in ("cpu", "cuda")
     if not good:
         raise ArgumentError(f"device must be cpu, cuda or cuda:N, not {device!r}")
     return kind, int(index or 0)

@@ -1,12 +1,15 @@
-"""The name of a stored result: a digest of everything that decides its numbers.
+"""The name of a stored result: a digest of everything that decides their law, and the seed.
 
 That is the whole configuration and the version of its method
 (:data:`feature_learning.version.METHOD_VERSIONS`), not the source code.
 
 Every field of the configuration is part of the key. The device is, because a GPU draws other
 random numbers; ``block_elements`` is, because sums in another order round differently, and
-chaotic chains turn that into other samples of the same law. An option too many in the key costs a
-computation; one too few would mix results.
+chaotic chains turn that into other samples of the same law. Two things are not part of it: the
+processor and the compiled code, with or without which one seed has one noise or another
+(:func:`feature_learning.randomness.normal_`). A folder is for numbers of one law, and both give it;
+the provenance of a result says on which machine it was computed. An option too many in the key
+costs a computation; one too few would mix results.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ FILE.toml lists the cells, with the reason of each number:
 Keys are the options of "feature-learning point", with underscores. The same command resumes: what
 is in DIR is not computed again. Several sweeps may share DIR.
 
-exit codes: 0 all cells are in DIR; 1 some failed or are left; 2 bad input; 130 Ctrl-C
+exit codes: 0 all cells are in DIR; 1 some failed or are left; 2 bad input; 128 + n signal n
 """
 _TABLE = """\
 One row a cell. Files that cannot be trusted are named on standard error and left out.
@@ -148,4 +148,7 @@ def take_file(parser: argparse.ArgumentParser, options: argparse.Namespace) -> N
         return
     if len(options.block or ()) < 2:
         parser.error("the following arguments are required: FILE.toml")
-    options.file = path(options.block.pop())
+    try:
+        options.file = path(options.block.pop())
+    except argparse.ArgumentTypeError as error:
+        parser.error(f"argument FILE.toml: {error}")

@@ -103,6 +103,18 @@ def snapshot(
     }
 
 
+def _check_shapes(stored: dict[str, NDArray[Any]]) -> None:
+    looks, chains = len(stored["times"]), len(stored["final_look"])
+    shapes = {"counters": (3,), "clock": (4,), "final_look": (chains,)}
+    shapes |= dict.fromkeys(("counted", "times", "steps"), (looks,))
+    for name, values in stored.items():
+        wanted = (chains, looks) if name.startswith("series.") else shapes.get(name, values.shape)
+        if values.shape != wanted or values.dtype.kind not in "biuf":
+            raise ValueError(f"{name} has type {values.dtype} and shape {values.shape}")
+    if stored["temperatures"].ndim != 1:
+        raise ValueError("temperatures are no series")
+
+
 def restore(
     stored: dict[str, NDArray[Any]],
     at: Progress,
@@ -111,7 +123,14 @@ def restore(
     observer: Observer,
     random: torch.Generator,
 ) -> None:
-    """Put a snapshot back."""
+    """Put a snapshot back.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, IndexError
+        If a part of it is missing, or is not of the kind or shape that it should have.
+    """
+    _check_shapes(stored)
     for name, tensor in _tensors(state, energy, observer).items():
         tensor.copy_(torch.from_numpy(stored[name]))
     energy.restore({name: tensor.clone() for name, tensor in energy.memory().items()})

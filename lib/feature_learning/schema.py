@@ -129,4 +129,7 @@ def _fits(value: object, kind: str) -> bool:
         return isinstance(value, str)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return kind == "Float64" or (isinstance(value, int) and abs(value) <= LARGEST_INTEGER)
+    whole = isinstance(value, int)
+    if whole and abs(value) > LARGEST_INTEGER:
+        return False  # nor does it fit into a real column
+    return whole or kind == "Float64"

@@ -139,8 +139,18 @@ class Store:
         if cell.arrays is None:
             return None
         content = self._arrays(self.folder / f"{cell.key}.json", cell.arrays)
+        config = cell.config
+        particles = config.particles or config.width
+        shapes = {
+            "weights": (config.chains, particles, config.make_student.fan_in),
+            "readouts": (config.chains, particles),
+        }
         try:
             found = archives.read(content)
+            for name, values in found.items():
+                right = values.dtype.kind == "f" and values.shape == shapes.get(name)
+                if not right or not np.isfinite(values).all():
+                    raise ValueError(f"{name} of type {values.dtype} and shape {values.shape}")
             return {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
         except ValueError as error:
             raise StoreError(f"{cell.arrays['file']} holds no weights: {error}") from error
@@ -208,7 +218,7 @@ class Store:
                 problems.append(str(error))
         for path in self._records():
             try:
-                documents.read(path)
+                _blocks(path)
             except StoreError as error:
                 problems.append(str(error))
         return cells, problems
@@ -247,7 +257,7 @@ class Store:
         known: dict[str, list[str]] = {}
         for path in self._records():
             with suppress(StoreError):  # named by scan
-                for key, blocks in documents.read(path).get("cells", {}).items():
+                for key, blocks in _blocks(path).items():
                     names = known.setdefault(key, [])
                     names += [block for block in blocks if block not in names]
         return known
@@ -309,6 +319,17 @@ class Store:
                 each.rename(each.with_name(f"{each.name}.rejected-{number}"))
         except OSError as error:
             raise StoreError(f"{path} cannot be set aside: {error.strerror or error}") from error
+
+
+def _blocks(path: Path) -> dict[str, list[str]]:
+    """Key of a cell to the blocks that list it, of one recorded sweep."""
+    cells = documents.read(path).get("cells")
+    if not isinstance(cells, dict) or not all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+        for names in cells.values()
+    ):
+        raise StoreError(f"{path} is not the record of a sweep")
+    return cells
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Archives of arrays that are damaged, foreign, or promise more than there is."""
 
+import contextlib
 import io
 import json
 import zipfile
@@ -114,3 +115,23 @@ def test_diagnose_refuses_an_archive_that_promises_too_much(tmp_path, capfd):
 def test_a_file_that_cannot_be_read_is_another_matter_than_a_damaged_one(tmp_path):
     with pytest.raises(OSError, match="missing"):
         archives.read(tmp_path / "missing.npz")
+
+
+@given(at=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_a_flipped_bit_of_an_uncompressed_archive_is_no_traceback(at, bit):
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.arange(3.0), b=np.ones((2, 2), np.float32))
+    content = bytearray(buffer.getvalue())
+    content[at % len(content)] ^= 1 << bit
+    with contextlib.suppress(ValueError):
+        archives.read(bytes(content))
+
+
+@pytest.mark.parametrize("header", ["(", " x = 1", "{'descr': '<f8'", "[", '"""'])
+def test_a_header_that_is_no_python_is_refused(header):
+    buffer = io.BytesIO()
+    text = header.encode().ljust(117) + b"\n"
+    with zipfile.ZipFile(buffer, "w") as archive, archive.open("a.npy", "w") as file:
+        file.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(ValueError, match=r".+"):
+        archives.read(buffer.getvalue())

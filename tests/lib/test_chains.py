@@ -1,5 +1,6 @@
 """The run loop: results, interrupts, exact resume, checkpoints, stopping, and the guards."""
 
+import contextlib
 import errno
 import math
 import os
@@ -14,6 +15,7 @@ import torch
 
 from feature_learning import checkpoints
 from feature_learning.diagnostics import ConvergenceRule
+from feature_learning.draws import read_draws
 from feature_learning.errors import (
     ArgumentError,
     CheckpointError,
@@ -793,3 +795,24 @@ def test_a_library_run_saves_before_a_signal_does_what_it_did(trial, tmp_path, n
     assert stopped.interrupted
     resumed = trial().run(checkpoint=path)
     np.testing.assert_array_equal(resumed.series["m_S"], plain.series["m_S"])
+
+
+WRONG = [
+    *((name, np.array("text")) for name in ("counted", "times", "series.m_S", "temperatures")),
+    *((name, np.zeros(())) for name in ("times", "steps", "final_look", "counters", "clock")),
+    *((name, np.zeros(0)) for name in ("counters", "clock", "counted", "series.m_S")),
+    *((name, np.zeros((2, 2, 2, 2))) for name in ("series.test_mse", "final_look", "steps")),
+]
+
+
+@pytest.mark.parametrize(("name", "values"), WRONG, ids=lambda each: str(each)[:20])
+def test_a_checkpoint_of_other_types_or_shapes_is_refused(trial, tmp_path, name, values):
+    path = tmp_path / "c.npz"
+    trial().run(checkpoint=path)
+    arrays, known = checkpoints.read(path)
+    checkpoints.save(path, {**arrays, name: values}, known)
+    with pytest.raises(CheckpointError, match=r"c\.npz"):
+        trial().run(checkpoint=path)
+    # What the report does not need it does not look at.
+    with contextlib.suppress(CheckpointError):
+        read_draws(path)

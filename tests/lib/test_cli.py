@@ -269,6 +269,8 @@ def test_threads_are_set_and_change_no_number():
         ({"method": "nngp", "samples": 10**7}, ["out of memory", "GiB"]),
         ({"samples": 10**20}, ["samples", str(10**20)]),
         ({"samples": 10**18}, ["out of memory"]),
+        ({"device": "cuda:99999999999999999999"}, ["device"]),
+        ({"scheduler": "x"}, ["scheduler"]),
         ({"width": 10**12}, ["out of memory"]),
         ({"chains": 10**9}, ["out of memory"]),
         ({"dim": 10**15}, ["out of memory"]),

@@ -323,6 +323,7 @@ def test_the_file_may_stand_behind_the_blocks(describe, out):
         assert printed.startswith(f"{cells} cells")
     assert_refused(call("sweep", "--out", out, "--block", "main"), "FILE.toml")
     assert_refused(call("sweep", "--out", out), "FILE.toml")
+    assert_refused(call("sweep", "--out", out, "--block", "main", ""), "FILE.toml")
 
 
 @pytest.mark.parametrize("option", ["--out", "--table"])

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -118,6 +119,13 @@ def test_numbers_of_numpy_are_as_good_as_pythons(tiny, kind):
         *(str, int, float, bool, type(None))
     }
     assert numbers(config) == numbers(plain)
+
+
+def test_a_fraction_is_a_number_and_one_too_large_is_none():
+    assert PointConfig(kappa=Fraction(1, 200)) == PointConfig(kappa=0.005)
+    for name in ("kappa", "penalty", "gamma", "langevin_time", "friction"):
+        with pytest.raises(ArgumentError, match=name):
+            PointConfig(**{name: 10**400})
 
 
 def test_parts_of_a_configuration_take_numbers_of_numpy():

@@ -159,3 +159,13 @@ print(sorted({"torch", "numpy", "scipy", "pandas", "arviz_stats"} & set(sys.modu
         check=False,
     )
     assert done.stdout.endswith("\n[]\n"), done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_full_standard_error_changes_no_result(environment):
+    line = "from feature_learning.ending import say; say('p', 'x' * 9000); print('result')"
+    done = start(environment, line, shell='{python} -c "$program" 2> /dev/full')
+    assert (done.returncode, done.stdout) == (0, "result\n")
+    failing = "from feature_learning.errors import StoreError; raise StoreError('bad')"
+    done = start(environment, failing, shell='{python} -c "$program" 2> /dev/full')
+    assert done.returncode == 2

@@ -19,7 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_learning import atomic, documents, keys
+from feature_learning.cli import main
 from feature_learning.config import PointConfig
+from feature_learning.densities import read_npz
 from feature_learning.errors import StoreError
 from feature_learning.experiments import Point, run_point
 from feature_learning.keys import cell_key
@@ -467,6 +469,8 @@ DAMAGES = [
     {"config": None},
     {"config": {"seed": 2**63}},
     {"config": {"seed": "0"}},
+    {"config": {"kappa": 10**400}},
+    {"row": {"m_S": 10**400}},
 ]
 
 
@@ -525,3 +529,37 @@ def test_what_is_recorded_already_is_not_written_again(results, monkeypatch):
         results.record("f.toml", "text", cells)
     results.record("f.toml", "other", cells)
     assert len(list((results.folder / "sweeps").iterdir())) == 2
+
+
+@pytest.mark.parametrize("cells", [None, 5, "w", [], {"k": 5}, {"k": [5]}], ids=str)
+def test_a_record_of_other_types_is_named_and_the_cells_are_served(results, config, written, cells):
+    results.record("f.toml", "text", {})
+    (record,) = (results.folder / "sweeps").iterdir()
+    resealed(record, cells=cells)
+    found, problems = results.scan()
+    assert [cell.config for cell in found] == [config]
+    assert len(problems) == 1
+    assert record.name in problems[0]
+    assert len(results.table()) == 1
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [np.zeros(()), np.zeros(0), np.zeros((1, 2)), np.full((2, 8, 6), np.nan), np.array(["text"])],
+    ids=lambda values: str(values.shape),
+)
+def test_weights_of_another_shape_are_refused_even_with_a_right_checksum(
+    results, config, written, tmp_path, weights
+):
+    buffer, arrays = io.BytesIO(), written.with_suffix(".npz")
+    np.savez(buffer, weights=weights)
+    arrays.write_bytes(buffer.getvalue())
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    resealed(written, arrays={"file": arrays.name, "sha256": digest})
+    good = replace(config, seed=1)
+    results.write(good, run_point(good), provenance("cpu"))
+    with pytest.raises(StoreError, match="holds no weights"):
+        results.weights(results.read(config))
+    npz = tmp_path / "d.npz"
+    assert main(["densities", str(results.folder), "--npz", str(npz)]) == 1
+    assert len(read_npz(npz)) == 1
