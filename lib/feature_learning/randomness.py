@@ -16,7 +16,7 @@ from feature_learning.errors import check_integer
 from feature_learning.native import normal
 
 #: The streams of one seed. The order is part of the results; append, never reorder.
-STREAMS = ("data", "test", "start", "noise")
+STREAMS = ("data", "test", "start", "noise", "population")
 
 
 def generator(seed: int, stream: str, *, device: str | torch.device = "cpu") -> torch.Generator:

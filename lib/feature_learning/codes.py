@@ -1,0 +1,131 @@
+r"""The code of a network: which of its neurons have specialised, and on which signs.
+
+A neuron that knows a parity of k coordinates has a large weight on each of them. Its strength is
+the smallest of them, in units of the prior's deviation::
+
+    z_i = min_{j∈S} |w_ij| / √(σ_w²/d)
+
+Of a draw from the prior P(z > t) = (2 Q(t))^k, with Q the tail of the normal law, so that none of N
+neurons is above t with the probability 1 - α where N (2 Q(t))^k = α. A neuron above that t, at
+α = 10⁻³, is called specialised. The prior sets the threshold, not the eye; how far the learned
+neurons are from it is the gap, the ratio of the weakest specialised to the strongest other one.
+
+The signs of the k weights of a specialised neuron are its pattern. Patterns come in pairs {s, -s}:
+two neurons of one pair add up to a linear function and one of half the pair's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from feature_learning.errors import ArgumentError, check_integer, check_real, check_scale
+
+FloatArray = NDArray[np.float64]
+#: Probability that any neuron of a draw from the prior counts as specialised.
+FALSE_ALARM = 1e-3
+
+
+@dataclass(frozen=True)
+class Code:
+    """The specialised neurons of one network.
+
+    Attributes
+    ----------
+    patterns : tuple of (str, int)
+        Sign patterns such as ``+-++``, in order, each with the number of its neurons.
+    gap : float
+        Weakest specialised over strongest other neuron; NaN if there are none of one kind.
+    """
+
+    patterns: tuple[tuple[str, int], ...]
+    gap: float
+
+    @property
+    def neurons(self) -> int:
+        """How many have specialised."""
+        return sum(count for _, count in self.patterns)
+
+    @property
+    def profile(self) -> str:
+        """The code up to permutations and flips of coordinates, as far as pairs tell.
+
+        How many pairs {s, -s} have how many neurons on either side: ``8 x 1+0`` has eight pairs
+        with one neuron each, ``4 x 1+1`` four pairs with both orientations.
+        """
+        counts = dict(self.patterns)
+        sides = Counter(
+            tuple(sorted((counts.get(each, 0), counts.get(_opposite(each), 0)), reverse=True))
+            for each in {min(name, _opposite(name)) for name in counts}
+        )
+        texts = [f"{number} x {one}+{other}" for (one, other), number in sorted(sides.items())]
+        return ", ".join(texts) or "none"
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}:{count}" if count > 1 else name for name, count in self.patterns)
+
+
+def threshold(neurons: int, sparsity: int, *, false_alarm: float = FALSE_ALARM) -> float:
+    """The strength t that any of ``neurons`` prior draws exceeds with that probability.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is out of range.
+    """
+    check_integer("neurons", neurons, at_least=1)
+    check_integer("sparsity", sparsity, at_least=1)
+    check_real("false_alarm", false_alarm, above=0, at_most=0.5)
+    return float(norm.isf((false_alarm / neurons) ** (1 / sparsity) / 2))
+
+
+def strengths(
+    w: FloatArray, *, dim: int, sparsity: int, weight_variance: float = 1.0
+) -> FloatArray:
+    """The strength of each neuron: w (..., particles, ≥ dim) to (..., particles)."""
+    check_integer("dim", dim, at_least=1)
+    check_integer("sparsity", sparsity, at_least=1, at_most=dim)
+    check_scale("weight_variance", weight_variance)
+    if w.ndim < 2 or w.shape[-1] < dim:
+        raise ArgumentError(f"w must be (..., particles, at least {dim}), not of shape {w.shape}")
+    return np.asarray(np.abs(w[..., :sparsity]).min(axis=-1) * math.sqrt(dim / weight_variance))
+
+
+def codes_of(w: FloatArray, *, dim: int, sparsity: int, weight_variance: float = 1.0) -> list[Code]:
+    """The code of each network: w (chains, particles, ≥ dim).
+
+    Raises
+    ------
+    ArgumentError
+        If the shapes do not fit.
+    """
+    if w.ndim != 3:
+        raise ArgumentError(f"w must be (chains, particles, fan_in), not of shape {w.shape}")
+    z = strengths(w, dim=dim, sparsity=sparsity, weight_variance=weight_variance)
+    limit = threshold(w.shape[1], sparsity)
+    return [_code(each, strength, sparsity, limit) for each, strength in zip(w, z, strict=True)]
+
+
+def _code(w: FloatArray, z: FloatArray, sparsity: int, limit: float) -> Code:
+    special = z > limit
+    counts = Counter(
+        "".join("+" if sign else "-" for sign in signs) for signs in w[special, :sparsity] > 0
+    )
+    some = bool(special.any()) and not bool(special.all())
+    gap = float(z[special].min() / z[~special].max()) if some else math.nan
+    return Code(tuple(sorted(counts.items())), gap)
+
+
+def summary(codes: Sequence[Code]) -> dict[str, int]:
+    """How many networks have each profile, the most frequent first."""
+    return dict(Counter(code.profile for code in codes).most_common())
+
+
+def _opposite(pattern: str) -> str:
+    return pattern.translate(str.maketrans("+-", "-+"))

@@ -1,0 +1,144 @@
+"""The evidence of a code: against an integral, and against thermodynamic integration."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+
+from feature_learning import Dataset, Gibbs, SparseParity, Student, draw, network_posterior
+from feature_learning.code_evidence import arrangements, code_evidence, settled_tether
+from feature_learning.errors import ArgumentError
+from feature_learning.free_energy import log_evidence, prior_loss
+
+
+def two_sides():
+    """Two neurons in one dimension, one of which has to serve each of two data."""
+    inputs = torch.tensor([[1.3], [-1.3]], dtype=torch.float64)
+    return Student(1, 2), Dataset(inputs, torch.tensor([0.8, -0.7], dtype=torch.float64))
+
+
+def one_side(label, kappa):
+    """log of the evidence of a datum and one neuron with the right sign, by summation."""
+    axis = np.linspace(0.0025, 9, 1800)
+    w, a = np.meshgrid(axis, np.concatenate([-axis[::-1], axis]), indexing="ij")
+    f = math.sqrt(0.5) * a * 1.3 * w
+    logs = -(w**2) / 2 - a**2 / 2 - (f - label) ** 2 / (2 * kappa**2 * 2)
+    return logsumexp(logs) + 2 * math.log(0.005) - math.log(2 * math.pi)
+
+
+def test_two_neurons_with_two_roles_have_the_evidence_of_the_integral():
+    student, data = two_sides()
+    kappa = 0.1
+    exact = one_side(0.8, kappa) + one_side(-0.7, kappa) + math.log(2)
+    found = code_evidence(
+        student,
+        data,
+        [[1], [-1]],
+        kappa=kappa,
+        populations=8,
+        members=128,
+        steps=60,
+        share=0.8,
+        langevin_time=3000,
+        random=torch.Generator().manual_seed(1),
+    )
+    assert found.arrangements == pytest.approx(math.log(2))
+    assert found.sem < 0.1
+    assert abs(found.log_evidence - exact) < 4 * found.sem
+    assert found.staying == pytest.approx(1)
+    assert len(found.codes) == 8 * 128
+
+
+def test_the_evidence_of_a_small_network_is_that_of_thermodynamic_integration():
+    student = Student(4, 6)
+    data = draw(SparseParity(4, 2), 8, seed=2, dtype=torch.float64)
+    kappas, chains = np.geomspace(10, 0.2, 14), 400
+    losses, errors = [], []
+    random = torch.Generator().manual_seed(4)
+    position = student.sample_prior(chains, 6, random, dtype=torch.float64)
+    for kappa in kappas:
+        energy = network_posterior(student, data, kappa=kappa, chains=chains)
+        sampler = Gibbs(0.3 / math.sqrt(1 + 2 * kappa**2 * 4), every=8, friction=1 + kappa)
+        state = sampler.init(energy, position, random)
+        seen = []
+        for look in range(60):
+            sampler.advance(state, energy, 8, random, done=8 * look)
+            if look >= 20:
+                seen.append(energy.loss(state.position).numpy())
+        position = state.position.clone()
+        by_chain = np.mean(seen, axis=0)
+        losses.append(by_chain.mean())
+        errors.append(by_chain.std(ddof=1) / math.sqrt(chains))
+    integral = log_evidence(kappas, losses, errors, prior=prior_loss(student))
+    found = code_evidence(
+        student,
+        data,
+        np.empty((0, 2)),
+        kappa=0.2,
+        populations=8,
+        members=128,
+        random=torch.Generator().manual_seed(5),
+    )
+    tolerance = 3 * math.hypot(found.sem, integral.sem) + integral.discretisation
+    assert tolerance < 0.3
+    assert abs(found.log_evidence - integral.value) < tolerance
+
+
+def test_neurons_that_share_a_pattern_share_their_arrangements():
+    assert arrangements([[1, -1]], 5) == pytest.approx(math.log(5))
+    assert arrangements([[1, -1], [-1, -1]], 5) == pytest.approx(math.log(20))
+    assert arrangements([[1, -1], [1, -1], [1, 1]], 5) == pytest.approx(math.log(60 / 2))
+    assert arrangements(np.empty((0, 3)), 5) == 0
+
+
+@pytest.mark.parametrize("patterns", [[1, -1], [[1, 0]], [[0.5]], np.empty((0, 0)), [[math.nan]]])
+def test_what_is_no_signs_is_refused(patterns):
+    with pytest.raises(ArgumentError, match="patterns must be"):
+        arrangements(patterns, 5)
+
+
+def test_more_roles_than_neurons_are_refused():
+    with pytest.raises(ArgumentError, match="width must be a whole number of at least 3"):
+        arrangements([[1], [1], [-1]], 2)
+
+
+def test_a_code_that_does_not_hold_is_refused():
+    student, data = two_sides()
+    with pytest.raises(ArgumentError, match=r"patterns \+ - do not hold at kappa = 3"):
+        settled_tether(
+            student, data, [[1], [-1]], kappa=3.0, random=torch.Generator().manual_seed(1)
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kappa": 0.0}, "kappa"),
+        ({"populations": 0}, "populations"),
+        ({"members": 1}, "members"),
+        ({"steps": 0}, "steps"),
+        ({"share": 1.0}, "share"),
+        ({"langevin_time": 0.0}, "langevin_time"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_by_name(options, words):
+    student, data = two_sides()
+    with pytest.raises(ArgumentError, match=f"^{words} must be"):
+        code_evidence(
+            student,
+            data,
+            np.empty((0, 1)),
+            **{"kappa": 1.0, **options},
+            random=torch.Generator().manual_seed(1),
+        )
+
+
+def test_a_student_with_output_bias_is_refused():
+    _, data = two_sides()
+    student = Student(1, 2, output_bias_variance=1.0)
+    with pytest.raises(ArgumentError, match="without output bias"):
+        code_evidence(
+            student, data, np.empty((0, 1)), kappa=1.0, random=torch.Generator().manual_seed(1)
+        )
