@@ -72,6 +72,9 @@ def _table(point: Point) -> str:
     if exact:
         lines.append(f"exact: nothing is sampled; {row['seconds']:.1f} s")
         return "\n".join(lines)
+    if row["specialised"] is not None:
+        codes = "" if row["codes"] is None else f"; codes of the chains: {row['codes']}"
+        lines.append(f"{row['specialised']:.4g} specialised neurons{codes}")
     if row["swap_rate"] is not None:
         lines.append(
             f"{config['rungs']} rungs, of which each two neighbours swap in "

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from feature_learning.errors import ArgumentError, check_integer, check_real, check_scale
 
@@ -82,7 +82,7 @@ def threshold(neurons: int, sparsity: int, *, false_alarm: float = FALSE_ALARM) 
     check_integer("neurons", neurons, at_least=1)
     check_integer("sparsity", sparsity, at_least=1)
     check_real("false_alarm", false_alarm, above=0, at_most=0.5)
-    return float(norm.isf((false_alarm / neurons) ** (1 / sparsity) / 2))
+    return float(-ndtri((false_alarm / neurons) ** (1 / sparsity) / 2))
 
 
 def strengths(
@@ -122,9 +122,10 @@ def _code(w: FloatArray, z: FloatArray, sparsity: int, limit: float) -> Code:
     return Code(tuple(sorted(counts.items())), gap)
 
 
-def summary(codes: Sequence[Code]) -> dict[str, int]:
-    """How many networks have each profile, the most frequent first."""
-    return dict(Counter(code.profile for code in codes).most_common())
+def summary(codes: Sequence[Code]) -> str:
+    """How many networks have each profile, most frequent first: ``3 of 8 x 1+0; 1 of none``."""
+    counts = Counter(code.profile for code in codes).most_common()
+    return "; ".join(f"{count} of {profile}" for profile, count in counts)
 
 
 def _opposite(pattern: str) -> str:

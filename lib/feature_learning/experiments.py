@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from feature_learning import kernel_limit, mean_field
 from feature_learning.chains import ChainRun
+from feature_learning.codes import codes_of, summary
 from feature_learning.config import PointConfig
 from feature_learning.defaults import library_defaults
 from feature_learning.diagnostics import ConvergenceRule
@@ -79,10 +80,12 @@ def run_point(
         ``row`` holds for every name of :data:`MEASURED` the mean over chains and ``NAME_sem``, its
         standard error over chains (None for one chain), and ``steps``, ``langevin_time``,
         ``seconds``, ``converged``, ``not_converged_because``, ``r_hat``, ``ess``, ``config``,
-        ``version``, and ``swap_rate``: of the two neighbouring rungs of any ladder that swap least,
-        the fraction of accepted swaps in the whole run, burn-in included (None without a swap that
-        was tried). Every error is MSE. After Ctrl-C ``interrupted`` is set and the numbers are
-        those of the looks until then, None without any: a loop over points has to ask for it.
+        ``version``, ``specialised``, the number of neurons that know the target, ``codes``, those
+        of the chains' final looks (:mod:`feature_learning.codes`; None but for networks), and
+        ``swap_rate``: of the two neighbouring rungs of any ladder that swap least, the fraction of
+        accepted swaps in the whole run, burn-in included (None without a swap that was tried).
+        Every error is MSE. After Ctrl-C ``interrupted`` is set and the numbers are those of the
+        looks until then, None without any: a loop over points has to ask for it.
         ``seconds`` is the wall time of all calls together, if the run was resumed. ``predictor``
         says what ``test_mse`` is of; ``converged`` is that of
         :class:`~feature_learning.chains.ChainRun`, and never set for a published-protocol snapshot;
@@ -221,7 +224,7 @@ def _network(config: PointConfig, data: Dataset) -> Energy:
 def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, Any]:
     """The row of a sampled point."""
     snapshot = config.protocol is not None
-    names = ("test_mse", "train_mse", "m_S", "noise", "relevant_variance")
+    names = ("test_mse", "train_mse", "m_S", "noise", "relevant_variance", "specialised")
     values = {name: run.last(name) if snapshot else run.mean(name) for name in names}
     values["test_mse_posterior_mean"] = (
         np.full(config.chains, math.nan) if snapshot else run.posterior_mean["test_mse"]
@@ -231,8 +234,10 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
         row[name] = _number(values[name].mean())
         row[f"{name}_sem"] = _standard_error(values[name])
     row |= {f"{name}_last": _number(run.last(name).mean()) for name in ("test_mse", "m_S")}
-    row["relevant_variance"] = _number(values["relevant_variance"].mean())
-    row["relevant_variance_sem"] = _standard_error(values["relevant_variance"])
+    for name in ("relevant_variance", "specialised"):
+        row[name] = _number(values[name].mean())
+        row[f"{name}_sem"] = _standard_error(values[name])
+    row["codes"] = _codes(config, run)
     row["chains"] = {name: [_number(value) for value in values[name]] for name in MEASURED}
     judged = run.convergence.of_snapshot() if snapshot else run.convergence
     row |= {
@@ -251,6 +256,19 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
         "ess_by_observable": {name: _number(value) for name, value in judged.ess.items()},
     }
     return row
+
+
+def _codes(config: PointConfig, run: ChainRun) -> str | None:
+    """The codes of the networks at their final look; None of particles, or before any look."""
+    if config.method != "network" or not len(run.times):
+        return None
+    found = codes_of(
+        run.weights.double().cpu().numpy(),
+        dim=config.dim,
+        sparsity=config.sparsity,
+        weight_variance=config.weight_variance,
+    )
+    return summary(found)
 
 
 def _swap_rate(config: PointConfig, run: ChainRun) -> float | None:

@@ -6,6 +6,7 @@ With y the target, E over test inputs and q = E[y²] over the same inputs::
     noise    = E[(f - m_S y)²]                   what the network adds off the target
     test MSE = E[(f - y)²] = q (1 - m_S)² + noise
     v_j      = mean_i w_ij²,   anisotropy = mean_{j∈S} v_j / mean_{j∉S} v_j
+    specialised = number of neurons that know all of S (:mod:`feature_learning.codes`)
 
 Every error is the mean squared error, not half of it, and of ONE posterior sample unless its name
 says ``posterior_mean``: the predictor averaged over a chain, whose error is smaller by the
@@ -21,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from feature_learning.codes import threshold
 from feature_learning.energies import Energy
 from feature_learning.field import Field
 from feature_learning.student import Parameters, Student
@@ -97,6 +99,10 @@ class Observer:
         # Means over many samples of float32 numbers: sum in double precision.
         self.mean_predictions = torch.zeros_like(self._predictions, dtype=torch.float64)
         self.averaged = test.inputs.new_zeros(energy.chains, 1, dtype=torch.float64)
+        #: The smallest relevant weight of a specialised neuron is larger.
+        self._limit = threshold(energy.particles, sparsity) * math.sqrt(
+            student.weight_variance / student.dim
+        )
 
     def measure(self, theta: Tensor, *, average: bool | Tensor) -> dict[str, FloatArray]:
         """All observables of this sample, each (chains,).
@@ -112,6 +118,8 @@ class Observer:
         values["train_mse"] = (train - labels).square().mean(dim=1)
         values["train_error"] = (train.sign() != labels.sign()).float().mean(dim=1)
         values["anisotropy"] = anisotropy(parameters.w, self.student.dim, self.sparsity)
+        smallest = parameters.w[..., : self.sparsity].abs().amin(dim=-1)
+        values["specialised"] = (smallest > self._limit).sum(dim=-1)
         values["relevant_variance"] = weight_variances(parameters.w, self.sparsity).mean(dim=-1)
         if isinstance(average, Tensor):
             weight = average.to(self.averaged).unsqueeze(1)

@@ -101,12 +101,17 @@ def _by_chain(run: Draws) -> list[str]:
     """Means of each chain with the error it gives itself: which one sits elsewhere."""
     past, observables = run.past_burn_in(), ConvergenceRule.observables
     watched = {name: draws for name, draws in past.items() if name in observables}
-    lines = [f"{'chain':6}{'start':9}" + "".join(f"{name:>22}" for name in watched)]
+    neurons = run.series.get("specialised")
+    head = "".join(f"{name:>22}" for name in watched)
+    head += "" if neurons is None else "  specialised neurons"
+    lines = [f"{'chain':6}{'start':9}{head}"]
     for chain, start in enumerate(run.starts):
         cells = ""
         for draws in watched.values():
             error = standard_error(draws[chain : chain + 1])
             cells += f"{draws[chain].mean():>11.4g} +- {error:<7.2g}"
+        if neurons is not None:
+            cells += f"{neurons[chain, run.counted].mean():>21.4g}"
         lines.append(f"{chain + 1:<6}{start:9}{cells}".rstrip())
     return lines
 

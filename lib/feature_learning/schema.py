@@ -31,6 +31,9 @@ _MEASURED = {
     "noise_sem": "Float64",
     "relevant_variance": "Float64",
     "relevant_variance_sem": "Float64",
+    "specialised": "Float64",
+    "specialised_sem": "Float64",
+    "codes": "string",
     "langevin_time": "Float64",
     "step": "Float64",
     "steps": "Int64",
@@ -44,7 +47,10 @@ _MEASURED = {
     "wall_seconds": "Float64",
 }
 #: Columns that tables got later; those from before have nothing there.
-LATER = ("relevant_variance", "relevant_variance_sem", "swap_rate")
+LATER = (
+    *("relevant_variance", "relevant_variance_sem", "swap_rate"),
+    *("specialised", "specialised_sem", "codes"),
+)
 _ORIGIN = {
     "method_version": "Int64",
     "library_version": "string",

@@ -78,6 +78,9 @@ def test_the_report_for_people_has_every_number_and_the_verdict(keep):
     assert (f"NOT converged: {'; '.join(reasons)}" if reasons else "converged") in lines
     chains = lines[lines.index(next(line for line in lines if line.startswith("chain "))) + 1 :]
     assert [line.split()[:2] for line in chains] == [[str(n), "prior"] for n in (1, 2, 3, 4)]
+    past = read_draws(path)
+    neurons = past.series["specialised"][:, past.counted].mean(axis=1)
+    assert [float(line.split()[-1]) for line in chains] == pytest.approx(neurons, rel=1e-3)
 
 
 def test_a_chain_that_is_stuck_is_said_and_what_it_spoils_is_in_brackets(keep):

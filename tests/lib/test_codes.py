@@ -76,7 +76,7 @@ def test_nothing_learned_has_no_code():
 
 def test_networks_are_counted_by_profile():
     w = np.concatenate([with_code(["++++"], 3), with_code(["++++", "+---"], 2, seed=1)])
-    assert summary(codes_of(w, dim=DIM, sparsity=SPARSITY)) == {"1 x 1+0": 3, "2 x 1+0": 2}
+    assert summary(codes_of(w, dim=DIM, sparsity=SPARSITY)) == "3 of 1 x 1+0; 2 of 2 x 1+0"
 
 
 def test_strength_is_in_units_of_the_deviation_of_the_prior():

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from feature_learning import experiments, hardware, kernel_limit, pool
+from feature_learning.codes import codes_of, summary
 from feature_learning.config import PointConfig
 from feature_learning.diagnostics import Convergence, ConvergenceRule
 from feature_learning.draws import read_draws
@@ -61,6 +62,23 @@ KEYS = {
 
 def comparable(row):
     return {key: value for key, value in row.items() if key != "seconds"}
+
+
+def test_the_row_says_which_neurons_have_specialised(tiny):
+    """Of planted neurons, which know the target, and only those at the start."""
+    sizes = {"dim": 12, "sparsity": 3, "width": 120}
+    still = {"looks": 1, "burn_in": 0, "step": 1e-5, "langevin_time": 1e-4}
+    config = PointConfig(**{**tiny, **sizes, **still, "start": "planted"})
+    point = run_point(config)
+    codes = codes_of(point.weights, dim=12, sparsity=3)
+    # A hundred neurons are planted in each of two chains, on signs drawn at random.
+    assert {code.neurons for code in codes} == {100}
+    assert point.row["specialised"] == 100
+    assert point.row["specialised_sem"] == 0
+    assert point.row["codes"] == summary(codes)
+    other = run_point(PointConfig(**{**tiny, "method": "mf"}))
+    assert other.row["codes"] is None
+    assert other.row["specialised"] >= 0
 
 
 @pytest.mark.parametrize("options", METHODS, ids=str)
