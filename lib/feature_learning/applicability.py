@@ -40,6 +40,12 @@ class _Choices(Protocol):
     def penalty(self) -> float: ...
     @property
     def rungs(self) -> int: ...
+    @property
+    def tilt(self) -> float: ...
+    @property
+    def step(self) -> float | None: ...
+    @property
+    def code(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,28 @@ _OWN_CLOCK = Scope(
     lambda choices: choices.method != "nngp" and choices.protocol is None,
     ("method", "protocol"),
 )
-
+_CHAINS = Scope(
+    "methods network, mf and mf-ard without protocol published, but for sampler population",
+    lambda choices: _OWN_CLOCK.holds(choices) and choices.sampler != "population",
+    ("method", "sampler", "protocol"),
+)
+_MOVED = Scope(
+    "methods network, mf and mf-ard, but for sampler population",
+    lambda choices: (
+        choices.method != "nngp"
+        and (choices.protocol is not None or choices.sampler != "population")
+    ),
+    ("method", "sampler"),
+)
+_POPULATION = Scope(
+    "sampler population of method network",
+    lambda choices: (
+        _OWN_CLOCK.holds(choices)
+        and choices.method == "network"
+        and choices.sampler == "population"
+    ),
+    ("method", "sampler", "protocol"),
+)
 _QUANTISED = Scope(
     "sampler quantised of methods network, mf and mf-ard",
     lambda choices: _OWN_CLOCK.holds(choices) and choices.sampler == "quantised",
@@ -92,9 +119,17 @@ SCOPES: dict[str, Scope] = {
         ("method", "nngp_variant"),
     ),
     "sampler": _OWN_CLOCK,
-    "langevin_time": _OWN_CLOCK,
+    "langevin_time": Scope(
+        "methods network, mf and mf-ard without protocol published; of sampler population with "
+        "a code",
+        lambda choices: (
+            _OWN_CLOCK.holds(choices)
+            and (choices.sampler != "population" or choices.code is not None)
+        ),
+        ("method", "sampler", "protocol"),
+    ),
     "protocol": _NETWORK,
-    "step": _SAMPLED,
+    "step": _MOVED,
     "friction": Scope(
         "samplers underdamped and gibbs of methods network, mf and mf-ard",
         lambda choices: _OWN_CLOCK.holds(choices) and choices.sampler in ("underdamped", "gibbs"),
@@ -117,10 +152,10 @@ SCOPES: dict[str, Scope] = {
         ),
         ("method", "sampler", "protocol"),
     ),
-    "burn_in": _OWN_CLOCK,
-    "start": _SAMPLED,
+    "burn_in": _CHAINS,
+    "start": _MOVED,
     "chains": _SAMPLED,
-    "stop_when_converged": _OWN_CLOCK,
+    "stop_when_converged": _CHAINS,
     "solver": _MEAN_FIELD,
     "particles": _MEAN_FIELD,
     "alpha0": _method("method mf-ard", "mf-ard"),
@@ -138,7 +173,10 @@ SCOPES: dict[str, Scope] = {
     "rung_ratio": Scope("two rungs or more", lambda choices: choices.rungs > 1, ("rungs",)),
     "nngp_variant": _method("method nngp", "nngp"),
     "block_elements": _SAMPLED,
-    "looks": _OWN_CLOCK,
+    "looks": _CHAINS,
+    "members": _POPULATION,
+    "moves": _POPULATION,
+    "code": _POPULATION,
     "checkpoint": _SAMPLED,
 }
 
@@ -149,7 +187,7 @@ SCOPES: dict[str, Scope] = {
 NEUTRAL: dict[str, Any] = {
     **{"penalty": 0.0, "quantum": None, "batch_size": None},
     **{"step_schedule": "constant", "rounding": None, "quantum_epoch": None, "tilt": 1.0},
-    **{"rungs": 1, "rung_ratio": None},
+    **{"rungs": 1, "rung_ratio": None, "members": None, "moves": None, "code": None},
 }
 
 #: Samplers that need a fixed energy of particles with readouts, and can have no other.
@@ -176,6 +214,14 @@ def refuse_sampler(choices: _Choices) -> None:
     if choices.method == "nngp" or choices.protocol is not None:
         return
     sampler = choices.sampler
+    if sampler == "population":
+        fixed = {"method": "network", "start": "prior", "penalty": 0.0, "tilt": 1.0, "step": None}
+        fixed["output_bias_variance"] = None
+        for name, value in fixed.items():
+            if getattr(choices, name) != value:
+                raise ArgumentError(
+                    f"sampler population needs {name} = {value!r}, not {getattr(choices, name)!r}"
+                )
     if choices.rungs > 1 and (
         choices.start == "released" or choices.batch_size is not None or choices.penalty
     ):

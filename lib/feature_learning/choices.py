@@ -9,6 +9,7 @@ TEACHERS = ("parity", "single-index")
 ACTIVATIONS = ("relu", "linear", "erf", "tanh", "sigmoid")
 SAMPLERS = (
     *("sgld", "underdamped", "mala", "hmc", "gibbs", "preconditioned", "adaptive", "quantised"),
+    "population",
 )
 STARTS = ("prior", "planted", "spread", "released")
 STEP_SCHEDULES = ("constant", "polynomial", "cyclical")

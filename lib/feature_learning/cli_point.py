@@ -73,13 +73,15 @@ def _table(point: Point) -> str:
         lines.append(f"exact: nothing is sampled; {row['seconds']:.1f} s")
         return "\n".join(lines)
     if row["specialised"] is not None:
-        codes = "" if row["codes"] is None else f"; codes of the chains: {row['codes']}"
+        codes = "" if row["codes"] is None else f"; codes: {row['codes']}"
         lines.append(f"{row['specialised']:.4g} specialised neurons{codes}")
     if row["swap_rate"] is not None:
         lines.append(
             f"{config['rungs']} rungs, of which each two neighbours swap in "
             f"{100 * row['swap_rate']:.0f} % of the tries or more"
         )
+    if row.get("log_evidence") is not None:
+        return "\n".join([*lines, *_evidence_lines(row)])
     hat, size = ("-" if row[key] is None else f"{row[key]:.4g}" for key in ("r_hat", "ess"))
     reasons = row["not_converged_because"]
     lines += [
@@ -89,3 +91,19 @@ def _table(point: Point) -> str:
         *(f"  {reason}" for reason in reasons),
     ]
     return "\n".join(lines)
+
+
+def _evidence_lines(row: dict[str, Any]) -> list[str]:
+    """What populations say, instead of R-hat."""
+    error = row["log_evidence_sem"]
+    spread = "" if error is None else f" +- {error:.2g}"
+    values = ", ".join(f"{value:.2f}" for value in row["populations"])
+    families = ", ".join(map(str, row["surviving_families"]))
+    noises = ", ".join(map(str, row["noises"]))
+    reasons = row["not_converged_because"]
+    return [
+        f"log evidence {row['log_evidence']:.2f}{spread}; of the populations alone: {values}",
+        f"families left {families}; noises {noises}; {row['seconds']:.1f} s",
+        "NOT converged:" if reasons else "converged",
+        *(f"  {reason}" for reason in reasons),
+    ]

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from feature_learning.errors import ArgumentError, check_integer, check_real, check_scale
@@ -114,9 +114,7 @@ def codes_of(w: FloatArray, *, dim: int, sparsity: int, weight_variance: float =
 
 def _code(w: FloatArray, z: FloatArray, sparsity: int, limit: float) -> Code:
     special = z > limit
-    counts = Counter(
-        "".join("+" if sign else "-" for sign in signs) for signs in w[special, :sparsity] > 0
-    )
+    counts = Counter(map(pattern_text, w[special, :sparsity]))
     some = bool(special.any()) and not bool(special.all())
     gap = float(z[special].min() / z[~special].max()) if some else math.nan
     return Code(tuple(sorted(counts.items())), gap)
@@ -126,6 +124,25 @@ def summary(codes: Sequence[Code]) -> str:
     """How many networks have each profile, most frequent first: ``3 of 8 x 1+0; 1 of none``."""
     counts = Counter(code.profile for code in codes).most_common()
     return "; ".join(f"{count} of {profile}" for profile, count in counts)
+
+
+def pattern_text(signs: ArrayLike) -> str:
+    """Signs as a text such as ``+-++``."""
+    return "".join("+" if sign > 0 else "-" for sign in np.asarray(signs))
+
+
+def check_signs(signs: ArrayLike) -> FloatArray:
+    """Signs (neurons, sparsity) as an array.
+
+    Raises
+    ------
+    ArgumentError
+        If they are something else.
+    """
+    found = np.asarray(signs, dtype=np.float64)
+    if found.ndim != 2 or not found.shape[1] or not (np.abs(found) == 1).all():
+        raise ArgumentError(f"signs must be (neurons, sparsity) of +1 and -1, not {signs!r}")
+    return found
 
 
 def _opposite(pattern: str) -> str:

@@ -13,6 +13,7 @@ from feature_learning.errors import (
     check_integer,
     check_real,
     check_scale,
+    shortened,
     store_plain,
 )
 
@@ -48,7 +49,10 @@ class PointConfig:
     weights on the relevant coordinates (:mod:`feature_learning.free_energy`). With ``rungs`` above
     1 each chain is a ladder of so many networks at κ, ρκ, ρ²κ, … that swap (replica exchange,
     :mod:`feature_learning.samplers.exchange`), ρ the ``rung_ratio`` (None: 1.03), and what is
-    reported is the network at κ. Which option has an
+    reported is the network at κ. With sampler ``population`` each chain is a population of
+    ``members`` networks (None: 16), cooled from the prior with ``moves`` steps (None: 30) at each
+    noise; with a ``code``, sign patterns of specialised neurons such as ``"+-++ -+++"``, its
+    neurons are held to it and let go (:mod:`feature_learning.evidence`). Which option has an
     effect for which method stands in :data:`feature_learning.applicability.SCOPES`; ``particles``,
     ``friction``, ``rounding``, ``quantum_epoch``, ``quantum``, ``batch_size``, a ``penalty`` above
     0, a ``tilt`` other than 1 and a ``step_schedule`` that is not constant are refused where they
@@ -98,6 +102,9 @@ class PointConfig:
     tilt: float = 1.0
     rungs: int = 1
     rung_ratio: float | None = None
+    members: int | None = None
+    moves: int | None = None
+    code: str | None = None
 
     def __post_init__(self) -> None:
         store_plain(self)
@@ -137,6 +144,12 @@ class PointConfig:
             check_real("rung_ratio", self.rung_ratio, above=1, at_most=10)
         # Within these bounds the powers do not overflow.
         check_scale("kappa of the last of rungs", self.kappas[-1])
+        if self.members is not None:
+            check_integer("members", self.members, at_least=2, at_most=100_000)
+        if self.moves is not None:
+            check_integer("moves", self.moves, at_least=1)
+        if self.code is not None:
+            object.__setattr__(self, "code", self._canonical_code(self.code))
         if self.particles is not None:
             check_integer("particles", self.particles, at_least=1)
         if self.batch_size is not None:
@@ -160,14 +173,45 @@ class PointConfig:
         number = automatic_friction(self.make_student, kappa=self.kappa, readout=moving)
         object.__setattr__(self, "friction", number)  # the class is frozen for everyone else
 
+    def _canonical_code(self, code: str) -> str:
+        """The patterns in order, one blank between them: one name for one code."""
+        patterns = sorted(code.split())
+        if not patterns or any(
+            len(each) != self.sparsity or set(each) - {"+", "-"} for each in patterns
+        ):
+            raise ArgumentError(
+                f"code must be patterns of {self.sparsity} signs such as "
+                f"{('+-' * self.sparsity)[: self.sparsity]!r}, with blanks between them, "
+                f"not {shortened(code)}"
+            )
+        if len(patterns) > self.width:
+            raise ArgumentError(
+                f"code must have at most width = {self.width} patterns, not {len(patterns)}"
+            )
+        return " ".join(patterns)
+
+    @property
+    def signs(self) -> list[list[int]]:
+        """The code as signs, (neurons, sparsity)."""
+        patterns = () if self.code is None else self.code.split()
+        return [[1 if sign == "+" else -1 for sign in pattern] for pattern in patterns]
+
     @property
     def collapsed(self) -> bool:
         """Whether particles without readouts are sampled: a mean field by the collapsed solver."""
         return self.method in ("mf", "mf-ard") and self.solver == "collapsed"
 
     @property
+    def population(self) -> bool:
+        """Whether each chain is a population of networks."""
+        sampled = self.method == "network" and self.protocol is None
+        return sampled and self.sampler == "population"
+
+    @property
     def networks(self) -> int:
-        """Networks in one batch: chains, times the rungs of each."""
+        """Networks in one batch: chains, times the rungs of each, or members of a population."""
+        if self.population:
+            return 16 if self.members is None else self.members
         return self.chains * self.rungs
 
     @property
@@ -213,6 +257,9 @@ class PointConfig:
         from feature_learning.sampling import Sampling
 
         kind = "sgld" if self.protocol is not None else self.sampler
+        if kind == "population":  # these are the networks that settle in its code
+            time = 1500.0 if self.langevin_time is None else self.langevin_time
+            return Sampling(langevin_time=time)
         slow = self.method == "mf" and kind == "underdamped"
         overdamped = kind not in ("underdamped", "gibbs", "hmc")
         default = 4100.0 if overdamped else 7200.0 if slow else 3000.0

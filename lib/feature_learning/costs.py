@@ -32,6 +32,8 @@ from feature_learning.stopwatch import Stopwatch
 _PROBE_SAMPLES = 300
 #: What the arc cosine and the root of a kernel entry cost, in multiplications.
 _KERNEL_ENTRY = 500
+#: Noises of a population on its way to the paper's.
+_NOISES = 80
 #: Refreshes of the collapsed field: one in so many steps.
 _REFRESH_EVERY = 5
 
@@ -137,6 +139,11 @@ def estimated_steps(config: PointConfig) -> int:
     step = _default_step(small) if config.step is None else config.step
     if config.protocol is not None:
         return PROTOCOLS[config.teacher].schedule(step).steps
+    if config.population:
+        # About so many noises; the networks that settle are few, and the decomposition of a Gram
+        # matrix, once a noise, is as much as ten steps.
+        moves = 10 + (30 if config.moves is None else config.moves)
+        return config.chains * _NOISES * moves
     return math.ceil(config.make_sampling.langevin_time / step)
 
 

@@ -32,7 +32,7 @@ _HOW = (
     *("sampler", "protocol", "chains", "langevin_time", "step", "friction", "burn_in", "looks"),
     *("start", "stop_when_converged", "solver", "dtype", "device", "block_elements", "quantum"),
     *("batch_size", "nngp_variant", "step_schedule", "rounding", "quantum_epoch"),
-    *("rungs", "rung_ratio"),
+    *("rungs", "rung_ratio", "members", "moves", "code"),
 )
 #: Fewest looks past burn-in, as R-hat splits each chain in two.
 _FEWEST = 4

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_learning import kernel_limit, mean_field
+from feature_learning import evidence_point, kernel_limit, mean_field
 from feature_learning.chains import ChainRun
 from feature_learning.codes import codes_of, summary
 from feature_learning.config import PointConfig
@@ -38,6 +38,9 @@ from feature_learning.version import __version__
 FloatArray = NDArray[np.float64]
 #: Keys of a row that are numbers per chain, reported with a standard error over chains.
 MEASURED = ("test_mse", "test_mse_posterior_mean", "train_mse", "m_S", "noise")
+
+#: What every run is told that may take long.
+_OF_RUNS = ("checkpoint", "fingerprint", "progress", "label", "stopwatch")
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,9 @@ def _chains(
         "label": f"{config.method} P={config.samples} κ={config.kappa:g}",
         "block_elements": config.block_elements,
     }
+    if config.population:
+        row, *networks = evidence_point.compute(config, **{name: common[name] for name in _OF_RUNS})
+        return Point(row, *networks)
     rule = ConvergenceRule(rungs=config.rungs)
     stop: StopRule | None = StopWhenConverged(rule) if config.stop_when_converged else None
     if config.method == "network":

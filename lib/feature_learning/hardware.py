@@ -37,6 +37,8 @@ class _Sizes(Protocol):
     @property
     def networks(self) -> int: ...
     @property
+    def population(self) -> bool: ...
+    @property
     def width(self) -> int: ...
     @property
     def particles(self) -> int | None: ...
@@ -121,6 +123,12 @@ def memory_needed(config: _Sizes) -> int:
         last = config.samples - (blocks - 1) * config.batch_size
         total += min(HELD, blocks - 1) * _field(config, config.batch_size, 1)
         total += _field(config, last, 1)
+    if config.population:
+        # Gram matrices, their eigenvectors and two buffers, a field in double precision, and the
+        # members of those that are finished.
+        total += 8 * config.networks * 4 * particles**2
+        total += 2 * _field(config, config.samples, config.networks)
+        total += size * config.chains * parameters
     if config.collapsed:
         # The linear system and its factor, over samples or over particles, and the features.
         side = min(config.samples, particles)

@@ -32,6 +32,8 @@ examples:
     feature-learning point --samples 1000 --kappa 0.005
   the same as it was run for the paper: SGLD, published clock and stopping rule, last sample
     feature-learning point --samples 5000 --kappa 0.001 --protocol published --chains 1
+  how likely a code of eight neurons is: the log of its evidence from four populations
+    feature-learning point --samples 1000 --sampler population --code="++++ +++- ++-+ ++-- +-++ +-+- +--+ +---"
   mean field with adapting prior precisions
     feature-learning point --method mf-ard --samples 1000 --kappa 0.005
 
@@ -105,7 +107,7 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="T",
         help="budget: sum of step sizes with burn-in (underdamped 3000, for mf 7200; hmc and gibbs "
-        "3000; all others 4100)",
+        "3000; of a code before it is held 1500; all others 4100)",
     )
     clock.add_argument(
         "--protocol",
@@ -141,7 +143,7 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         default=default.start,
         help="starting points (%(default)s)",
     )
-    add("--chains", type=int, default=default.chains, help="chains in one batch (%(default)s)")
+    add("--chains", type=int, default=default.chains, help="chains, or populations (%(default)s)")
     add("--seed", type=int, default=default.seed, help="data, start and noise (%(default)s)")
     add("--stop-when-converged", action="store_true", help="stop once R-hat and ESS are good")
     add(
@@ -179,6 +181,14 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="RHO",
         help=f"of two neighbouring rungs ({RUNG_RATIO}); within about 1/sqrt(P) of one",
+    )
+    add("--members", type=int, metavar="R", help="of sampler population: networks in each (16)")
+    add("--moves", type=int, metavar="S", help="of sampler population: steps at each noise (30)")
+    add(
+        "--code",
+        metavar="PATTERNS",
+        help="of sampler population: signs of the specialised neurons whose evidence is asked for, "
+        "such as --code='+-++ -+++' (begin in the prior)",
     )
     add(
         "--nngp-variant",

@@ -34,6 +34,9 @@ _MEASURED = {
     "specialised": "Float64",
     "specialised_sem": "Float64",
     "codes": "string",
+    "log_evidence": "Float64",
+    "log_evidence_sem": "Float64",
+    "staying": "Float64",
     "langevin_time": "Float64",
     "step": "Float64",
     "steps": "Int64",
@@ -50,6 +53,7 @@ _MEASURED = {
 LATER = (
     *("relevant_variance", "relevant_variance_sem", "swap_rate"),
     *("specialised", "specialised_sem", "codes"),
+    *("log_evidence", "log_evidence_sem", "staying"),
 )
 _ORIGIN = {
     "method_version": "Int64",

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from feature_learning import experiments, hardware, kernel_limit, pool
+from feature_learning.annealing import combined
 from feature_learning.codes import codes_of, summary
 from feature_learning.config import PointConfig
 from feature_learning.diagnostics import Convergence, ConvergenceRule
@@ -30,6 +31,7 @@ from feature_learning.keys import canonical, cell_key
 from feature_learning.minibatch import HELD
 from feature_learning.observables import Observer, anisotropy
 from feature_learning.pool import run_points
+from feature_learning.provenance import provenance
 from feature_learning.samplers import SamplerState
 from feature_learning.sampling import Sampling
 from feature_learning.store import Store
@@ -648,6 +650,27 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
         ({"sampler": "sgld", "step_schedule": "linear"}, "^step_schedule must be"),
         ({"step_schedule": "cyclical"}, "^step_schedule has no effect"),
         ({"batch_size": 3}, "^batch_size has no effect"),
+        ({"members": 3}, "^members has no effect with .*: it is for sampler population"),
+        ({"code": "++++"}, "^code has no effect"),
+        ({"sampler": "population", "moves": 0}, "^moves must be"),
+        ({"sampler": "population", "members": 1}, "^members must be"),
+        ({"sampler": "population", "method": "mf"}, "^sampler population needs method"),
+        ({"sampler": "population", "start": "planted"}, "^sampler population needs start"),
+        ({"sampler": "population", "penalty": 1.0}, "^sampler population needs penalty"),
+        ({"sampler": "population", "tilt": 2.0}, "^sampler population needs tilt"),
+        ({"sampler": "population", "step": 0.1}, "^sampler population needs step"),
+        ({"sampler": "population", "rungs": 2}, "^rungs has no effect"),
+        (
+            {"sampler": "population", "output_bias_variance": 0.1},
+            "^sampler population needs output_bias_variance = None",
+        ),
+        ({"sampler": "population", "code": ""}, "^code must be patterns of 4 signs"),
+        ({"sampler": "population", "code": "+++"}, "^code must be patterns of 4 signs"),
+        ({"sampler": "population", "code": "+++x"}, "^code must be patterns of 4 signs"),
+        (
+            {"sampler": "population", "code": "++++ ----", "width": 1},
+            "^code must have at most width = 1 patterns, not 2",
+        ),
         ({"tilt": 2.0, "method": "mf"}, "^tilt has no effect with method mf"),
         ({"start": "released", "method": "mf"}, "^start released .* not for method mf"),
         ({"start": "released", "sampler": "hmc"}, "^start released .* sampler hmc"),
@@ -662,6 +685,56 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
 def test_a_sampler_that_does_not_go_with_the_rest_is_refused(options, words):
     with pytest.raises(ArgumentError, match=words):
         PointConfig(**options)
+
+
+def test_one_code_has_one_name():
+    codes = [f"{one} {other}" for one, other in (("++-+", "--++"), ("--++ ", "\t++-+"))]
+    first, second = (PointConfig(sampler="population", code=code) for code in codes)
+    assert first.code == "++-+ --++"
+    assert cell_key(first) == cell_key(second)
+    assert first.signs == [[1, 1, -1, 1], [-1, -1, 1, 1]]
+    assert PointConfig(sampler="population").signs == []
+
+
+#: A target that two neurons have to share.
+EASY = {"dim": 1, "sparsity": 1, "width": 2, "samples": 40, "kappa": 0.03, "test_samples": 200}
+POPULATION = {**EASY, "sampler": "population", "members": 8, "moves": 5, "chains": 3}
+
+
+def test_the_row_of_populations_has_their_evidence_and_averages():
+    config = PointConfig(**POPULATION, code="+ -", langevin_time=200.0)
+    point = run_point(config)
+    row = point.row
+    assert row.keys() >= KEYS
+    assert len(row["populations"]) == len(row["surviving_families"]) == len(row["noises"]) == 3
+    ways = math.log(2)
+    log_evidence, sem, weights = combined(row["populations"])
+    assert row["log_evidence"] == pytest.approx(log_evidence + ways)
+    assert row["log_evidence_sem"] == pytest.approx(sem)
+    for name in ("m_S", "test_mse", "train_mse", "test_mse_posterior_mean"):
+        values = np.array(row["chains"][name])
+        assert row[name] == pytest.approx(weights @ values)
+        spread = np.sum(np.square(weights * (values - row[name]))) * 3 / 2
+        assert row[f"{name}_sem"] == pytest.approx(math.sqrt(spread))
+    assert row["m_S"] > 0.8
+    assert row["test_mse_posterior_mean"] < row["test_mse"]
+    assert not row["converged"]
+    assert "3 populations of at least 4" in row["not_converged_because"]
+    assert row["steps"] == 5 * sum(row["noises"])
+    assert point.weights.shape == (3, 2, 1)
+    assert point.readouts.shape == (3, 2)
+    assert comparable(run_point(config).row) == comparable(row)
+    json.dumps(row, allow_nan=False)
+
+
+def test_populations_in_a_store_and_a_table(tmp_path):
+    store, config = Store(tmp_path), PointConfig(**POPULATION)
+    point = run_point(config)
+    store.write(config, point, provenance("cpu"))
+    (row,) = store.table().to_dict("records")
+    assert row["log_evidence"] == pytest.approx(point.row["log_evidence"])
+    assert row["codes"] == point.row["codes"]
+    np.testing.assert_allclose(store.weights(store.read(config)), point.weights, rtol=1e-6)
 
 
 def test_a_sampling_refuses_what_its_sampler_does_not_have():

@@ -37,6 +37,8 @@ WHOLE = {
     "batch_size": (1, 2**63 - 1),
     "quantum_epoch": (1, 2**63 - 1),
     "rungs": (1, 250),
+    "members": (2, 100_000),
+    "moves": (1, 2**63 - 1),
 }
 #: The same of a real number; the squares and inverses of a scale must be numbers, too.
 SCALE = (1e-9, 1e9)
@@ -55,7 +57,8 @@ WORDS = {
     "activation": ["relu", "linear", "erf", "tanh", "sigmoid"],
     "method": ["network", "mf", "mf-ard", "nngp"],
     "sampler": [
-        *("sgld", "underdamped", "mala", "hmc", "gibbs", "preconditioned", "adaptive", "quantised")
+        *("sgld", "underdamped", "mala", "hmc", "gibbs", "preconditioned", "adaptive", "quantised"),
+        "population",
     ],
     "protocol": ["published"],
     "step_schedule": ["constant", "polynomial", "cyclical"],
@@ -103,6 +106,10 @@ def sound(config, given):
         return "the protocol of something else"
     if config.quantum is not None and config.sampler != "quantised":
         return "a quantum of another sampler"
+    if config.sampler != "population" and given & {"members", "moves", "code"}:
+        return "a population of another sampler"
+    if config.population and given & {"start", "burn_in", "looks", "step"}:
+        return "the clock of a chain for a population"
     if config.teacher == "parity" and "degree" in given:
         return "a degree of parity"
     if config.rungs == 1 and config.rung_ratio is not None:

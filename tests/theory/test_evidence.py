@@ -1,15 +1,24 @@
-"""The evidence of a code: against an integral, and against thermodynamic integration."""
+"""Evidence by populations: against an integral, and against thermodynamic integration."""
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 from scipy.special import logsumexp
 
-from feature_learning import Dataset, Gibbs, SparseParity, Student, draw, network_posterior
-from feature_learning.code_evidence import arrangements, code_evidence, settled_tether
-from feature_learning.errors import ArgumentError
+from feature_learning import (
+    Dataset,
+    Gibbs,
+    SparseParity,
+    Student,
+    draw,
+    evidence,
+    network_posterior,
+)
+from feature_learning.errors import ArgumentError, CheckpointError
+from feature_learning.evidence import arrangements, run
 from feature_learning.free_energy import log_evidence, prior_loss
 
 
@@ -32,7 +41,7 @@ def test_two_neurons_with_two_roles_have_the_evidence_of_the_integral():
     student, data = two_sides()
     kappa = 0.1
     exact = one_side(0.8, kappa) + one_side(-0.7, kappa) + math.log(2)
-    found = code_evidence(
+    found = run(
         student,
         data,
         [[1], [-1]],
@@ -44,11 +53,10 @@ def test_two_neurons_with_two_roles_have_the_evidence_of_the_integral():
         langevin_time=3000,
         random=torch.Generator().manual_seed(1),
     )
-    assert found.arrangements == pytest.approx(math.log(2))
     assert found.sem < 0.1
     assert abs(found.log_evidence - exact) < 4 * found.sem
     assert found.staying == pytest.approx(1)
-    assert len(found.codes) == 8 * 128
+    assert [len(each) for each in found.positions] == [2 * 128 * 2] * 8
 
 
 def test_the_evidence_of_a_small_network_is_that_of_thermodynamic_integration():
@@ -72,7 +80,7 @@ def test_the_evidence_of_a_small_network_is_that_of_thermodynamic_integration():
         losses.append(by_chain.mean())
         errors.append(by_chain.std(ddof=1) / math.sqrt(chains))
     integral = log_evidence(kappas, losses, errors, prior=prior_loss(student))
-    found = code_evidence(
+    found = run(
         student,
         data,
         np.empty((0, 2)),
@@ -95,7 +103,7 @@ def test_neurons_that_share_a_pattern_share_their_arrangements():
 
 @pytest.mark.parametrize("patterns", [[1, -1], [[1, 0]], [[0.5]], np.empty((0, 0)), [[math.nan]]])
 def test_what_is_no_signs_is_refused(patterns):
-    with pytest.raises(ArgumentError, match="patterns must be"):
+    with pytest.raises(ArgumentError, match="signs must be"):
         arrangements(patterns, 5)
 
 
@@ -106,10 +114,8 @@ def test_more_roles_than_neurons_are_refused():
 
 def test_a_code_that_does_not_hold_is_refused():
     student, data = two_sides()
-    with pytest.raises(ArgumentError, match=r"patterns \+ - do not hold at kappa = 3"):
-        settled_tether(
-            student, data, [[1], [-1]], kappa=3.0, random=torch.Generator().manual_seed(1)
-        )
+    with pytest.raises(ArgumentError, match=r"code \+ - does not hold at kappa = 3"):
+        run(student, data, [[1], [-1]], kappa=3.0, random=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +132,7 @@ def test_a_code_that_does_not_hold_is_refused():
 def test_numbers_out_of_range_are_refused_by_name(options, words):
     student, data = two_sides()
     with pytest.raises(ArgumentError, match=f"^{words} must be"):
-        code_evidence(
+        run(
             student,
             data,
             np.empty((0, 1)),
@@ -139,6 +145,81 @@ def test_a_student_with_output_bias_is_refused():
     _, data = two_sides()
     student = Student(1, 2, output_bias_variance=1.0)
     with pytest.raises(ArgumentError, match="without output bias"):
-        code_evidence(
-            student, data, np.empty((0, 1)), kappa=1.0, random=torch.Generator().manual_seed(1)
+        run(student, data, np.empty((0, 1)), kappa=1.0, random=torch.Generator().manual_seed(1))
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch):
+    """Broken off after every single step, in all three stages."""
+    student, data = two_sides()
+    options = {"kappa": 0.1, "populations": 2, "members": 16, "steps": 4, "langevin_time": 300.0}
+    whole = run(student, data, [[1], [-1]], **options, random=torch.Generator().manual_seed(2))
+    path, calls = tmp_path / "run.npz", 0
+
+    class Stopped:
+        """An interrupt that is heard after one step."""
+
+        def __enter__(self):
+            self.asked = 0
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def __bool__(self):
+            self.asked += 1
+            return self.asked > 1
+
+    monkeypatch.setattr(evidence, "deferred_interrupt", Stopped)
+    while True:
+        calls += 1
+        parts = run(
+            student,
+            data,
+            [[1], [-1]],
+            **options,
+            random=torch.Generator().manual_seed(2),
+            checkpoint=path,
         )
+        if not parts.interrupted:
+            break
+        assert len(parts.populations) <= 1
+    assert calls > 60
+    assert parts.populations.tolist() == whole.populations.tolist()
+    for mine, other in zip(parts.positions, whole.positions, strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=0)
+    again = run(student, data, [[1], [-1]], **options, random=torch.Generator(), checkpoint=path)
+    assert again.log_evidence == whole.log_evidence
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
+    student, data = two_sides()
+    options = {"kappa": 0.3, "populations": 1, "steps": 2}
+    path = tmp_path / "run.npz"
+    run(
+        student,
+        data,
+        np.empty((0, 1)),
+        **options,
+        members=4,
+        random=torch.Generator().manual_seed(1),
+        checkpoint=path,
+    )
+    with pytest.raises(CheckpointError, match=r"does not fit this run .*position"):
+        run(
+            student,
+            data,
+            np.empty((0, 1)),
+            **options,
+            members=8,
+            random=torch.Generator().manual_seed(1),
+            checkpoint=path,
+        )
+
+
+def test_nothing_is_made_up_before_the_first_population(monkeypatch):
+    student, data = two_sides()
+    monkeypatch.setattr(evidence, "deferred_interrupt", lambda: nullcontext(True))
+    found = run(student, data, np.empty((0, 1)), kappa=0.3, random=torch.Generator().manual_seed(1))
+    assert found.interrupted
+    assert math.isnan(found.log_evidence)
+    assert not len(found.populations)

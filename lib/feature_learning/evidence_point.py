@@ -1,0 +1,155 @@
+"""The row of a point whose sampler is ``population``: averages over members, and the evidence."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from feature_learning import evidence
+from feature_learning.annealing import FloatArray
+from feature_learning.codes import Code, codes_of, summary
+from feature_learning.config import PointConfig
+from feature_learning.energies import network_posterior
+from feature_learning.evidence import Evidence
+from feature_learning.observables import Observer, decompose
+from feature_learning.randomness import generator
+from feature_learning.student import Student
+from feature_learning.teachers import Dataset
+
+#: Of log Z, where one population in four must not outweigh the others.
+_LARGEST_ERROR = 0.5
+#: Observables of one network, by their names in a row.
+_NAMES = ("test_mse", "train_mse", "m_S", "noise", "relevant_variance", "specialised")
+
+
+def compute(config: PointConfig, **common: Any) -> tuple[dict[str, Any], FloatArray, FloatArray]:
+    """The row, and weights and readouts of one member of each population.
+
+    ``common`` are checkpoint, fingerprint, progress, label and stopwatch.
+    """
+    student = config.make_student
+    data, test = config.datasets()
+    found = evidence.run(
+        student,
+        data,
+        np.array(config.signs, dtype=np.float64).reshape(-1, config.sparsity),
+        kappa=config.kappa,
+        populations=config.chains,
+        members=config.networks,
+        steps=30 if config.moves is None else config.moves,
+        langevin_time=config.make_sampling.langevin_time,
+        random=generator(config.seed, "population", device=config.device),
+        block_elements=config.block_elements,
+        **common,
+    )
+    measured = [_measure(config, student, data, test, each) for each in found.positions]
+    row: dict[str, Any] = {"chains": {}}
+    for name in (*_NAMES, "test_mse_posterior_mean"):
+        values = np.array([each[name] for each in measured])
+        row[name], row[f"{name}_sem"] = _average(values, found.weights)
+        row["chains"][name] = values.tolist()
+    reasons = _reasons(config, found)
+    row |= {
+        "test_mse_last": row["test_mse"],
+        "m_S_last": row["m_S"],
+        "predictor": "one sample",
+        "steps": int(found.noises.sum()) * (30 if config.moves is None else config.moves),
+        "langevin_time": None,
+        "step": None,
+        "kinetic_temperature": None,
+        "curvature": None,
+        "converged": not reasons,
+        "not_converged_because": reasons,
+        "interrupted": found.interrupted,
+        "r_hat": None,
+        "ess": None,
+        "swap_rate": None,
+        "log_evidence": _number(found.log_evidence),
+        "log_evidence_sem": _number(found.sem),
+        "populations": found.populations.tolist(),
+        "surviving_families": found.surviving.tolist(),
+        "noises": found.noises.tolist(),
+        "staying": _number(found.staying),
+        "codes": None,
+    }
+    # Of populations that an interrupt has left unfinished there are none.
+    weights = np.full((config.chains, student.width, student.fan_in), math.nan)
+    readouts = np.full((config.chains, student.width), math.nan)
+    codes: list[Code] = []
+    for number, position in enumerate(found.positions):
+        w, a, _ = student.views(position, config.networks, student.width)
+        weights[number], readouts[number] = w[0].cpu().numpy(), a[0].cpu().numpy()
+        codes += codes_of(
+            w.double().cpu().numpy(),
+            dim=config.dim,
+            sparsity=config.sparsity,
+            weight_variance=config.weight_variance,
+        )
+    if codes:
+        row["codes"] = summary(codes)
+    return row, weights, readouts
+
+
+def _measure(
+    config: PointConfig, student: Student, data: Dataset, test: Dataset, position: torch.Tensor
+) -> dict[str, float]:
+    """Averages over the members of a population."""
+    energy = network_posterior(
+        student,
+        data,
+        kappa=config.kappa,
+        chains=config.networks,
+        block_elements=config.block_elements,
+    )
+    observer = Observer(
+        student, energy, test, sparsity=config.sparsity, block_elements=config.block_elements
+    )
+    values = observer.measure(position, average=True)
+    together = observer.mean_predictions.mean(dim=0, keepdim=True)
+    mean = decompose(together, test.labels.double())["test_mse"]
+    return {name: float(values[name].mean()) for name in _NAMES} | {
+        "test_mse_posterior_mean": float(mean)
+    }
+
+
+def _average(values: FloatArray, weights: FloatArray) -> tuple[float | None, float | None]:
+    """Weighted mean over populations, and its standard error from their spread."""
+    count = len(values)
+    if not count:
+        return None, None
+    mean = float(weights @ values)
+    if count < 2:
+        return _number(mean), None
+    spread = float(np.square(weights) @ np.square(values - mean)) * count / (count - 1)
+    return _number(mean), _number(math.sqrt(spread))
+
+
+def _reasons(config: PointConfig, found: Evidence) -> list[str]:
+    """Why the populations are not to be trusted with averages over the posterior."""
+    reasons = []
+    finished = len(found.populations)
+    if found.interrupted:
+        reasons.append(f"interrupted: {finished} of {config.chains} populations are finished")
+    if finished < 4:
+        reasons.append(f"{finished} populations of at least 4")
+    if not found.sem <= _LARGEST_ERROR:
+        reasons.append(
+            f"the error of the log evidence is {found.sem:.2g}, not at most {_LARGEST_ERROR:g}: "
+            "some populations outweigh the others"
+        )
+    alone = int((found.surviving == 1).sum())
+    if alone:
+        reasons.append(f"of {alone} populations one family is left")
+    if found.staying < 1 - 1e-9:
+        reasons.append(f"{100 * found.staying:.3g} % of the members have kept the code")
+    if config.code is not None:
+        reasons.append("other codes count for the posterior too: compare their log evidence")
+    return reasons
+
+
+def _number(value: float) -> float | None:
+    """A float for JSON, which has no NaN."""
+    return float(value) if math.isfinite(value) else None
