@@ -33,7 +33,8 @@ examples:
   the same as it was run for the paper: SGLD, published clock and stopping rule, last sample
     feature-learning point --samples 5000 --kappa 0.001 --protocol published --chains 1
   how likely a code of eight neurons is: the log of its evidence from four populations
-    feature-learning point --samples 1000 --sampler population --code="++++ +++- ++-+ ++-- +-++ +-+- +--+ +---"
+    feature-learning point --samples 1000 --sampler population \\
+      --code="++++ +++- ++-+ ++-- +-++ +-+- +--+ +---"
   mean field with adapting prior precisions
     feature-learning point --method mf-ard --samples 1000 --kappa 0.005
 
