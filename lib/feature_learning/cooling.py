@@ -30,6 +30,7 @@ from torch import Tensor
 from feature_learning.annealing import FloatArray, Population
 from feature_learning.errors import ArgumentError, check_integer, check_scale
 from feature_learning.friction import automatic_friction
+from feature_learning.randomness import offspring
 from feature_learning.samplers import Gibbs
 from feature_learning.sampling import default_step
 from feature_learning.student import Student
@@ -173,6 +174,7 @@ class Cooling(_Networks):
 
     def start(self, random: torch.Generator) -> Tensor:
         """Draws at β = 0; drawn on the CPU."""
+        random = offspring(random)
         labels = self.data.labels
         position = self.student.sample_prior(
             self.members, self.student.width, random, dtype=labels.dtype, device=labels.device

@@ -44,6 +44,12 @@ def generator(seed: int, stream: str, *, device: str | torch.device = "cpu") -> 
     )
 
 
+def offspring(random: torch.Generator) -> torch.Generator:
+    """A generator on the CPU, seeded by a draw from one anywhere: for what is drawn there."""
+    seed = torch.empty((), dtype=torch.int64, device=random.device).random_(generator=random)
+    return torch.Generator(device="cpu").manual_seed(int(seed))
+
+
 def normal_(out: Tensor, random: torch.Generator) -> Tensor:
     """Fill ``out`` with standard normal numbers, in place.
 

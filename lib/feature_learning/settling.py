@@ -18,6 +18,7 @@ from feature_learning.annealing import FloatArray
 from feature_learning.codes import pattern_text
 from feature_learning.energies import network_posterior
 from feature_learning.errors import ArgumentError
+from feature_learning.randomness import offspring
 from feature_learning.samplers import Gibbs, Underdamped
 from feature_learning.sampling import default_step
 from feature_learning.student import Student
@@ -67,7 +68,7 @@ class Settling:
         )
         like = data.labels
         position = student.sample_prior(
-            _CHAINS, student.width, random, dtype=like.dtype, device=like.device
+            _CHAINS, student.width, offspring(random), dtype=like.dtype, device=like.device
         )
         neurons, sparsity = signs.shape
         w = self.energy.views(position).w

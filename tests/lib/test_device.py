@@ -44,6 +44,12 @@ ASKED = [
     {"step": None},
     *({"sampler": name} for name in ("mala", "hmc", "gibbs", "adaptive", "quantised")),
     {"sampler": "preconditioned", "step": 0.02},
+    {"sampler": "population", "members": 4, "moves": 3, "step": None},
+    {
+        **{"sampler": "population", "members": 4, "moves": 3, "step": None, "code": "+ -"},
+        **{"dim": 1, "sparsity": 1, "width": 2, "samples": 40, "kappa": 0.03},
+        "langevin_time": 100.0,
+    },
 ]
 
 
