@@ -163,7 +163,7 @@ def anneal(
     return done
 
 
-def combined(log_evidences: Sequence[float]) -> tuple[float, float, FloatArray]:
+def combined(log_evidences: Sequence[float] | FloatArray) -> tuple[float, float, FloatArray]:
     """Several independent populations as one.
 
     Returns
@@ -179,11 +179,13 @@ def combined(log_evidences: Sequence[float]) -> tuple[float, float, FloatArray]:
     Raises
     ------
     ArgumentError
-        If there is none, or one is not finite.
+        If there is none, one is NaN or infinite, or all are -inf: an Ẑ of 0.
     """
     logs = np.asarray(log_evidences, dtype=np.float64)
-    if logs.ndim != 1 or not len(logs) or not np.isfinite(logs).all():
-        raise ArgumentError(f"log_evidences must be finite numbers, not {log_evidences!r}")
+    if logs.ndim != 1 or not len(logs) or not -math.inf < logs.max() < math.inf:
+        raise ArgumentError(
+            f"log_evidences must be numbers below inf, one above -inf, not {log_evidences!r}"
+        )
     mean = log_mean(logs)
     ratios = np.exp(logs - mean)
     n = len(logs)

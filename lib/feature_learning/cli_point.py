@@ -97,7 +97,7 @@ def _evidence_lines(row: dict[str, Any]) -> list[str]:
     """What populations say, instead of R-hat."""
     error = row["log_evidence_sem"]
     spread = "" if error is None else f" +- {error:.2g}"
-    values = ", ".join(f"{value:.2f}" for value in row["populations"])
+    values = ", ".join("-" if value is None else f"{value:.2f}" for value in row["populations"])
     families = ", ".join(map(str, row["surviving_families"]))
     noises = ", ".join(map(str, row["noises"]))
     reasons = row["not_converged_because"]

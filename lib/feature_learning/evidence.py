@@ -8,8 +8,9 @@ share a pattern, of which the populations measure one. So ::
 
     log Z(code) = log (mean Ẑ) + log N!/((N-n)! Π m!)
 
-Nothing in it has to find the code by chance. It holds for what stays in the code until the end. The
-differences of log Z of several codes are their free energies, in units of T.
+Nothing in it has to find the code by chance. Members that have left the code by the end, so that
+its neurons have other signs, do not count: Ẑ is multiplied by the share of those that stay.
+Differences of log Z between codes are those of their free energies, in units of T.
 """
 
 from __future__ import annotations
@@ -45,17 +46,17 @@ class Evidence:
     Attributes
     ----------
     log_evidence : float
-        log Z of the code, or without one of whatever the populations found; NaN before the first
-        of them is finished.
+        log Z of the code, or without one of whatever the populations found; NaN if none is
+        finished, or none has stayed in the code.
     sem : float
         Its standard error, from the spread of the populations; NaN for fewer than two.
     populations : array (finished,)
-        log Ẑ of each, without the arrangements.
+        log Ẑ of each, without the arrangements; -inf if no member has stayed in the code.
     weights : array (finished,)
         Ẑ/Σ Ẑ, with which averages over populations are averaged.
-    staying : float
-        The weighted share of members whose first neurons have the code's signs at the end: the
-        evidence is that of the code if it is near 1. 1 without a code.
+    staying : list of array (members,) of bool
+        Of each finished population the members whose first neurons have the code's signs at the
+        end; all without a code.
     surviving : array (finished,) of int
         Families with members left.
     noises : array (finished,) of int
@@ -69,7 +70,7 @@ class Evidence:
     sem: float
     populations: FloatArray
     weights: FloatArray
-    staying: float
+    staying: list[NDArray[np.bool_]]
     surviving: NDArray[np.int64]
     noises: NDArray[np.int64]
     positions: list[Tensor]
@@ -205,16 +206,20 @@ def run(
 
 
 def _evidence(work: Work, ways: float) -> Evidence:
-    finished, signs = work.finished, work.signs
-    logs = [each.log_evidence for each in finished]
-    log_evidence, sem, weights = combined(logs) if logs else (math.nan, math.nan, np.empty(0))
-    staying = [(np.sign(_roles(work, each)) == signs).all(axis=(1, 2)).mean() for each in finished]
+    finished = work.finished
+    staying = [_staying(work, each) for each in finished]
+    with np.errstate(divide="ignore"):
+        shares = np.log([each.mean() for each in staying])
+    logs = np.array([each.log_evidence for each in finished]) + shares
+    log_evidence, sem, weights = math.nan, math.nan, np.zeros(len(logs))
+    if (logs > -math.inf).any():
+        log_evidence, sem, weights = combined(logs)
     return Evidence(
         log_evidence + ways,
         sem,
-        np.array(logs),
+        logs,
         weights,
-        float(weights @ np.array(staying)) if finished else math.nan,
+        staying,
         np.array([each.surviving for each in finished], np.int64),
         np.array([len(each.ladder) for each in finished], np.int64),
         [each.position for each in finished],
@@ -222,8 +227,9 @@ def _evidence(work: Work, ways: float) -> Evidence:
     )
 
 
-def _roles(work: Work, population: Population) -> FloatArray:
-    """The relevant weights of the code's neurons, (members, n, sparsity)."""
+def _staying(work: Work, population: Population) -> NDArray[np.bool_]:
+    """Which members have the code, (members,)."""
     w = work.student.views(population.position, work.members, work.student.width).w
     neurons, sparsity = work.signs.shape
-    return np.asarray(w[:, :neurons, :sparsity].double().cpu().numpy())
+    roles = w[:, :neurons, :sparsity].double().cpu().numpy()
+    return np.asarray((np.sign(roles) == work.signs).all(axis=(1, 2)))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from feature_learning import evidence
 from feature_learning.annealing import FloatArray
@@ -45,12 +46,16 @@ def compute(config: PointConfig, **common: Any) -> tuple[dict[str, Any], FloatAr
         block_elements=config.block_elements,
         **common,
     )
-    measured = [_measure(config, student, data, test, each) for each in found.positions]
+    measured = [
+        _measure(config, student, data, test, *each)
+        for each in zip(found.positions, found.staying, strict=True)
+    ]
+    share = float(np.mean(found.staying)) if found.staying else math.nan
     row: dict[str, Any] = {"chains": {}}
     for name in (*_NAMES, "test_mse_posterior_mean"):
         values = np.array([each[name] for each in measured])
         row[name], row[f"{name}_sem"] = _average(values, found.weights)
-        row["chains"][name] = values.tolist()
+        row["chains"][name] = [_number(each) for each in values]
     reasons = _reasons(config, found)
     row |= {
         "test_mse_last": row["test_mse"],
@@ -69,10 +74,10 @@ def compute(config: PointConfig, **common: Any) -> tuple[dict[str, Any], FloatAr
         "swap_rate": None,
         "log_evidence": _number(found.log_evidence),
         "log_evidence_sem": _number(found.sem),
-        "populations": found.populations.tolist(),
+        "populations": [_number(each) for each in found.populations],
         "surviving_families": found.surviving.tolist(),
         "noises": found.noises.tolist(),
-        "staying": _number(found.staying),
+        "staying": _number(share),
         "codes": None,
     }
     # Of populations that an interrupt has left unfinished there are none.
@@ -94,9 +99,16 @@ def compute(config: PointConfig, **common: Any) -> tuple[dict[str, Any], FloatAr
 
 
 def _measure(
-    config: PointConfig, student: Student, data: Dataset, test: Dataset, position: torch.Tensor
+    config: PointConfig,
+    student: Student,
+    data: Dataset,
+    test: Dataset,
+    position: torch.Tensor,
+    staying: NDArray[np.bool_],
 ) -> dict[str, float]:
-    """Averages over the members of a population."""
+    """Averages over the members of a population that have the code; NaN without any."""
+    if not staying.any():
+        return dict.fromkeys((*_NAMES, "test_mse_posterior_mean"), math.nan)
     energy = network_posterior(
         student,
         data,
@@ -108,17 +120,19 @@ def _measure(
         student, energy, test, sparsity=config.sparsity, block_elements=config.block_elements
     )
     values = observer.measure(position, average=True)
-    together = observer.mean_predictions.mean(dim=0, keepdim=True)
+    here = torch.from_numpy(staying).to(position.device)
+    together = observer.mean_predictions[here].mean(dim=0, keepdim=True)
     mean = decompose(together, test.labels.double())["test_mse"]
-    return {name: float(values[name].mean()) for name in _NAMES} | {
+    return {name: float(values[name][staying].mean()) for name in _NAMES} | {
         "test_mse_posterior_mean": float(mean)
     }
 
 
 def _average(values: FloatArray, weights: FloatArray) -> tuple[float | None, float | None]:
     """Weighted mean over populations, and its standard error from their spread."""
-    count = len(values)
-    if not count:
+    counted = weights > 0
+    values, weights, count = values[counted], weights[counted], len(values)
+    if not len(values):
         return None, None
     mean = float(weights @ values)
     if count < 2:
@@ -135,7 +149,7 @@ def _reasons(config: PointConfig, found: Evidence) -> list[str]:
         reasons.append(f"interrupted: {finished} of {config.chains} populations are finished")
     if finished < 4:
         reasons.append(f"{finished} populations of at least 4")
-    if not found.sem <= _LARGEST_ERROR:
+    if finished > 1 and not found.sem <= _LARGEST_ERROR:
         reasons.append(
             f"the error of the log evidence is {found.sem:.2g}, not at most {_LARGEST_ERROR:g}: "
             "some populations outweigh the others"
@@ -143,8 +157,8 @@ def _reasons(config: PointConfig, found: Evidence) -> list[str]:
     alone = int((found.surviving == 1).sum())
     if alone:
         reasons.append(f"of {alone} populations one family is left")
-    if found.staying < 1 - 1e-9:
-        reasons.append(f"{100 * found.staying:.3g} % of the members have kept the code")
+    if found.staying and (share := np.mean(found.staying)) < 1:
+        reasons.append(f"{100 * share:.3g} % of the members have kept the code")
     if config.code is not None:
         reasons.append("other codes count for the posterior too: compare their log evidence")
     return reasons

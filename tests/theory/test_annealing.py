@@ -152,9 +152,11 @@ def test_a_population_goes_on_from_where_a_call_has_ended():
     torch.testing.assert_close(other.position, one.position, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("logs", [[], [[1.0]], [math.nan], [-math.inf, 0.0]])
+@pytest.mark.parametrize(
+    "logs", [[], [[1.0]], [math.nan], [-math.inf], [math.inf, 0.0], [math.nan, 0.0]]
+)
 def test_evidences_that_are_none_are_refused(logs):
-    with pytest.raises(ArgumentError, match="log_evidences must be finite"):
+    with pytest.raises(ArgumentError, match="log_evidences must be numbers"):
         combined(logs)
 
 
@@ -164,6 +166,7 @@ def test_one_population_that_outweighs_all_has_an_error_of_all():
     assert sem == pytest.approx(1)
     assert weights == pytest.approx([1, 0, 0])
     assert math.isnan(combined([1.0])[1])
+    assert combined([-math.inf, 0.0])[0] == pytest.approx(-math.log(2))
 
 
 def test_a_release_without_a_tether_is_refused():
