@@ -173,9 +173,9 @@ class PointConfig:
         number = automatic_friction(self.make_student, kappa=self.kappa, readout=moving)
         object.__setattr__(self, "friction", number)  # the class is frozen for everyone else
 
-    def _canonical_code(self, code: str) -> str:
+    def _canonical_code(self, code: object) -> str:
         """The patterns in order, one blank between them: one name for one code."""
-        patterns = sorted(code.split())
+        patterns = sorted(code.split()) if isinstance(code, str) else []
         if not patterns or any(
             len(each) != self.sparsity or set(each) - {"+", "-"} for each in patterns
         ):

@@ -253,7 +253,7 @@ def checkpoint_path(config: PointConfig, folder: Path | None) -> Path | None:
     """Where a point keeps its checkpoint: under a name of its configuration and the source."""
     if folder is None or config.method == "nngp":
         return None
-    identity = json.dumps({"code": source_fingerprint(), **asdict(config)}, sort_keys=True)
+    identity = json.dumps([source_fingerprint(), asdict(config)], sort_keys=True)
     name = hashlib.sha256(identity.encode()).hexdigest()[:20]
     return folder / f"{config.method}-P{config.samples}-{name}.npz"
 

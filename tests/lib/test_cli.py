@@ -447,7 +447,8 @@ def test_the_table_of_options_knows_only_options_and_is_in_the_help(capsys):
         assert f"--{name.replace('_', '-')}" in listed
         assert scope.words in listed
         # No option is for nothing.
-        assert any(
+        populations = PointConfig(sampler="population", code="++++")
+        assert scope.holds(populations) or any(
             scope.holds(PointConfig(teacher=teacher, method=method, sampler=sampler, rungs=rungs))
             for teacher in ("parity", "single-index")
             for sampler in ("underdamped", "sgld", "quantised")

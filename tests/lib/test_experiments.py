@@ -666,6 +666,7 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
         ),
         ({"sampler": "population", "code": ""}, "^code must be patterns of 4 signs"),
         ({"sampler": "population", "code": "+++"}, "^code must be patterns of 4 signs"),
+        ({"sampler": "population", "code": 0.75}, "^code must be patterns of 4 signs"),
         ({"sampler": "population", "code": "+++x"}, "^code must be patterns of 4 signs"),
         (
             {"sampler": "population", "code": "++++ ----", "width": 1},

@@ -123,6 +123,7 @@ OTHER = {
     **{"nngp_variant": "as-published", "dtype": "float64", "stop_when_converged": True},
     **{"block_elements": 2**10, "batch_size": 10, "step_schedule": "cyclical"},
     **{"rounding": "nearest", "quantum_epoch": 20, "rung_ratio": 1.2},
+    **{"members": 5, "moves": 5, "code": "+--+ ++++"},
 }
 #: Choices without which an option is refused.
 NEEDED = {
@@ -131,6 +132,7 @@ NEEDED = {
     "step_schedule": {"sampler": "sgld"},
     "batch_size": {"sampler": "sgld"},
     "rung_ratio": {"rungs": 2},
+    **{name: {"sampler": "population"} for name in ("members", "moves", "code")},
 }
 
 
