@@ -96,12 +96,12 @@ def test_evidence_and_moments_are_those_known_exactly(problem, held):
     runs = [cooled(known, seed, tether=tether) for seed in range(RUNS)]
     log_evidence, sem, weights = combined([each.log_evidence for each in runs])
     assert sem < 0.05
-    assert abs(log_evidence - evidence(known)) < 4 * sem
+    assert abs(log_evidence - evidence(known)) < 5 * sem
     energy = known.energy(MEMBERS)
     means = np.stack([known.observe(energy, each.position).mean(dim=0).numpy() for each in runs])
     average = weights @ means
     spread = np.sqrt(np.square(weights) @ np.square(means - average) * RUNS / (RUNS - 1))
-    assert (np.abs(average - known.exact) < 4.5 * spread).all()
+    assert (np.abs(average - known.exact) < 5.5 * spread).all()
 
 
 def test_members_with_equal_weights_all_stay():
