@@ -86,20 +86,14 @@ _CHAINS = Scope(
 )
 _MOVED = Scope(
     "methods network, mf and mf-ard, but for sampler population",
-    lambda choices: (
-        choices.method != "nngp"
-        and (choices.protocol is not None or choices.sampler != "population")
-    ),
+    # With a protocol there is no sampler of that name.
+    lambda choices: choices.method != "nngp" and choices.sampler != "population",
     ("method", "sampler"),
 )
 _POPULATION = Scope(
     "sampler population of method network",
-    lambda choices: (
-        _OWN_CLOCK.holds(choices)
-        and choices.method == "network"
-        and choices.sampler == "population"
-    ),
-    ("method", "sampler", "protocol"),
+    lambda choices: choices.method == "network" and choices.sampler == "population",
+    ("method", "sampler"),
 )
 _QUANTISED = Scope(
     "sampler quantised of methods network, mf and mf-ard",

@@ -17,16 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from feature_learning import checkpoints
 from feature_learning.diagnostics import Convergence, ConvergenceRule
 from feature_learning.energies import Energy
-from feature_learning.errors import CheckpointError
 from feature_learning.guards import Guards
 from feature_learning.interruption import deferred_interrupt
 from feature_learning.observables import Observer
-from feature_learning.progress import Progress, restore, snapshot
+from feature_learning.progress import Progress, progress_bar, restore, snapshot
 from feature_learning.samplers import Sampler, SamplerState
 from feature_learning.schedules import Schedule, Segment
 from feature_learning.stopping import StopRule
@@ -187,12 +185,8 @@ def run(
         state, at = sampler.init(energy, position, random), Progress()
         stored = checkpoints.load(checkpoint, known) if checkpoint is not None else None
         if stored is not None:
-            try:
+            with checkpoints.fitting(checkpoint):
                 restore(stored, at, state, energy, observer, random)
-            except (KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
-                raise CheckpointError(
-                    f"checkpoint {checkpoint} does not fit this run ({error}); move it away"
-                ) from error
             stopwatch.earlier = at.seconds
             if progress:
                 name = f"{label}: " if label else ""
@@ -215,17 +209,7 @@ def run(
         looks = len(schedule.segments)
         with (
             deferred_interrupt() as interrupt,
-            tqdm(
-                total=schedule.steps,
-                initial=at.done,
-                desc=label,
-                unit="step",
-                file=sys.stderr,
-                disable=not progress,
-                # In a log every redraw is a line of its own: seldom there.
-                mininterval=0.5 if sys.stderr.isatty() else 10,
-                dynamic_ncols=True,
-            ) as bar,
+            progress_bar(schedule.steps, at.done, label=label, unit="step", shown=progress) as bar,
         ):
             while at.segment < looks and not interrupt and (at.final_look < 0).any():
                 segment = schedule.segments[at.segment]

@@ -136,3 +136,20 @@ def load(path: Path, fingerprint: dict[str, Any]) -> dict[str, NDArray[Any]] | N
             f"{ours.get(key)!r} here"
         )
     return arrays
+
+
+@contextmanager
+def fitting(path: Path | None) -> Iterator[None]:
+    """Put back what a checkpoint holds, in a block whose errors mean that it is of another kind.
+
+    Raises
+    ------
+    CheckpointError
+        With the cause.
+    """
+    try:
+        yield
+    except (KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise CheckpointError(
+            f"checkpoint {path} does not fit this run ({error}); move it away"
+        ) from error

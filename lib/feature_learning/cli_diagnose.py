@@ -55,8 +55,7 @@ def _draw(runs: Sequence[Draws], folder: Path) -> None:
     from feature_learning.plots import RC
 
     # A name is no formula, and may hold bytes that are no letters.
-    plain = [replace(run, name=_printable(run.name).replace("$", r"\$")) for run in runs]
-    runs = plain
+    runs = [replace(run, name=_printable(run.name).replace("$", r"\$")) for run in runs]
     with mpl.rc_context(RC):
         for name, figure in (("trace", trace_figure(runs)), ("rank", rank_figure(runs))):
             with atomic.replacing(folder / f"{name}.png") as file:

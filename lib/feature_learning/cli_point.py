@@ -99,11 +99,12 @@ def _evidence_lines(row: dict[str, Any]) -> list[str]:
     spread = "" if error is None else f" +- {error:.2g}"
     values = ", ".join("-" if value is None else f"{value:.2f}" for value in row["populations"])
     families = ", ".join(map(str, row["surviving_families"]))
+    shares = ", ".join(f"{value:.3g}" for value in row["concentration"])
     noises = ", ".join(map(str, row["noises"]))
     reasons = row["not_converged_because"]
     return [
         f"log evidence {row['log_evidence']:.2f}{spread}; of the populations alone: {values}",
-        f"families left {families}; noises {noises}; {row['seconds']:.1f} s",
+        f"families left {families}; rho_t {shares}; noises {noises}; {row['seconds']:.1f} s",
         "NOT converged:" if reasons else "converged",
         *(f"  {reason}" for reason in reasons),
     ]

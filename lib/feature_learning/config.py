@@ -204,8 +204,12 @@ class PointConfig:
     @property
     def population(self) -> bool:
         """Whether each chain is a population of networks."""
-        sampled = self.method == "network" and self.protocol is None
-        return sampled and self.sampler == "population"
+        return self.method == "network" and self.sampler == "population"
+
+    @property
+    def steps_a_noise(self) -> int:
+        """Of a population, at each noise on its way."""
+        return 30 if self.moves is None else self.moves
 
     @property
     def networks(self) -> int:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -127,18 +128,18 @@ class _Networks:
     def advance(
         self, population: Population, energy: TetheredEnergy, random: torch.Generator
     ) -> None:
-        """``steps`` steps of every member, in place, between exact draws of the readouts."""
+        """``steps`` steps of every member, in place, after an exact draw of the readouts."""
         friction = automatic_friction(self.student, kappa=energy.kappa, readout=False)
-        # No draws on the way: they are made before and after it.
         sampler = Gibbs(1.0, every=self.steps + 1, friction=friction)
+        # The step size is measured with readouts of this noise.
         sampler.draw_readouts(energy, population.position, random)
         if len(population.ladder) % _STEP_EVERY == 1:
             population.step_size = default_step(sampler, energy, population.position)
         sampler = sampler.with_step(population.step_size)
         state = sampler.init(energy, population.position, random)
         with energy.field.stepping():
+            # From 1: no second draw.
             sampler.advance(state, energy, self.steps, random, done=1)
-        sampler.draw_readouts(energy, state.position, random)
         population.position.copy_(state.position)
 
 
@@ -202,16 +203,21 @@ class Release(_Networks):
 
     begin, end = 0.0, 1.0
 
-    def law(self, fraction: float) -> Tether:
-        """q_λ."""
+    @cached_property
+    def ends(self) -> tuple[Tether, Tether]:
+        """The laws q_0 and q_1."""
         if self.tether is None:
             raise ArgumentError("a release needs a tether")
-        return self.tether.towards(Tether.prior(self.student, self.tether.neurons), fraction)
+        return self.tether, Tether.prior(self.student, self.tether.neurons)
+
+    def law(self, fraction: float) -> Tether:
+        """q_λ."""
+        held, free = self.ends
+        return held.towards(free, fraction)
 
     def log_density(self, position: Tensor) -> Callable[[float], FloatArray]:
         """λ to log q_λ of the first neurons: all else is the same at every λ."""
-        neurons = self.law(0.0).neurons
-        w = self.views(position)[:, :neurons].double().cpu().numpy()
+        w = self.views(position)[:, : self.ends[0].neurons].double().cpu().numpy()
         return lambda fraction: self.law(fraction).log_density(w)
 
     def move(self, population: Population, random: torch.Generator) -> None:

@@ -142,8 +142,7 @@ def estimated_steps(config: PointConfig) -> int:
     if config.population:
         # About so many noises; the networks that settle are few, and the decomposition of a Gram
         # matrix, once a noise, is as much as ten steps.
-        moves = 10 + (30 if config.moves is None else config.moves)
-        return config.chains * _NOISES * moves
+        return config.chains * _NOISES * (10 + config.steps_a_noise)
     return math.ceil(config.make_sampling.langevin_time / step)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -109,3 +110,8 @@ def read(path: Path) -> dict[str, Any]:
     if not right:
         raise StoreError(f"{path} is damaged: its content does not have its checksum")
     return document
+
+
+def finite(value: float) -> float | None:
+    """A float for JSON, which has no NaN."""
+    return float(value) if math.isfinite(value) else None

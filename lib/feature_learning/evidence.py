@@ -26,14 +26,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from feature_learning import checkpoints
 from feature_learning.annealing import FloatArray, Population, combined
 from feature_learning.codes import check_signs, pattern_text
-from feature_learning.errors import CheckpointError, check_integer, check_real, check_scale
+from feature_learning.errors import check_integer, check_real, check_scale
 from feature_learning.evidence_work import Work
 from feature_learning.interruption import deferred_interrupt
+from feature_learning.progress import progress_bar
 from feature_learning.stopwatch import Stopwatch
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset
@@ -59,6 +59,8 @@ class Evidence:
         end; all without a code.
     surviving : array (finished,) of int
         Families with members left.
+    concentration : array (finished,)
+        ρ_t: averages have the error of members/ρ_t independent ones, at the worst.
     noises : array (finished,) of int
         Steps along the paths.
     positions : list of Tensor
@@ -72,6 +74,7 @@ class Evidence:
     weights: FloatArray
     staying: list[NDArray[np.bool_]]
     surviving: NDArray[np.int64]
+    concentration: FloatArray
     noises: NDArray[np.int64]
     positions: list[Tensor]
     interrupted: bool
@@ -168,13 +171,9 @@ def run(
         )
         stored = checkpoints.load(checkpoint, known) if checkpoint is not None else None
         if stored is not None:
-            try:
+            with checkpoints.fitting(checkpoint):
                 work.restore(stored)
                 stopwatch.earlier = float(stored["seconds"])
-            except (KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
-                raise CheckpointError(
-                    f"checkpoint {checkpoint} does not fit this run ({error}); move it away"
-                ) from error
             if progress:
                 name = f"{label}: " if label else ""
                 print(
@@ -184,16 +183,13 @@ def run(
                 )
         with (
             deferred_interrupt() as interrupt,
-            tqdm(
-                total=work.total,
-                initial=round(work.done, 2),
-                desc=label,
+            progress_bar(
+                work.total,
+                work.done,
+                label=label,
                 unit="population",
-                file=sys.stderr,
-                disable=not progress,
+                shown=progress,
                 bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}",
-                mininterval=0.5 if sys.stderr.isatty() else 10,
-                dynamic_ncols=True,
             ) as bar,
         ):
             while len(work.finished) < populations and not interrupt:
@@ -221,6 +217,7 @@ def _evidence(work: Work, ways: float) -> Evidence:
         weights,
         staying,
         np.array([each.surviving for each in finished], np.int64),
+        np.array([each.concentration for each in finished], np.float64),
         np.array([len(each.ladder) for each in finished], np.int64),
         [each.position for each in finished],
         len(finished) < work.populations,

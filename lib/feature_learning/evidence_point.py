@@ -13,6 +13,7 @@ from feature_learning import evidence
 from feature_learning.annealing import FloatArray
 from feature_learning.codes import Code, codes_of, summary
 from feature_learning.config import PointConfig
+from feature_learning.documents import finite
 from feature_learning.energies import network_posterior
 from feature_learning.evidence import Evidence
 from feature_learning.observables import Observer, decompose
@@ -40,7 +41,7 @@ def compute(config: PointConfig, **common: Any) -> tuple[dict[str, Any], FloatAr
         kappa=config.kappa,
         populations=config.chains,
         members=config.networks,
-        steps=30 if config.moves is None else config.moves,
+        steps=config.steps_a_noise,
         langevin_time=config.make_sampling.langevin_time,
         random=generator(config.seed, "population", device=config.device),
         block_elements=config.block_elements,
@@ -55,13 +56,13 @@ def compute(config: PointConfig, **common: Any) -> tuple[dict[str, Any], FloatAr
     for name in (*_NAMES, "test_mse_posterior_mean"):
         values = np.array([each[name] for each in measured])
         row[name], row[f"{name}_sem"] = _average(values, found.weights)
-        row["chains"][name] = [_number(each) for each in values]
+        row["chains"][name] = [finite(each) for each in values]
     reasons = _reasons(config, found)
     row |= {
         "test_mse_last": row["test_mse"],
         "m_S_last": row["m_S"],
         "predictor": "one sample",
-        "steps": int(found.noises.sum()) * (30 if config.moves is None else config.moves),
+        "steps": int(found.noises.sum()) * config.steps_a_noise,
         "langevin_time": None,
         "step": None,
         "kinetic_temperature": None,
@@ -72,12 +73,13 @@ def compute(config: PointConfig, **common: Any) -> tuple[dict[str, Any], FloatAr
         "r_hat": None,
         "ess": None,
         "swap_rate": None,
-        "log_evidence": _number(found.log_evidence),
-        "log_evidence_sem": _number(found.sem),
-        "populations": [_number(each) for each in found.populations],
+        "log_evidence": finite(found.log_evidence),
+        "log_evidence_sem": finite(found.sem),
+        "populations": [finite(each) for each in found.populations],
         "surviving_families": found.surviving.tolist(),
+        "concentration": found.concentration.tolist(),
         "noises": found.noises.tolist(),
-        "staying": _number(share),
+        "staying": finite(share),
         "codes": None,
     }
     # Of populations that an interrupt has left unfinished there are none.
@@ -136,9 +138,9 @@ def _average(values: FloatArray, weights: FloatArray) -> tuple[float | None, flo
         return None, None
     mean = float(weights @ values)
     if count < 2:
-        return _number(mean), None
+        return finite(mean), None
     spread = float(np.square(weights) @ np.square(values - mean)) * count / (count - 1)
-    return _number(mean), _number(math.sqrt(spread))
+    return finite(mean), finite(math.sqrt(spread))
 
 
 def _reasons(config: PointConfig, found: Evidence) -> list[str]:
@@ -162,8 +164,3 @@ def _reasons(config: PointConfig, found: Evidence) -> list[str]:
     if config.code is not None:
         reasons.append("other codes count for the posterior too: compare their log evidence")
     return reasons
-
-
-def _number(value: float) -> float | None:
-    """A float for JSON, which has no NaN."""
-    return float(value) if math.isfinite(value) else None

@@ -21,6 +21,7 @@ from feature_learning.codes import codes_of, summary
 from feature_learning.config import PointConfig
 from feature_learning.defaults import library_defaults
 from feature_learning.diagnostics import ConvergenceRule
+from feature_learning.documents import finite
 from feature_learning.energies import Energy, network_posterior
 from feature_learning.hardware import check_device, check_memory
 from feature_learning.inference import sample
@@ -237,29 +238,29 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
     )
     row: dict[str, Any] = {}
     for name in MEASURED:
-        row[name] = _number(values[name].mean())
+        row[name] = finite(values[name].mean())
         row[f"{name}_sem"] = _standard_error(values[name])
-    row |= {f"{name}_last": _number(run.last(name).mean()) for name in ("test_mse", "m_S")}
+    row |= {f"{name}_last": finite(run.last(name).mean()) for name in ("test_mse", "m_S")}
     for name in ("relevant_variance", "specialised"):
-        row[name] = _number(values[name].mean())
+        row[name] = finite(values[name].mean())
         row[f"{name}_sem"] = _standard_error(values[name])
     row["codes"] = _codes(config, run)
-    row["chains"] = {name: [_number(value) for value in values[name]] for name in MEASURED}
+    row["chains"] = {name: [finite(value) for value in values[name]] for name in MEASURED}
     judged = run.convergence.of_snapshot() if snapshot else run.convergence
     row |= {
         "predictor": "one sample",
         "steps": int(run.steps[run.final_look].max()) if len(run.steps) else 0,
-        "langevin_time": _number(run.times[run.final_look].mean()) if len(run.times) else 0.0,
+        "langevin_time": finite(run.times[run.final_look].mean()) if len(run.times) else 0.0,
         "step": sampler.step_size,
-        "kinetic_temperature": _number(run.kinetic_temperature),
+        "kinetic_temperature": finite(run.kinetic_temperature),
         "curvature": run.curvature,
         "converged": judged.converged,
         "not_converged_because": list(judged.reasons),
         "interrupted": run.interrupted,
-        "r_hat": _number(max(judged.r_hat.values(), default=math.nan)),
-        "ess": _number(min(judged.ess.values(), default=math.nan)),
-        "r_hat_by_observable": {name: _number(value) for name, value in judged.r_hat.items()},
-        "ess_by_observable": {name: _number(value) for name, value in judged.ess.items()},
+        "r_hat": finite(max(judged.r_hat.values(), default=math.nan)),
+        "ess": finite(min(judged.ess.values(), default=math.nan)),
+        "r_hat_by_observable": {name: finite(value) for name, value in judged.r_hat.items()},
+        "ess_by_observable": {name: finite(value) for name, value in judged.ess.items()},
     }
     return row
 
@@ -282,16 +283,11 @@ def _swap_rate(config: PointConfig, run: ChainRun) -> float | None:
     if not run.draws("swapped").shape[1]:
         return None  # no ladder, or interrupted before the first look
     rates = run.draws("swapped")[:, -1].reshape(config.chains, config.rungs)
-    return _number(rates[:, :-1].min())
-
-
-def _number(value: float | np.floating[Any]) -> float | None:
-    """A float for JSON, which has no NaN."""
-    return float(value) if math.isfinite(value) else None
+    return finite(rates[:, :-1].min())
 
 
 def _standard_error(values: NDArray[np.float64]) -> float | None:
     """Standard error of the mean over chains; None for one chain."""
     if len(values) < 2:
         return None
-    return _number(values.std(ddof=1) / math.sqrt(len(values)))
+    return finite(values.std(ddof=1) / math.sqrt(len(values)))

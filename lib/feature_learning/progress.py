@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from feature_learning.energies import Energy
 from feature_learning.observables import Observer
@@ -69,6 +71,24 @@ class Progress:
     def arrays(self) -> dict[str, FloatArray]:
         """The series as arrays (chains, looks)."""
         return {name: np.stack(values, axis=1) for name, values in self.series.items()}
+
+
+def progress_bar(
+    total: float, initial: float, *, label: str, unit: str, shown: bool, **options: Any
+) -> tqdm[Any]:
+    """The line of a run, with the time left, on standard error."""
+    return tqdm(
+        total=total,
+        initial=initial,
+        desc=label,
+        unit=unit,
+        file=sys.stderr,
+        disable=not shown,
+        # In a log every redraw is a line of its own: seldom there.
+        mininterval=0.5 if sys.stderr.isatty() else 10,
+        dynamic_ncols=True,
+        **options,
+    )
 
 
 def _tensors(state: SamplerState, energy: Energy, observer: Observer) -> dict[str, Tensor]:

@@ -197,27 +197,15 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch
 
 def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
     student, data = two_sides()
-    options = {"kappa": 0.3, "populations": 1, "steps": 2}
-    path = tmp_path / "run.npz"
-    run(
-        student,
-        data,
-        np.empty((0, 1)),
-        **options,
-        members=4,
-        random=torch.Generator().manual_seed(1),
-        checkpoint=path,
-    )
+
+    def kept(members):
+        options = {"kappa": 0.3, "populations": 1, "steps": 2, "members": members}
+        random, path = torch.Generator().manual_seed(1), tmp_path / "run.npz"
+        run(student, data, np.empty((0, 1)), **options, random=random, checkpoint=path)
+
+    kept(4)
     with pytest.raises(CheckpointError, match=r"does not fit this run .*position"):
-        run(
-            student,
-            data,
-            np.empty((0, 1)),
-            **options,
-            members=8,
-            random=torch.Generator().manual_seed(1),
-            checkpoint=path,
-        )
+        kept(8)
 
 
 def test_nothing_is_made_up_before_the_first_population(monkeypatch):
