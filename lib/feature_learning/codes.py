@@ -11,7 +11,7 @@ neurons is above t with the probability 1 - α where N (2 Q(t))^k = α. A neuron
 neurons are from it is the gap, the ratio of the weakest specialised to the strongest other one.
 
 The signs of the k weights of a specialised neuron are its pattern. Patterns come in pairs {s, -s}:
-since max(z, 0) = (z + |z|)/2, the two ReLU neurons of a pair differ by a linear function only.
+the two ReLU neurons of a pair differ by a linear function only, ``max(z, 0) = (z + |z|)/2``.
 """
 
 from __future__ import annotations
