@@ -95,6 +95,14 @@ _POPULATION = Scope(
     lambda choices: choices.method == "network" and choices.sampler == "population",
     ("method", "sampler"),
 )
+_CODED = Scope(
+    "sampler population of method network, and starts planted and spread of others",
+    lambda choices: (
+        choices.method == "network"
+        and (choices.sampler == "population" or choices.start in ("planted", "spread"))
+    ),
+    ("method", "sampler", "start"),
+)
 _QUANTISED = Scope(
     "sampler quantised of methods network, mf and mf-ard",
     lambda choices: _OWN_CLOCK.holds(choices) and choices.sampler == "quantised",
@@ -170,8 +178,9 @@ SCOPES: dict[str, Scope] = {
     "looks": _CHAINS,
     "members": _POPULATION,
     "moves": _POPULATION,
-    "code": _POPULATION,
+    "code": _CODED,
     "checkpoint": _SAMPLED,
+    "max_time": _CHAINS,
 }
 
 

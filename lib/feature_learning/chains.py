@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from feature_learning.samplers import Sampler, SamplerState
 from feature_learning.schedules import Schedule, Segment
 from feature_learning.stopping import StopRule
 from feature_learning.stopwatch import Stopwatch
+from feature_learning.verdict import NOT_SETTLED, Verdict, judge
 
 FloatArray = NDArray[np.float64]
 #: Steps between two looks at the interrupt flag and the progress bar.
@@ -53,10 +55,13 @@ class ChainRun:
         The look at which each chain was done (the last one without a stopping rule).
     posterior_mean : dict of array (chains,)
         Test MSE, m_S and noise of the predictor averaged over the looks past burn-in.
+    verdict : Verdict
+        What the looks past burn-in have earned to be called.
     convergence : Convergence
-        Converged, or the reasons why not. Converged means: R-hat below 1.01 for m_S and the test
-        MSE over at least four chains of 40 draws and effective sample size at least 100 (the
-        defaults of the rule), a kinetic temperature within 2 % of T, and not interrupted.
+        Of the chains of the verdict: converged, or the reasons why not. Converged means: R-hat
+        below 1.01 for m_S and the test MSE over at least four chains of 40 draws and effective
+        sample size at least 100 (the defaults of the rule), a kinetic temperature within 2 % of T,
+        and not interrupted.
     state : SamplerState
         Where the chains are now: the batch runs on after a chain's final look.
     weights : Tensor (chains, particles, fan_in)
@@ -69,6 +74,8 @@ class ChainRun:
     curvature : float
         Largest curvature measured during the run.
     interrupted : bool
+    sampler : Sampler
+        With the step size, friction and masses it had in the end.
     """
 
     series: dict[str, FloatArray]
@@ -77,6 +84,7 @@ class ChainRun:
     steps: NDArray[np.int64]
     final_look: NDArray[np.int64]
     posterior_mean: dict[str, FloatArray]
+    verdict: Verdict
     convergence: Convergence
     state: SamplerState
     weights: Tensor
@@ -84,6 +92,7 @@ class ChainRun:
     kinetic_temperature: float
     curvature: float
     interrupted: bool
+    sampler: Sampler
 
     def mean(self, name: str) -> FloatArray:
         """Average of an observable over the looks past burn-in, per chain; NaN if there is none.
@@ -130,6 +139,8 @@ def run(
     observer: Observer,
     *,
     stop: StopRule | None = None,
+    tune: Callable[[Energy, Tensor], tuple[float, float, float]] | None = None,
+    max_time: float | None = None,
     rule: ConvergenceRule | None = None,
     guards: Guards | None = None,
     checkpoint: Path | str | None = None,
@@ -148,6 +159,11 @@ def run(
         What is sampled, how, from where (flat vector), for how long, and what is measured.
     stop : StopRule, optional
         Ends the run early, per chain; the batch runs on until every chain is done.
+    tune : callable, optional
+        Gives the step size, friction and readout mass of the underdamped sampler, once settling is
+        over. The segments of the schedule keep their Langevin time.
+    max_time : float, optional
+        Seconds of wall time, with those of earlier calls, after which the run ends as it is.
     rule : ConvergenceRule, optional
         How convergence is judged at the end.
     guards : Guards, optional
@@ -206,17 +222,35 @@ def run(
                 arrays["planned"] = np.array(looks)  # tells readers of the file where the end is
                 checkpoints.save(checkpoint, arrays, known)
 
-        looks = len(schedule.segments)
+        def going() -> bool:
+            return not interrupt and (max_time is None or stopwatch.seconds < max_time)
+
+        looks, missing = len(schedule.segments), ""
+        if at.tuning:
+            sampler = sampler.with_tuning(*at.tuning)
         with (
             deferred_interrupt() as interrupt,
             progress_bar(schedule.steps, at.done, label=label, unit="step", shown=progress) as bar,
         ):
-            while at.segment < looks and not interrupt and (at.final_look < 0).any():
+            while at.segment < looks and going() and (at.final_look < 0).any():
                 segment = schedule.segments[at.segment]
+                if tune is not None and not segment.settle and not at.tuning:
+                    at.tuning = list(tune(energy, state.position))
+                    sampler = sampler.with_tuning(*at.tuning)
+                    sampler.begin(state, energy)
+                    # What it was before was of other masses.
+                    at.curvature = guards.check_curvature(sampler, energy, state, "after settling")
+                if at.tuning:
+                    segment = segment.with_step(sampler.step_size)
+                if segment.opens and at.opened < len(at.counted):
+                    at.open_block()
+                    observer.open_block()
+                if schedule.grows:
+                    bar.total = at.done - at.within + schedule.ahead(at.segment, segment.step_size)
                 mover = sampler.with_step(segment.step_size)
                 mover = mover.burning() if segment.burn_in else mover
                 mover = mover.settling() if segment.settle else mover
-                while at.within < segment.steps and not interrupt:
+                while at.within < segment.steps and going():
                     steps = min(_CHUNK, segment.steps - at.within)
                     with energy.field.stepping():
                         mover.advance(state, energy, steps, random, done=at.done)
@@ -234,18 +268,31 @@ def run(
                 _record(at, values, segment.burn_in, state, energy, mover)
                 _watch(guards, at, mover, energy, state, values["train_mse"], looks)
                 bar.set_postfix_str(
-                    f"m_S={values['m_S'].mean():.3f}, test MSE={values['test_mse'].mean():.3g}",
+                    f"m_S={values['m_S'].mean():.3f}, test MSE={values['test_mse'].mean():.3g}"
+                    f"{missing}",
                     refresh=False,
                 )
                 if stop is not None:
                     done = stop.finished(at.arrays(), np.array(at.counted))
                     if (new := (at.final_look < 0) & done).any():
                         at.finish(new, energy.readout(state.position))
+                    elif progress and schedule.closes(at.segment):
+                        missing = f"; not settled: {_judged(at, rule).convergence.reasons[0]}"
                 if at.segment % checkpoint_every == 0:
                     save()
             save()
-            interrupted = at.segment < looks and bool((at.final_look < 0).any())
-        return _result(at, state, energy, observer, rule, interrupted)
+            unfinished = at.segment < looks and bool((at.final_look < 0).any())
+            late = unfinished and not bool(interrupt)
+        return _result(
+            at,
+            state,
+            energy,
+            observer,
+            rule,
+            sampler,
+            interrupted=unfinished and not late,
+            late=max_time if late else None,
+        )
 
 
 def _weight(
@@ -274,8 +321,7 @@ def _record(
     at.times.append(at.time)
     at.steps.append(at.done)
     temperature = sampler.kinetic_temperature(state) / energy.temperature
-    if not burn_in and not math.isnan(temperature):
-        at.temperatures.append(temperature)
+    at.temperatures.append(math.nan if burn_in else temperature)
 
 
 def _watch(
@@ -292,7 +338,7 @@ def _watch(
     advice = f"a step size of {mover.largest_step(at.curvature):.2g} or less would work"
     guards.check_finite(state, train_mse, at.ceiling, where, advice)
     sampled = at.time - at.times[at.counted.index(True)] if True in at.counted else 0.0
-    guards.check_temperature(at.temperatures, sampled / mover.memory, where, advice)
+    guards.check_temperature(at.counted_temperatures(), sampled / mover.memory, where, advice)
     if at.segment % math.ceil(looks / 8) == 0:
         curvature = guards.check_curvature(mover, energy, state, f"at step {at.done}")
         at.curvature = max(at.curvature, curvature)
@@ -304,15 +350,23 @@ def _result(
     energy: Energy,
     observer: Observer,
     rule: ConvergenceRule,
+    sampler: Sampler,
+    *,
     interrupted: bool,
+    late: float | None,
 ) -> ChainRun:
     series = at.arrays()
     counted = np.array(at.counted, dtype=bool)
     final = np.where(at.final_look < 0, len(at.counted) - 1, at.final_look)
-    temperature = float(np.mean(at.temperatures)) if at.temperatures else math.nan
-    judged = rule.judge({name: draws[:, counted] for name, draws in series.items()})
+    temperatures = at.counted_temperatures()
+    temperature = float(np.mean(temperatures)) if temperatures else math.nan
+    verdict = _judged(at, rule)
     present = energy.readout(state.position)
-    judged = judged.of_run(temperature, interrupted=interrupted)
+    judged = verdict.convergence.of_run(temperature, interrupted=interrupted)
+    if late is not None and not verdict.convergence.converged:
+        judged = judged.denied(f"the time of {late:g} s was over")
+    if not judged.converged:
+        verdict = replace(verdict, word=NOT_SETTLED, chains=np.ones_like(verdict.chains))
     return ChainRun(
         series=series,
         counted=counted,
@@ -320,6 +374,7 @@ def _result(
         steps=np.array(at.steps, dtype=np.int64),
         final_look=final,
         posterior_mean=observer.posterior_mean(),
+        verdict=verdict,
         convergence=judged,
         state=state,
         weights=at.at_final_look("weights", present.w),
@@ -327,4 +382,11 @@ def _result(
         kinetic_temperature=temperature,
         curvature=at.curvature,
         interrupted=interrupted,
+        sampler=sampler,
     )
+
+
+def _judged(at: Progress, rule: ConvergenceRule) -> Verdict:
+    """What the looks that count say."""
+    counted = np.array(at.counted, dtype=bool)
+    return judge({name: draws[:, counted] for name, draws in at.arrays().items()}, rule)

@@ -21,7 +21,7 @@ from feature_learning import archives, atomic, locks
 from feature_learning.errors import CheckpointError
 
 #: Raised when the content of a checkpoint changes meaning.
-FORMAT = 5
+FORMAT = 6
 
 
 @contextmanager

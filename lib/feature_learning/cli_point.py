@@ -24,12 +24,13 @@ def run_command(command: str, options: dict[str, Any], arguments: Sequence[str])
     """
     as_json, quiet = options.pop("json"), options.pop("quiet")
     checkpoint, threads = options.pop("checkpoint"), options.pop("threads")
+    max_time = options.pop("max_time")
     config = PointConfig(**options)
     refuse_without_effect(config, given(arguments), spell=flag)
     if threads is not None:
         torch.set_num_threads(check_integer("threads", threads, at_least=1, at_most=1024))
     check_output()
-    point = run_point(config, progress=not quiet, checkpoint=checkpoint)
+    point = run_point(config, progress=not quiet, checkpoint=checkpoint, max_time=max_time)
     if point.row["interrupted"] and checkpoint is not None and not quiet:
         say("feature-learning", f"saved in {checkpoint}; the same command goes on from there")
     answer(json.dumps(point.row, allow_nan=False) if as_json else _table(point))
@@ -80,14 +81,14 @@ def _table(point: Point) -> str:
             f"{config['rungs']} rungs, of which each two neighbours swap in "
             f"{100 * row['swap_rate']:.0f} % of the tries or more"
         )
-    if row.get("log_evidence") is not None:
+    if row.get("agreement") is None:
         return "\n".join([*lines, *_evidence_lines(row)])
     hat, size = ("-" if row[key] is None else f"{row[key]:.4g}" for key in ("r_hat", "ess"))
     reasons = row["not_converged_because"]
     lines += [
         f"R-hat {hat}, effective sample size {size}; {row['steps']} steps, "
         f"Langevin time {row['langevin_time']:.6g}, {row['seconds']:.1f} s",
-        "NOT converged:" if reasons else "converged",
+        f"{row['agreement']}:" if reasons else row["agreement"],
         *(f"  {reason}" for reason in reasons),
     ]
     return "\n".join(lines)

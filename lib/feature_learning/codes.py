@@ -126,6 +126,24 @@ def summary(codes: Sequence[Code]) -> str:
     return "; ".join(f"{count} of {profile}" for profile, count in counts)
 
 
+#: Neurons on the two sides of a pair that a profile's number tells apart; others share the last.
+_SIDES = ("1+0", "1+1", "2+0", "2+1", "2+2")
+
+
+def profile_number(profile: str) -> int:
+    """A number for a profile, so that it can stand in a series: 0 for none, exact in a double.
+
+    Profiles that differ only in pairs with three neurons or more on a side may share it.
+    """
+    counts = Counter[str]()
+    for part in profile.split(", ") if profile != "none" else ():
+        number, sides = part.split(" x ")
+        counts[sides if sides in _SIDES else "more"] += int(number)
+    return sum(
+        min(counts[sides], 255) * 256**place for place, sides in enumerate((*_SIDES, "more"))
+    )
+
+
 def pattern_text(signs: ArrayLike) -> str:
     """Signs as a text such as ``+-++``."""
     return "".join("+" if sign > 0 else "-" for sign in np.asarray(signs))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from feature_learning import choices
 from feature_learning.applicability import NEUTRAL, refuse_sampler, refuse_without_effect
@@ -33,6 +34,16 @@ LARGEST_SEED = 2**32 - 1
 #: Options whose default of None tells whether they were set. (Neither step nor budget: the points
 #: of a grid share them, the kernel limit among them.)
 _TELLING = ("particles", "friction", *NEUTRAL)
+
+
+#: In the place of a value that depends on the others; None before the checks, never after.
+_CHOSEN: Any = None
+
+
+def _half_cube(sparsity: int) -> str:
+    """The code that has one neuron of each pair of patterns {s, -s}: all s that begin with +."""
+    signs = itertools.product("+-", repeat=sparsity - 1)
+    return " ".join(f"+{''.join(each)}" for each in signs)
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ class PointConfig:
     method: str = "network"
     sampler: str = "underdamped"
     protocol: str | None = None
-    chains: int = 4
+    chains: int = _CHOSEN
     seed: int = 0
     langevin_time: float | None = None
     step: float | None = None
@@ -84,8 +95,8 @@ class PointConfig:
     friction: float | Literal["auto"] | None = None
     burn_in: float = 0.5
     looks: int = 200
-    start: str = "prior"
-    stop_when_converged: bool = False
+    start: str = _CHOSEN
+    stop_when_converged: bool = _CHOSEN
     solver: str = "particles"
     particles: int | None = None
     alpha0: float = 4.0
@@ -107,6 +118,7 @@ class PointConfig:
     code: str | None = None
 
     def __post_init__(self) -> None:
+        self._choose()
         store_plain(self)
         check_choice("teacher", self.teacher, choices.TEACHERS)
         check_choice("method", self.method, choices.METHODS)
@@ -162,6 +174,31 @@ class PointConfig:
         given = {name: each for name, each in values.items() if each != NEUTRAL.get(name)}
         refuse_without_effect(self, given)
         refuse_sampler(self)
+
+    def _choose(self) -> None:
+        """Put values in the place of those that depend on others, where none are given.
+
+        A network by underdamped dynamics whose length nobody has set runs until it is settled, with
+        chains that start apart, four of each kind.
+        """
+        able = self.method == "network" and self.protocol is None
+        able = able and self.sampler == "underdamped" and self.rungs == 1
+        asked = {name: getattr(self, name) for name in ("chains", "start", "stop_when_converged")}
+        if asked["stop_when_converged"] is None:
+            free = self.langevin_time is None and self.burn_in == 0.5 and self.step is None
+            several = asked["chains"] is None or asked["chains"] >= 4
+            able = able and free and several and asked["start"] in (None, "planted", "spread")
+            asked["stop_when_converged"] = able
+        apart = able and asked["stop_when_converged"] is True
+        if asked["chains"] is None:
+            asked["chains"] = 8 if apart else 4
+        if asked["start"] is None:
+            asked["start"] = "spread" if apart else "prior"
+        for name, value in asked.items():
+            object.__setattr__(self, name, value)  # the class is frozen for everyone else
+        planted = self.start in ("planted", "spread")
+        if apart and planted and self.code is None and self.teacher == "parity":
+            object.__setattr__(self, "code", _half_cube(self.sparsity))
 
     def _set_friction(self, asked: str) -> None:
         """Put a number in the place of ``auto``: keys, tables and results then say what was run."""
@@ -267,12 +304,15 @@ class PointConfig:
         slow = self.method == "mf" and kind == "underdamped"
         overdamped = kind not in ("underdamped", "gibbs", "hmc")
         default = 4100.0 if overdamped else 7200.0 if slow else 3000.0
-        friction = 0.01 if slow else 0.02
+        friction: float | None = 0.01 if slow else 0.02
+        if self.stop_when_converged and self.method == "network" and kind == "underdamped":
+            default, friction = self._longest, None
         return Sampling(
             sampler=kind,
             step=self.step,
             step_factor=1.5 if slow else 1.0,
             friction=friction if self.friction is None else cast(float, self.friction),
+            until_settled=self.stop_when_converged,
             langevin_time=default if self.langevin_time is None else self.langevin_time,
             burn_in=self.burn_in,
             looks=self.looks,
@@ -283,6 +323,13 @@ class PointConfig:
             quantum=self.quantum if kind == "quantised" else None,
             batch_size=self.batch_size if self.sampler == kind == "sgld" else None,
         )
+
+    @property
+    def _longest(self) -> float:
+        """256/ω₀, ω₀ = √T/s of the widest prior; judged from a thirty-second of it on."""
+        from feature_learning.friction import softest_frequency
+
+        return float(f"{256 / softest_frequency(self.make_student, kappa=self.kappa):.2g}")
 
     def datasets(self) -> tuple[Dataset, Dataset]:
         """Training set and held-out points, on the device."""

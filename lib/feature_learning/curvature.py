@@ -15,6 +15,7 @@ def largest_curvature(
     theta: Tensor,
     random: torch.Generator,
     *,
+    scale: Tensor | None = None,
     iterations: int = 30,
     tolerance: float = 0.02,
 ) -> float:
@@ -30,6 +31,9 @@ def largest_curvature(
         Energy and flat parameter vector.
     random : torch.Generator
         On the device of ``theta``; gives the first direction.
+    scale : Tensor, optional
+        Of each parameter: the curvature is that of U(θ + s z) as a function of z. Parameters with
+        s = 0 stay where they are.
     iterations, tolerance
         Stop when the estimate moves by less than ``tolerance`` (relative), or after ``iterations``.
 
@@ -39,6 +43,7 @@ def largest_curvature(
         An estimate from below, typically within ``tolerance``.
     """
     direction = torch.empty_like(theta).normal_(generator=random)
+    direction = direction if scale is None else direction * (scale != 0)
     direction /= direction.norm()
     # The step must be large against float32 rounding of the gradient and small against θ.
     # Its size is that of one chain, so that the answer does not depend on how many there are.
@@ -46,9 +51,11 @@ def largest_curvature(
     forward, backward = torch.empty_like(theta), torch.empty_like(theta)
     value = 0.0
     for _ in range(iterations):
-        energy.gradient(theta + epsilon * direction, forward)
-        energy.gradient(theta - epsilon * direction, backward)
+        shift = epsilon * direction if scale is None else epsilon * (scale * direction)
+        energy.gradient(theta + shift, forward)
+        energy.gradient(theta - shift, backward)
         product = (forward - backward) / (2 * epsilon)
+        product = product if scale is None else scale * product
         previous, value = value, float(product.norm())
         if value == 0.0 or abs(value - previous) < tolerance * value:
             break

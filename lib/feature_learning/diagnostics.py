@@ -114,7 +114,8 @@ class ConvergenceRule:
     """When chains count as converged: R-hat below and effective sample size above thresholds.
 
     Of a batch of ladders with ``rungs`` rungs, only the first rung of each is judged: the others
-    have laws of their own.
+    have laws of their own. ``planted`` says that every chain was put into one code of specialised
+    neurons at the start, which decides on the word of :mod:`feature_learning.verdict`.
     """
 
     observables: tuple[str, ...] = ("m_S", "test_mse")
@@ -123,6 +124,7 @@ class ConvergenceRule:
     min_chains: int = 4
     min_draws: int = 40
     rungs: int = 1
+    planted: bool = False
 
     def __post_init__(self) -> None:
         check_real("r_hat", self.r_hat, above=1)

@@ -116,7 +116,8 @@ def read_draws(path: Path | str, *, name: str | None = None) -> Draws:
         shape = (chains, len(times))
         if len(counted) != shape[1] or any(each.shape != shape for each in series.values()):
             raise ValueError("its series do not fit together")
-        temperature = float(np.mean(temperatures)) if len(temperatures) else math.nan
+        judged = temperatures[counted & np.isfinite(temperatures)]
+        temperature = float(judged.mean()) if len(judged) else math.nan
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise CheckpointError(f"checkpoint {path} holds no run ({error})") from error
     config = _configuration(fingerprint)

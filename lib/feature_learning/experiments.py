@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from feature_learning import evidence_point, kernel_limit, mean_field
@@ -20,9 +21,10 @@ from feature_learning.chains import ChainRun
 from feature_learning.codes import codes_of, summary
 from feature_learning.config import PointConfig
 from feature_learning.defaults import library_defaults
-from feature_learning.diagnostics import ConvergenceRule
+from feature_learning.diagnostics import Convergence, ConvergenceRule
 from feature_learning.documents import finite
 from feature_learning.energies import Energy, network_posterior
+from feature_learning.errors import ArgumentError, check_real
 from feature_learning.hardware import check_device, check_memory
 from feature_learning.inference import sample
 from feature_learning.keys import canonical
@@ -34,6 +36,7 @@ from feature_learning.samplers import Sampler
 from feature_learning.stopping import StopRule, StopWhenConverged
 from feature_learning.stopwatch import Stopwatch
 from feature_learning.teachers import Dataset
+from feature_learning.verdict import AGREED, NOT_SETTLED, WITHIN, Verdict
 from feature_learning.version import __version__
 
 FloatArray = NDArray[np.float64]
@@ -66,7 +69,11 @@ class Point:
 
 @library_defaults()
 def run_point(
-    config: PointConfig, *, progress: bool = False, checkpoint: Path | str | None = None
+    config: PointConfig,
+    *,
+    progress: bool = False,
+    checkpoint: Path | str | None = None,
+    max_time: float | None = None,
 ) -> Point:
     """Compute one point.
 
@@ -77,6 +84,8 @@ def run_point(
         Progress with the time left on standard error.
     checkpoint : Path or str, optional
         Resume from, and save to, this file.
+    max_time : float, optional
+        Seconds of wall time, with those of earlier calls, after which chains end as they are.
 
     Returns
     -------
@@ -84,7 +93,9 @@ def run_point(
         ``row`` holds for every name of :data:`MEASURED` the mean over chains and ``NAME_sem``, its
         standard error over chains (None for one chain), and ``steps``, ``langevin_time``,
         ``seconds``, ``converged``, ``not_converged_because``, ``r_hat``, ``ess``, ``config``,
-        ``version``, ``specialised``, the number of neurons that know the target, ``codes``, those
+        ``version``, ``agreement``, the word of :mod:`feature_learning.verdict` (the numbers are
+        averages over the chains that have earned it, ``agreeing_chains`` of them), ``specialised``,
+        the number of neurons that know the target, ``codes``, those
         of the chains' final looks (:mod:`feature_learning.codes`; None but for networks), and
         ``swap_rate``: of the two neighbouring rungs of any ladder that swap least, the fraction of
         accepted swaps in the whole run, burn-in included (None without a swap that was tried).
@@ -102,11 +113,13 @@ def run_point(
     """
     check_device(config.device)
     check_memory(config)
+    if max_time is not None:
+        check_real("max_time", max_time, above=0)
     stopwatch = Stopwatch()
     point = (
         _nngp(config)
         if config.method == "nngp"
-        else _chains(config, progress, checkpoint, stopwatch)
+        else _chains(config, progress, checkpoint, stopwatch, max_time)
     )
     point.row["seconds"] = stopwatch.seconds
     point.row["config"] = asdict(config)
@@ -149,7 +162,11 @@ def _nngp(config: PointConfig) -> Point:
 
 
 def _chains(
-    config: PointConfig, progress: bool, checkpoint: Path | str | None, stopwatch: Stopwatch
+    config: PointConfig,
+    progress: bool,
+    checkpoint: Path | str | None,
+    stopwatch: Stopwatch,
+    max_time: float | None,
 ) -> Point:
     """Network, MF or MF-ARD: sample, then summarise."""
     student, teacher, sampling = config.make_student, config.make_teacher, config.make_sampling
@@ -164,10 +181,15 @@ def _chains(
         "block_elements": config.block_elements,
     }
     if config.population:
+        if max_time is not None:
+            raise ArgumentError("max_time is for chains, not for sampler population")
         row, *networks = evidence_point.compute(config, **{name: common[name] for name in _OF_RUNS})
         return Point(row, *networks)
-    rule = ConvergenceRule(rungs=config.rungs)
-    stop: StopRule | None = StopWhenConverged(rule) if config.stop_when_converged else None
+    rule = ConvergenceRule(rungs=config.rungs, planted=config.start == "planted")
+    common |= {"rule": rule, "max_time": max_time}
+    stop: StopRule | None = None
+    if config.stop_when_converged:
+        stop = StopWhenConverged(rule, every=2 * (config.looks // 4))
     if config.method == "network":
         energy = _network(config, data)
         schedule = None
@@ -183,9 +205,9 @@ def _chains(
             teacher,
             test,
             sampling,
+            signs=torch.tensor(config.signs) if config.signs else None,
             schedule=schedule,
             stop=stop,
-            rule=rule,
             **common,
         )
     else:
@@ -231,6 +253,7 @@ def _network(config: PointConfig, data: Dataset) -> Energy:
 def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, Any]:
     """The row of a sampled point."""
     snapshot = config.protocol is not None
+    counted = run.verdict.chains
     names = ("test_mse", "train_mse", "m_S", "noise", "relevant_variance", "specialised")
     values = {name: run.last(name) if snapshot else run.mean(name) for name in names}
     values["test_mse_posterior_mean"] = (
@@ -238,12 +261,12 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
     )
     row: dict[str, Any] = {}
     for name in MEASURED:
-        row[name] = finite(values[name].mean())
-        row[f"{name}_sem"] = _standard_error(values[name])
+        row[name] = finite(values[name][counted].mean())
+        row[f"{name}_sem"] = _standard_error(values[name][counted])
     row |= {f"{name}_last": finite(run.last(name).mean()) for name in ("test_mse", "m_S")}
     for name in ("relevant_variance", "specialised"):
-        row[name] = finite(values[name].mean())
-        row[f"{name}_sem"] = _standard_error(values[name])
+        row[name] = finite(values[name][counted].mean())
+        row[f"{name}_sem"] = _standard_error(values[name][counted])
     row["codes"] = _codes(config, run)
     row["chains"] = {name: [finite(value) for value in values[name]] for name in MEASURED}
     judged = run.convergence.of_snapshot() if snapshot else run.convergence
@@ -254,8 +277,10 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
         "step": sampler.step_size,
         "kinetic_temperature": finite(run.kinetic_temperature),
         "curvature": run.curvature,
-        "converged": judged.converged,
-        "not_converged_because": list(judged.reasons),
+        "agreement": NOT_SETTLED if snapshot else run.verdict.word,
+        "agreeing_chains": int(counted.sum()) if judged.converged else 0,
+        "converged": judged.converged and run.verdict.word == AGREED,
+        "not_converged_because": _reasons(run.verdict, judged),
         "interrupted": run.interrupted,
         "r_hat": finite(max(judged.r_hat.values(), default=math.nan)),
         "ess": finite(min(judged.ess.values(), default=math.nan)),
@@ -263,6 +288,16 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
         "ess_by_observable": {name: finite(value) for name, value in judged.ess.items()},
     }
     return row
+
+
+def _reasons(verdict: Verdict, judged: Convergence) -> list[str]:
+    """Why the run has not converged, or only within a code."""
+    if judged.converged and verdict.word == WITHIN:
+        inside, all_of_them = int(verdict.chains.sum()), len(verdict.chains)
+        seen = f"{inside} of {all_of_them} chains are in one code and agree"
+        seen += ", the others in others" if inside < all_of_them else ", where they were planted"
+        return [f"{seen}: compare the log evidence of codes (sampler population)"]
+    return list(judged.reasons)
 
 
 def _codes(config: PointConfig, run: ChainRun) -> str | None:

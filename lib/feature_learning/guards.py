@@ -81,7 +81,14 @@ class Guards:
     ) -> float:
         """Measure λ_max and raise :class:`EquipartitionError` if the step is too large for it."""
         probe = torch.Generator(device=state.position.device).manual_seed(0)
-        curvature = largest_curvature(energy, state.position, probe, iterations=12, tolerance=0.05)
+        curvature = largest_curvature(
+            energy,
+            state.position,
+            probe,
+            scale=sampler.parameter_scale(energy, state.position),
+            iterations=12,
+            tolerance=0.05,
+        )
         # A step so many times longer is unstable at a curvature so many times smaller.
         steepness = curvature * sampler.pace(state)
         if sampler.inflation(steepness) > self.max_inflation:

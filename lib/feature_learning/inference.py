@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from feature_learning.chains import ChainRun, run
 from feature_learning.diagnostics import ConvergenceRule
-from feature_learning.energies import Energy
+from feature_learning.energies import Energy, ParticleEnergy
 from feature_learning.ladder import LadderEnergy
 from feature_learning.observables import Observer
 from feature_learning.randomness import generator
@@ -27,6 +28,7 @@ from feature_learning.stopping import StopRule
 from feature_learning.stopwatch import Stopwatch
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset, Teacher
+from feature_learning.tuning import tuned
 
 
 def starting_position(
@@ -35,6 +37,7 @@ def starting_position(
     teacher: Teacher,
     *,
     start: str,
+    signs: Tensor | None = None,
     seed: int,
     readout: bool = True,
 ) -> Tensor:
@@ -60,7 +63,7 @@ def starting_position(
         rungs = energy.rungs if isinstance(energy, LadderEnergy) else 1
         every = PLANTED_EVERY[start]
         planted = [chain for chain in range(energy.chains) if chain // rungs % every == 0]
-        plant(student, teacher, views, random, chains=planted)
+        plant(student, teacher, views, random, chains=planted, signs=signs)
     return position
 
 
@@ -73,9 +76,11 @@ def sample(
     *,
     seed: int,
     readout: bool = True,
+    signs: Tensor | None = None,
     schedule: Callable[[Sampler], Schedule] | None = None,
     stop: StopRule | None = None,
     rule: ConvergenceRule | None = None,
+    max_time: float | None = None,
     checkpoint: Path | str | None = None,
     fingerprint: dict[str, Any] | None = None,
     progress: bool = False,
@@ -85,13 +90,14 @@ def sample(
 ) -> tuple[ChainRun, Sampler]:
     """Sample an energy; returns the run and the sampler with the step size it used.
 
-    ``seed`` gives the starts and the Langevin noise; the data are in ``energy`` already.
+    ``signs`` are those of planted neurons, (neurons, k). ``seed`` gives the starts and the
+    Langevin noise; the data are in ``energy`` already.
     ``schedule`` makes the schedule once the step size is known; without it, ``sampling.schedule``.
     Other arguments and errors as in :func:`feature_learning.chains.run`.
     """
     energy = sampling.batched(energy)
     position = starting_position(
-        energy, student, teacher, start=sampling.start, seed=seed, readout=readout
+        energy, student, teacher, start=sampling.start, signs=signs, seed=seed, readout=readout
     )
     sampler = sampling.build(energy, position)
     if isinstance(energy, ReleasedEnergy):
@@ -99,7 +105,12 @@ def sample(
         burning = sampling.burn_in * sampling.langevin_time / sampler.step_size
         energy.release_over(round(0.5 * burning))
     observer = Observer(
-        student, energy, test, sparsity=teacher.sparsity, block_elements=block_elements
+        student,
+        energy,
+        test,
+        sparsity=teacher.sparsity,
+        block_elements=block_elements,
+        codes=type(energy) is ParticleEnergy and not energy.self_energy,
     )
     result = run(
         energy,
@@ -108,6 +119,8 @@ def sample(
         (schedule or sampling.schedule)(sampler),
         observer,
         stop=stop,
+        tune=partial(tuned, friction=sampling.friction) if sampling.tunes(energy) else None,
+        max_time=max_time,
         rule=rule,
         checkpoint=checkpoint,
         fingerprint=fingerprint,
@@ -116,4 +129,4 @@ def sample(
         stopwatch=stopwatch,
         random=generator(seed, "noise", device=position.device),
     )
-    return result, sampler
+    return result, result.sampler

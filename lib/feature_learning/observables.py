@@ -7,6 +7,7 @@ With y the target, E over test inputs and q = E[y²] over the same inputs::
     test MSE = E[(f - y)²] = q (1 - m_S)² + noise
     v_j      = mean_i w_ij²,   anisotropy = mean_{j∈S} v_j / mean_{j∉S} v_j
     specialised = number of neurons that know all of S (:mod:`feature_learning.codes`)
+    code = number of the profile of these, of a network
 
 Every error is the mean squared error, not half of it, and of ONE posterior sample unless its name
 says ``posterior_mean``: the predictor averaged over a chain, whose error is smaller by the
@@ -22,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from feature_learning.codes import threshold
+from feature_learning.codes import codes_of, profile_number, threshold
 from feature_learning.energies import Energy
 from feature_learning.field import Field
 from feature_learning.student import Parameters, Student
@@ -74,6 +75,8 @@ class Observer:
         ``|S|``, for the anisotropy.
     block_elements : int or None
         Memory bound of the test field.
+    codes : bool
+        Whether codes are measured: of networks, whose neurons are few.
     """
 
     def __init__(
@@ -84,8 +87,10 @@ class Observer:
         *,
         sparsity: int,
         block_elements: int | None = None,
+        codes: bool = False,
     ) -> None:
         self.student, self.energy, self.test, self.sparsity = student, energy, test, sparsity
+        self.codes = codes
         self.field = Field(
             student,
             test,
@@ -99,6 +104,8 @@ class Observer:
         # Means over many samples of float32 numbers: sum in double precision.
         self.mean_predictions = torch.zeros_like(self._predictions, dtype=torch.float64)
         self.averaged = test.inputs.new_zeros(energy.chains, 1, dtype=torch.float64)
+        # The same of the block of looks before the present one.
+        self._before = torch.zeros_like(self.mean_predictions), torch.zeros_like(self.averaged)
         #: The smallest relevant weight of a specialised neuron is larger.
         self._limit = threshold(energy.particles, sparsity) * math.sqrt(
             student.weight_variance / student.dim
@@ -128,15 +135,42 @@ class Observer:
         elif average:
             self.averaged += 1
             self.mean_predictions += predictions
-        return {name: value.double().cpu().numpy() for name, value in values.items()}
+        found = {name: value.double().cpu().numpy() for name, value in values.items()}
+        if self.codes:
+            found["code"] = self._codes(parameters.w)
+        return found
+
+    def _codes(self, w: Tensor) -> FloatArray:
+        """The number of each network's profile, (chains,)."""
+        student = self.student
+        found = codes_of(
+            w.double().cpu().numpy(),
+            dim=student.dim,
+            sparsity=self.sparsity,
+            weight_variance=student.weight_variance,
+        )
+        return np.array([profile_number(each.profile) for each in found], np.float64)
 
     def posterior_mean(self) -> dict[str, FloatArray]:
         """Test MSE, m_S and noise of the posterior-mean predictor of each chain, (chains,)."""
         # 0/0 is NaN where no look has counted yet: nothing is made up.
-        mean = self.mean_predictions / self.averaged
+        mean = (self.mean_predictions + self._before[0]) / (self.averaged + self._before[1])
         values = decompose(mean, self.test.labels.double())
         return {name: value.cpu().numpy() for name, value in values.items()}
 
+    def open_block(self) -> None:
+        """Forget what was averaged but for the block that ends now."""
+        for before, present in zip(
+            self._before, (self.mean_predictions, self.averaged), strict=True
+        ):
+            before.copy_(present)
+            present.zero_()
+
     def memory(self) -> dict[str, Tensor]:
         """The running sums, for a checkpoint."""
-        return {"mean_predictions": self.mean_predictions, "averaged": self.averaged}
+        return {
+            "mean_predictions": self.mean_predictions,
+            "averaged": self.averaged,
+            "mean_predictions_before": self._before[0],
+            "averaged_before": self._before[1],
+        }

@@ -107,8 +107,8 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         "--langevin-time",
         type=float,
         metavar="T",
-        help="budget: sum of step sizes with burn-in (underdamped 3000, for mf 7200; hmc and gibbs "
-        "3000; of a code before it is held 1500; all others 4100)",
+        help="length: sum of step sizes with burn-in (networks by underdamped run until they are "
+        "settled; mf 7200; hmc and gibbs 3000; of a code before it is held 1500; all others 4100)",
     )
     clock.add_argument(
         "--protocol",
@@ -142,11 +142,22 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         "--start",
         choices=STARTS,
         default=default.start,
-        help="starting points (%(default)s)",
+        help="starting points (spread if the run goes on until it is settled, else prior)",
     )
-    add("--chains", type=int, default=default.chains, help="chains, or populations (%(default)s)")
+    add(
+        "--chains",
+        type=int,
+        default=default.chains,
+        help="chains, or populations (8 if the run goes on until it is settled, else 4)",
+    )
     add("--seed", type=int, default=default.seed, help="data, start and noise (%(default)s)")
-    add("--stop-when-converged", action="store_true", help="stop once R-hat and ESS are good")
+    add(
+        "--stop-when-converged",
+        action=argparse.BooleanOptionalAction,
+        default=default.stop_when_converged,
+        help="run until R-hat and ESS are good, of all chains or of those in one code, at most "
+        "--langevin-time (default: if a network's length, step and burn-in are not given)",
+    )
     add(
         "--solver",
         choices=SOLVERS,
@@ -188,8 +199,8 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
     add(
         "--code",
         metavar="PATTERNS",
-        help="of sampler population: signs of the specialised neurons whose evidence is asked for, "
-        "such as --code='+-++ -+++' (begin in the prior)",
+        help="signs of the specialised neurons that chains are planted with, or whose evidence "
+        "sampler population gives, such as --code='+-++ -+++'",
     )
     add(
         "--nngp-variant",
@@ -216,6 +227,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--device", default=default.device, help="cpu, cuda or cuda:N (%(default)s)")
     add("--dtype", choices=DTYPES, default=default.dtype, help="(%(default)s)")
     add("--threads", type=int, help="CPU threads (all)")
+    add("--max-time", type=float, metavar="SECONDS", help="of wall time, then report what there is")
     add(
         "--block-elements",
         type=int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +36,10 @@ class Progress:
     counted: list[bool] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
-    temperatures: list[float] = field(default_factory=list)
+    temperatures: list[float] = field(default_factory=list)  # one a look, NaN in burn-in
+    opened: int = 0  # the look with which the present block of looks began
+    # Step size, friction and readout mass once they are tuned.
+    tuning: list[float] = field(default_factory=list)
     series: dict[str, list[FloatArray]] = field(default_factory=dict)
     final_look: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     # Weights (chains, particles, fan_in) and readouts (chains, particles) of the chains that are
@@ -51,6 +55,16 @@ class Progress:
             f"resumes at step {self.done} of {schedule.steps}, Langevin time {time:.6g}, after "
             f"{self.seconds:.1f} s"
         )
+
+    def open_block(self) -> None:
+        """The next look opens a block: of those before, only the last block's still count."""
+        self.counted[: self.opened] = [False] * self.opened
+        self.opened = len(self.counted)
+
+    def counted_temperatures(self) -> list[float]:
+        """Kinetic temperatures at the looks that count."""
+        pairs = zip(self.temperatures, self.counted, strict=True)
+        return [each for each, counted in pairs if counted and not math.isnan(each)]
 
     def finish(self, done: NDArray[np.bool_], present: Parameters) -> None:
         """Note the present look, and the parameters at it, for the chains ``done`` now."""
@@ -112,7 +126,8 @@ def snapshot(
         **{name: tensor.cpu().numpy() for name, tensor in tensors.items()},
         **{f"series.{name}": values for name, values in at.arrays().items()},
         "random": random.get_state().numpy(),
-        "counters": np.array([at.segment, at.within, at.done], np.int64),
+        "counters": np.array([at.segment, at.within, at.done, at.opened], np.int64),
+        "tuning": np.array(at.tuning),
         "clock": np.array([at.time, at.ceiling, at.curvature, at.seconds]),
         "counted": np.array(at.counted, dtype=bool),
         "times": np.array(at.times),
@@ -125,14 +140,14 @@ def snapshot(
 
 def _check_shapes(stored: dict[str, NDArray[Any]]) -> None:
     looks, chains = len(stored["times"]), len(stored["final_look"])
-    shapes = {"counters": (3,), "clock": (4,), "final_look": (chains,)}
-    shapes |= dict.fromkeys(("counted", "times", "steps"), (looks,))
+    shapes = {"counters": (4,), "clock": (4,), "final_look": (chains,)}
+    shapes |= dict.fromkeys(("counted", "times", "steps", "temperatures"), (looks,))
     for name, values in stored.items():
         wanted = (chains, looks) if name.startswith("series.") else shapes.get(name, values.shape)
         if values.shape != wanted or values.dtype.kind not in "biuf":
             raise ValueError(f"{name} has type {values.dtype} and shape {values.shape}")
-    if stored["temperatures"].ndim != 1:
-        raise ValueError("temperatures are no series")
+    if stored["tuning"].shape not in ((0,), (3,)):
+        raise ValueError(f"tuning has shape {stored['tuning'].shape}")
 
 
 def restore(
@@ -155,7 +170,8 @@ def restore(
         tensor.copy_(torch.from_numpy(stored[name]))
     energy.restore({name: tensor.clone() for name, tensor in energy.memory().items()})
     random.set_state(torch.from_numpy(stored["random"]))
-    at.segment, at.within, at.done = (int(value) for value in stored["counters"])
+    at.segment, at.within, at.done, at.opened = (int(value) for value in stored["counters"])
+    at.tuning = stored["tuning"].tolist()
     at.time, at.ceiling, at.curvature, at.seconds = (float(value) for value in stored["clock"])
     at.counted, at.times = stored["counted"].tolist(), stored["times"].tolist()
     at.steps, at.temperatures = stored["steps"].tolist(), stored["temperatures"].tolist()

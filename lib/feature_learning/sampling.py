@@ -63,8 +63,9 @@ class Sampling:
         η or h; None takes :func:`default_step` at the start, times ``step_factor``.
     step_factor : float
         Above 1 where the curvature is known not to grow from its start.
-    friction : float
-        Of the samplers ``underdamped`` and ``gibbs`` after settling.
+    friction : float or None
+        Of the samplers ``underdamped`` and ``gibbs`` after settling; None for 0.02, or for what
+        tuning finds.
     langevin_time : float
         Budget Σ η (Σ h: unit-mass time, for the underdamped sampler).
     burn_in : float
@@ -73,6 +74,11 @@ class Sampling:
         Likewise.
     looks : int
         How often observables are measured.
+    until_settled : bool
+        ``langevin_time`` is the most there can be, and the run grows until a rule ends it
+        (:func:`feature_learning.schedules.growing`). Networks by the sampler ``underdamped``
+        without a step of their own are tuned once they have settled
+        (:mod:`feature_learning.tuning`).
     start : str
         ``prior``, ``planted`` (neurons aligned with the target), ``spread`` (every other chain
         planted) or ``released`` (from a tilted prior, :mod:`feature_learning.release`).
@@ -94,11 +100,12 @@ class Sampling:
     sampler: str = "underdamped"
     step: float | None = None
     step_factor: float = 1.0
-    friction: float = 0.02
+    friction: float | None = 0.02
     langevin_time: float = 3000.0
     burn_in: float = 0.5
     settle: float = 0.1
     looks: int = 200
+    until_settled: bool = False
     start: str = "prior"
     step_schedule: str = "constant"
     rounding: str | None = None
@@ -135,16 +142,26 @@ class Sampling:
         if self.step is not None:
             check_scale("step", self.step)
         check_scale("step_factor", self.step_factor)
-        check_scale("friction", self.friction)
+        if self.friction is not None:
+            check_scale("friction", self.friction)
         check_real("langevin_time", self.langevin_time, above=0)
         check_real("burn_in", self.burn_in, at_least=0, at_most=0.99)
         check_real("settle", self.settle, at_least=0, at_most=0.99)
-        check_integer("looks", self.looks, at_least=1)
+        check_integer("looks", self.looks, at_least=16 if self.until_settled else 1)
+        if self.until_settled and self.burn_in != 0.5:
+            raise ArgumentError(
+                f"burn_in must be 0.5 with stop_when_converged, not {self.burn_in!r}: of a run "
+                "that grows the first half does not count"
+            )
+        if self.until_settled and self.step_schedule != "constant":
+            raise ArgumentError(
+                f"step_schedule must be constant with stop_when_converged, not {self.step_schedule}"
+            )
 
     def build(self, energy: Energy, position: Tensor) -> Sampler:
         """The sampler, with its default step if none is given."""
         sampler = SAMPLERS[self.sampler](1.0)
-        if isinstance(sampler, Underdamped | Gibbs):
+        if isinstance(sampler, Underdamped | Gibbs) and self.friction is not None:
             sampler = replace(sampler, friction=self.friction)
         if self.batch_size is not None:
             sampler = MiniBatchSGLD(1.0)
@@ -181,8 +198,18 @@ class Sampling:
             raise ArgumentError(f"batch_size needs particles, not {type(energy).__name__}")
         return MiniBatchEnergy(energy, self.batch_size)
 
+    def tunes(self, energy: Energy) -> bool:
+        """Whether the sampler is tuned while it runs."""
+        network = type(energy) is ParticleEnergy and not energy.self_energy
+        own = self.step is not None or self.sampler != "underdamped"
+        return self.until_settled and network and not own
+
     def schedule(self, sampler: Sampler) -> Schedule:
         """Equally spaced looks over the budget, with the step sizes of ``step_schedule``."""
+        if self.until_settled:
+            return schedules.growing(
+                step_size=sampler.step_size, langevin_time=self.langevin_time, looks=self.looks
+            )
         steady = schedules.uniform(
             step_size=sampler.step_size,
             langevin_time=self.langevin_time,

@@ -29,12 +29,24 @@ class Segment:
         The look does not count.
     settle : bool
         The sampler uses its variant for the first descent.
+    opens : bool
+        A block of looks begins with it: of the looks before, only those of the last block still
+        count (:func:`growing`).
     """
 
     steps: int
     step_size: float
     burn_in: bool
     settle: bool = False
+    opens: bool = False
+
+    def with_step(self, step_size: float) -> Segment:
+        """The same Langevin time in steps of at most this size."""
+        if step_size == self.step_size:
+            return self
+        time = self.steps * self.step_size
+        steps = max(1, math.ceil(time / step_size - 1e-9))
+        return replace(self, steps=steps, step_size=time / steps)
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,24 @@ class Schedule:
 
     segments: tuple[Segment, ...]
     weighted: bool = False
+
+    @property
+    def grows(self) -> bool:
+        """Whether looks come in blocks, and the run may end at the end of each."""
+        return any(segment.opens for segment in self.segments)
+
+    def closes(self, segment: int) -> bool:
+        """Whether a block ends before a segment."""
+        return segment == len(self.segments) or self.segments[segment].opens
+
+    def ahead(self, segment: int, step_size: float) -> int:
+        """Steps of this size from the start of a segment to the end of its block."""
+        found = 0
+        for each in self.segments[segment:]:
+            if each.opens and found:
+                break
+            found += each.with_step(step_size).steps
+        return found
 
     @property
     def steps(self) -> int:
@@ -125,6 +155,62 @@ def uniform(
             for start, end in zip(starts, ends, strict=True)
         )
     )
+
+
+#: Of the limit of a growing run: its first length at which it may be judged.
+FIRST = 1 / 32
+
+
+def growing(*, step_size: float, langevin_time: float, looks: int = 200) -> Schedule:
+    r"""A run of no fixed length, which at each of certain lengths consists of two equal halves.
+
+    With the limit L these lengths are L/32 times 1, 3/2, 2, 3, 4, 6, ..., 32. Between two of them
+    lies a block of ``looks``/4 equally spaced looks. Two blocks count, the present one and the one
+    before, so that at each length the first half of the run is burn-in, and the second half has
+    ``looks``/2 looks. Nobody has to know beforehand how long burn-in is.
+
+    Parameters
+    ----------
+    step_size : float
+        h, for the first estimate of the number of steps.
+    langevin_time : float
+        The limit L.
+    looks : int
+        At least 16.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is out of range.
+    """
+    check_real("step_size", step_size, above=0)
+    check_real("langevin_time", langevin_time, above=0)
+    check_integer("looks", looks, at_least=16)
+    if langevin_time / step_size > MAX_STEPS:
+        raise ArgumentError(
+            f"langevin_time must be at most {MAX_STEPS:g} steps of {step_size:g}, "
+            f"not {langevin_time!r}"
+        )
+    lengths = [factor * 2**octave for octave in range(5) for factor in (1.0, 1.5)] + [32.0]
+    ends = [0.5, 0.75, *lengths]
+    first = FIRST * langevin_time
+    segments, start, each = [], 0.0, looks // 4
+    for number, end in enumerate(ends):
+        time = (end - start) * first / each
+        steps = max(1, math.ceil(time / step_size - 1e-9))
+        for look in range(each):
+            segments.append(
+                Segment(
+                    steps,
+                    time / steps,
+                    burn_in=number == 0,
+                    # Twice the default fraction of a run that has the first length.
+                    settle=number == 0 and look < 0.4 * each,
+                    opens=number > 0 and look == 0,
+                )
+            )
+        start = end
+    return Schedule(tuple(segments))
 
 
 def polynomial(schedule: Schedule, *, power: float = 1 / 3, scale: float = 0.1) -> Schedule:

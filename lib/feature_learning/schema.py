@@ -34,6 +34,8 @@ _MEASURED = {
     "specialised": "Float64",
     "specialised_sem": "Float64",
     "codes": "string",
+    "agreement": "string",
+    "agreeing_chains": "Int64",
     "log_evidence": "Float64",
     "log_evidence_sem": "Float64",
     "staying": "Float64",
@@ -54,6 +56,7 @@ LATER = (
     *("relevant_variance", "relevant_variance_sem", "swap_rate"),
     *("specialised", "specialised_sem", "codes"),
     *("log_evidence", "log_evidence_sem", "staying"),
+    *("agreement", "agreeing_chains"),
 )
 _ORIGIN = {
     "method_version": "Int64",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
+from torch import Tensor
 
 from feature_learning.student import Parameters, Student
 from feature_learning.teachers import Teacher
@@ -28,6 +29,7 @@ def plant(
     random: torch.Generator,
     *,
     chains: Iterable[int] | None = None,
+    signs: Tensor | None = None,
     neurons: int = 100,
     amplitude: float = 1.0,
     probes: int = 20_000,
@@ -36,19 +38,23 @@ def plant(
 
     Of all chains, or of the ``chains`` with these numbers.
 
-    Neuron i gets w_S = amplitude · s, s a random sign vector on S, and zero off S; its readout gets
-    the sign of J_y(w_i) = E[φ(w_i·x) y], all of one size such that E[f y] = E[y²] for the planted
-    part. Expectations are over ``probes`` fresh inputs. ``random`` lives on the CPU.
+    Neuron i gets w_S = amplitude · s, s the i-th of ``signs`` (neurons, k) or without them a random
+    sign vector on S, and zero off S; its readout gets the sign of J_y(w_i) = E[φ(w_i·x) y], all of
+    one size such that E[f y] = E[y²] for the planted part. Expectations are over ``probes`` fresh
+    inputs. ``random`` lives on the CPU.
     """
     w, a, _ = parameters
-    neurons = min(neurons, w.shape[1])
+    neurons = min(neurons if signs is None else len(signs), w.shape[1])
     inputs = teacher.inputs(probes, random)
     labels = teacher.target(inputs)
     for chain in range(w.shape[0]) if chains is None else chains:
         shape = neurons, teacher.sparsity
-        signs = torch.randint(0, 2, shape, generator=random, device="cpu").float() * 2 - 1
+        if signs is None:
+            chosen = torch.randint(0, 2, shape, generator=random, device="cpu").float() * 2 - 1
+        else:
+            chosen = signs[:neurons].to(torch.float32)
         planted = torch.zeros(neurons, student.fan_in, dtype=torch.float32, device="cpu")
-        planted[:, : teacher.sparsity] = amplitude * signs
+        planted[:, : teacher.sparsity] = amplitude * chosen
         overlap = student.phi.function(planted[:, : student.dim] @ inputs.t()) @ labels / probes
         strength = teacher.second_moment / float(overlap.abs().sum().clamp_min(1e-12))
         # The scale of a mean field of M particles is N^(1-γ)/M; N^(-γ) M/N of it is the network's.

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_learning.diagnostics import ConvergenceRule
+from feature_learning.verdict import NOT_SETTLED, judge
 
 FloatArray = NDArray[np.float64]
 
@@ -27,7 +28,12 @@ class StopRule(Protocol):
 
 @dataclass(frozen=True)
 class StopWhenConverged:
-    """Stop all chains once the looks after burn-in satisfy the rule; judged every few looks."""
+    """Stop all chains once the looks that count have earned a word of :mod:`verdict`.
+
+    Judged every few looks. Chances to stop by chance add up with the number of times that are
+    judged: a growing schedule (:func:`feature_learning.schedules.growing`) has eleven, each with
+    draws of which half or more are new.
+    """
 
     rule: ConvergenceRule = field(default_factory=ConvergenceRule)
     every: int = 10
@@ -39,5 +45,7 @@ class StopWhenConverged:
         chains = next(iter(series.values())).shape[0]
         now = int(counted.sum())
         good = now >= self.rule.min_draws and now % self.every == 0
-        good = good and self.rule.judge({k: v[:, counted] for k, v in series.items()}).converged
+        if good:
+            past = {name: draws[:, counted] for name, draws in series.items()}
+            good = judge(past, self.rule).word != NOT_SETTLED
         return np.full(chains, good)

@@ -89,6 +89,15 @@ class Sampler(Protocol):
     def pace(self, state: SamplerState) -> float:
         """Present step over ``step_size``, by which a curvature is to be multiplied."""
 
+    def with_tuning(self, step_size: float, friction: float, readout_mass: float) -> Sampler:
+        """The same sampler with what :mod:`feature_learning.tuning` has found."""
+
+    def begin(self, state: SamplerState, energy: Energy) -> None:
+        """Compute the force anew, after that."""
+
+    def parameter_scale(self, energy: Energy, like: Tensor) -> Tensor | None:
+        """What the parameters are multiples of, if not of 1: one over the root of their masses."""
+
     def starting_step(self, curvature: float) -> float:
         """Default step size where the largest curvature of U at the START is ``curvature``."""
 
@@ -129,6 +138,17 @@ class Plain:
     def memory(self) -> float:
         """Infinite, as there is no velocity whose temperature could be judged."""
         return math.inf
+
+    def with_tuning(self, step_size: float, friction: float, readout_mass: float) -> Self:
+        """Refused: only underdamped dynamics is tuned while it runs."""
+        raise ArgumentError(f"{type(self).__name__} cannot be tuned while it runs")
+
+    def begin(self, state: SamplerState, energy: Energy) -> None:
+        """Nothing has changed."""
+
+    def parameter_scale(self, energy: Energy, like: Tensor) -> Tensor | None:
+        """None: all masses are 1."""
+        return None
 
     def pace(self, state: SamplerState) -> float:
         """1: all steps are alike."""

@@ -22,7 +22,7 @@ from torch import Tensor
 from feature_learning.energies import Energy
 from feature_learning.errors import ArgumentError, check_integer, store_plain
 from feature_learning.ladder import LadderEnergy
-from feature_learning.samplers.base import SamplerState
+from feature_learning.samplers.base import Plain, SamplerState
 from feature_learning.samplers.sgld import SGLD
 from feature_learning.samplers.underdamped import Underdamped
 
@@ -31,7 +31,7 @@ SWAP_EVERY = 20
 
 
 @dataclass(frozen=True)
-class ReplicaExchange:
+class ReplicaExchange(Plain):
     """``mover``, SGLD or underdamped, with a round of swaps every ``every`` steps."""
 
     mover: Underdamped | SGLD

@@ -1,8 +1,11 @@
-r"""Underdamped Langevin dynamics with the BAOAB splitting (unit mass).
+r"""Underdamped Langevin dynamics with the BAOAB splitting.
 
 One step::
 
-    B: v ← v - (h/2) ∇U   A: θ ← θ + (h/2) v   O: v ← c v + √(T(1-c²)) ξ, c = e^(-fh)   A, B again
+    B: v ← v - (h/2) s∇U   A: θ ← θ + (h/2) sv   O: v ← c v + √(T(1-c²)) ξ   A, B again
+
+with c = e^(-fh), and s = 1/√m of the mass m: that of the weights is 1, that of the readouts may be
+smaller. (θ/s moves with unit mass, and v is its velocity.)
 
 Leimkuhler and Matthews, Appl. Math. Res. Express 2013 (1). Stable for h < 2/√λ_max; exact in the
 positions for a harmonic well, second order otherwise.
@@ -11,6 +14,10 @@ Two frictions. The starting loss is far hotter than T: at low friction it would 
 the first part of burn-in ("settling") uses f = 1. Afterwards a low friction (0.01 to 0.02) lets
 parameters travel ballistically over their prior width, which overdamped SGLD crosses in Langevin
 time s²/T (10⁴ to 10⁶ here).
+
+Light readouts: where the data leave them alone, readouts move at the frequency √(T/m) of their
+prior, by the paper's scales √d times more slowly than weights if m = 1. A smaller mass makes the
+slowest parameters faster, until theirs is the largest curvature (:mod:`feature_learning.tuning`).
 """
 
 from __future__ import annotations
@@ -22,7 +29,7 @@ import torch
 from torch import Tensor
 
 from feature_learning.energies import Energy
-from feature_learning.errors import check_real, store_plain
+from feature_learning.errors import check_real, check_scale, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Inertial, SamplerState
 
@@ -34,19 +41,40 @@ class Underdamped(Inertial):
     step_size: float
     friction: float = 0.02
     settle_friction: float = 1.0
+    readout_mass: float = 1.0
 
     def __post_init__(self) -> None:
         store_plain(self)
         check_real("step_size", self.step_size, above=0)
         check_real("friction", self.friction, above=0)
         check_real("settle_friction", self.settle_friction, above=0)
+        check_scale("readout_mass", self.readout_mass)
 
     def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
         """Start at ``position`` with Maxwellian velocities, v ~ N(0, T)."""
         state = SamplerState.start(position)
         normal_(state.velocity, random).mul_(math.sqrt(energy.temperature))
-        energy.gradient(state.position, state.gradient)
+        self.begin(state, energy)
         return state
+
+    def with_tuning(self, step_size: float, friction: float, readout_mass: float) -> Underdamped:
+        """The same sampler with these, and its friction while settling."""
+        return replace(self, step_size=step_size, friction=friction, readout_mass=readout_mass)
+
+    def begin(self, state: SamplerState, energy: Energy) -> None:
+        """Compute the force at the present position: when the masses have changed."""
+        energy.gradient(state.position, state.gradient)
+        scale = self.parameter_scale(energy, state.position)
+        if scale is not None:
+            state.gradient.mul_(scale)
+
+    def parameter_scale(self, energy: Energy, like: Tensor) -> Tensor | None:
+        """1/√m of each parameter, shaped as ``like``; None if all are 1."""
+        if self.readout_mass == 1:
+            return None
+        found = torch.ones_like(like)
+        energy.readout(found).a.fill_(1 / math.sqrt(self.readout_mass))
+        return found
 
     def advance(
         self, state: SamplerState, energy: Energy, steps: int, random: torch.Generator, *, done: int
@@ -54,16 +82,19 @@ class Underdamped(Inertial):
         """``steps`` BAOAB steps in place."""
         theta, v, gradient, noise = state.position, state.velocity, state.gradient, state.noise
         half, every = 0.5 * self.step_size, energy.refresh_every
+        scale = self.parameter_scale(energy, theta)
         decay = math.exp(-self.friction * self.step_size)
         amplitude = math.sqrt(energy.temperature * (1 - decay * decay))
         for step in range(done, done + steps):
             if every and step % every == 0:
                 energy.refresh(theta)
             v.add_(gradient, alpha=-half)
-            theta.add_(v, alpha=half)
+            _drift(theta, v, half, scale)
             v.mul_(decay).add_(normal_(noise, random), alpha=amplitude)
-            theta.add_(v, alpha=half)
+            _drift(theta, v, half, scale)
             energy.gradient(theta, gradient)
+            if scale is not None:
+                gradient.mul_(scale)
             v.add_(gradient, alpha=-half)
 
     def settling(self) -> Underdamped:
@@ -71,10 +102,18 @@ class Underdamped(Inertial):
         return replace(self, friction=self.settle_friction)
 
     def kinetic_temperature(self, state: SamplerState) -> float:
-        """Mean of ``v² + (h²/4) |∇U|²`` per parameter.
+        """Mean of ``v² + (h²/4) |s∇U|²`` per parameter.
 
         In a harmonic well of curvature λ BAOAB gives ⟨v²⟩ = T (1 - h²λ/4) and ⟨x²⟩ = T/λ, so that
         the sum is T at any stable step: a deviation is heat or friction, not discretisation.
         """
         force = 0.25 * self.step_size**2 * float(state.gradient.square().mean())
         return float(state.velocity.square().mean()) + force
+
+
+def _drift(theta: Tensor, v: Tensor, half: float, scale: Tensor | None) -> None:
+    """Half a step of the positions, in place."""
+    if scale is None:
+        theta.add_(v, alpha=half)
+    else:
+        theta.addcmul_(v, scale, value=half)
