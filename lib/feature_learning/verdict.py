@@ -62,10 +62,10 @@ def judge(series: Mapping[str, FloatArray], rule: ConvergenceRule) -> Verdict:
     if whole.converged:
         # Of chains that were all put there, nothing says that others would come.
         return Verdict(WITHIN if rule.planted and together.all() else AGREED, everyone, whole)
-    visited = (codes[~together] == own[together][:1]).any()
-    within = rule.judge({name: draws[together] for name, draws in series.items()})
-    if within.converged and not together.all() and not visited:
-        return Verdict(WITHIN, together, within)
+    if together.any() and not (codes[~together] == own[together][0]).any():
+        within = rule.judge({name: draws[together] for name, draws in series.items()})
+        if within.converged and not together.all():
+            return Verdict(WITHIN, together, within)
     return Verdict(NOT_SETTLED, everyone, whole)
 
 
