@@ -34,6 +34,8 @@ _PROBE_SAMPLES = 300
 _KERNEL_ENTRY = 500
 #: Noises of a population on its way to the paper's.
 _NOISES = 80
+#: Of its limit, the length at which a run that grows is mostly settled.
+_GROWN = 0.2
 #: Refreshes of the collapsed field: one in so many steps.
 _REFRESH_EVERY = 5
 
@@ -124,7 +126,7 @@ def _fastest(work: Callable[[], object]) -> float:
 
 
 def estimated_steps(config: PointConfig) -> int:
-    """Steps of a point, at most; with a step size estimated as the run itself will do it."""
+    """Steps of a point, at most, or of one that grows as most do; with a step size estimated as the run itself will do it."""
     if config.method == "nngp":
         return 0
     small = replace(
@@ -135,6 +137,7 @@ def estimated_steps(config: PointConfig) -> int:
         test_samples=2,
         device="cpu",
         start="prior",
+        code=config.code if config.population else None,
     )
     step = _default_step(small) if config.step is None else config.step
     if config.protocol is not None:
@@ -143,7 +146,8 @@ def estimated_steps(config: PointConfig) -> int:
         # About so many noises; the networks that settle are few, and the decomposition of a Gram
         # matrix, once a noise, is as much as ten steps.
         return config.chains * _NOISES * (10 + config.steps_a_noise)
-    return math.ceil(config.make_sampling.langevin_time / step)
+    time = config.make_sampling.langevin_time
+    return math.ceil((_GROWN * time if config.stop_when_converged else time) / step)
 
 
 @lru_cache(maxsize=4096)
