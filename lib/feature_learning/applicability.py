@@ -158,6 +158,7 @@ SCOPES: dict[str, Scope] = {
     "start": _MOVED,
     "chains": _SAMPLED,
     "stop_when_converged": _CHAINS,
+    "until_settled": _CHAINS,
     "solver": _MEAN_FIELD,
     "particles": _MEAN_FIELD,
     "alpha0": _method("method mf-ard", "mf-ard"),
@@ -191,6 +192,7 @@ NEUTRAL: dict[str, Any] = {
     **{"penalty": 0.0, "quantum": None, "batch_size": None},
     **{"step_schedule": "constant", "rounding": None, "quantum_epoch": None, "tilt": 1.0},
     **{"rungs": 1, "rung_ratio": None, "members": None, "moves": None, "code": None},
+    "until_settled": False,
 }
 
 #: Samplers that need a fixed energy of particles with readouts, and can have no other.

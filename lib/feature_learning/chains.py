@@ -389,4 +389,7 @@ def _result(
 def _judged(at: Progress, rule: ConvergenceRule) -> Verdict:
     """What the looks that count say."""
     counted = np.array(at.counted, dtype=bool)
-    return judge({name: draws[:, counted] for name, draws in at.arrays().items()}, rule)
+    draws = at.arrays()
+    if not draws:  # interrupted before the first look
+        return Verdict(NOT_SETTLED, np.ones(len(at.final_look), dtype=bool), rule.judge({}))
+    return judge({name: each[:, counted] for name, each in draws.items()}, rule)

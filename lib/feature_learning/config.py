@@ -96,7 +96,7 @@ class PointConfig:
     burn_in: float = 0.5
     looks: int = 200
     start: str = _CHOSEN
-    stop_when_converged: bool = _CHOSEN
+    stop_when_converged: bool = False
     solver: str = "particles"
     particles: int | None = None
     alpha0: float = 4.0
@@ -116,6 +116,7 @@ class PointConfig:
     members: int | None = None
     moves: int | None = None
     code: str | None = None
+    until_settled: bool = _CHOSEN
 
     def __post_init__(self) -> None:
         self._choose()
@@ -183,13 +184,14 @@ class PointConfig:
         """
         able = self.method == "network" and self.protocol is None
         able = able and self.sampler == "underdamped" and self.rungs == 1
-        asked = {name: getattr(self, name) for name in ("chains", "start", "stop_when_converged")}
-        if asked["stop_when_converged"] is None:
+        asked = {name: getattr(self, name) for name in ("chains", "start", "until_settled")}
+        if asked["until_settled"] is None:
             free = self.langevin_time is None and self.burn_in == 0.5 and self.step is None
             several = asked["chains"] is None or asked["chains"] >= 4
             able = able and free and several and asked["start"] in (None, "planted", "spread")
-            asked["stop_when_converged"] = able
-        apart = able and asked["stop_when_converged"] is True
+            able = able and not self.stop_when_converged
+            asked["until_settled"] = able
+        apart = able and asked["until_settled"] is True
         if asked["chains"] is None:
             asked["chains"] = 8 if apart else 4
         if asked["start"] is None:
@@ -305,14 +307,14 @@ class PointConfig:
         overdamped = kind not in ("underdamped", "gibbs", "hmc")
         default = 4100.0 if overdamped else 7200.0 if slow else 3000.0
         friction: float | None = 0.01 if slow else 0.02
-        if self.stop_when_converged and self.method == "network" and kind == "underdamped":
+        if self.until_settled and self.method == "network" and kind == "underdamped":
             default, friction = self._longest, None
         return Sampling(
             sampler=kind,
             step=self.step,
             step_factor=1.5 if slow else 1.0,
             friction=friction if self.friction is None else cast(float, self.friction),
-            until_settled=self.stop_when_converged,
+            until_settled=self.until_settled,
             langevin_time=default if self.langevin_time is None else self.langevin_time,
             burn_in=self.burn_in,
             looks=self.looks,

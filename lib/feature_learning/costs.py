@@ -126,7 +126,10 @@ def _fastest(work: Callable[[], object]) -> float:
 
 
 def estimated_steps(config: PointConfig) -> int:
-    """Steps of a point, at most, or of one that grows as most do; with a step size estimated as the run itself will do it."""
+    """Steps of a point, at most; of one that grows, as of most that do.
+
+    The step size is estimated as the run itself will do it.
+    """
     if config.method == "nngp":
         return 0
     small = replace(
@@ -147,7 +150,7 @@ def estimated_steps(config: PointConfig) -> int:
         # matrix, once a noise, is as much as ten steps.
         return config.chains * _NOISES * (10 + config.steps_a_noise)
     time = config.make_sampling.langevin_time
-    return math.ceil((_GROWN * time if config.stop_when_converged else time) / step)
+    return math.ceil((_GROWN * time if config.until_settled else time) / step)
 
 
 @lru_cache(maxsize=4096)

@@ -30,7 +30,16 @@ REPORTED = ("m_S", "test_mse", "train_mse", "anisotropy")
 #: is not named here counts as part of the law.
 _HOW = (
     *("sampler", "protocol", "chains", "langevin_time", "step", "friction", "burn_in", "looks"),
-    *("start", "stop_when_converged", "solver", "dtype", "device", "block_elements", "quantum"),
+    *(
+        "start",
+        "stop_when_converged",
+        "until_settled",
+        "solver",
+        "dtype",
+        "device",
+        "block_elements",
+        "quantum",
+    ),
     *("batch_size", "nngp_variant", "step_schedule", "rounding", "quantum_epoch"),
     *("rungs", "rung_ratio", "members", "moves", "code"),
 )

@@ -189,6 +189,8 @@ def _chains(
     common |= {"rule": rule, "max_time": max_time}
     stop: StopRule | None = None
     if config.stop_when_converged:
+        stop = StopWhenConverged(rule)
+    if config.until_settled:
         stop = StopWhenConverged(rule, every=2 * (config.looks // 4))
     if config.method == "network":
         energy = _network(config, data)

@@ -152,12 +152,13 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=int, default=default.seed, help="data, start and noise (%(default)s)")
     add(
-        "--stop-when-converged",
+        "--until-settled",
         action=argparse.BooleanOptionalAction,
-        default=default.stop_when_converged,
+        default=default.until_settled,
         help="run until R-hat and ESS are good, of all chains or of those in one code, at most "
         "--langevin-time (default: if a network's length, step and burn-in are not given)",
     )
+    add("--stop-when-converged", action="store_true", help="end a run of fixed length early")
     add(
         "--solver",
         choices=SOLVERS,

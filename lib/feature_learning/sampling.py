@@ -150,12 +150,12 @@ class Sampling:
         check_integer("looks", self.looks, at_least=16 if self.until_settled else 1)
         if self.until_settled and self.burn_in != 0.5:
             raise ArgumentError(
-                f"burn_in must be 0.5 with stop_when_converged, not {self.burn_in!r}: of a run "
+                f"burn_in must be 0.5 with until_settled, not {self.burn_in!r}: of a run "
                 "that grows the first half does not count"
             )
         if self.until_settled and self.step_schedule != "constant":
             raise ArgumentError(
-                f"step_schedule must be constant with stop_when_converged, not {self.step_schedule}"
+                f"step_schedule must be constant with until_settled, not {self.step_schedule}"
             )
 
     def build(self, energy: Energy, position: Tensor) -> Sampler:

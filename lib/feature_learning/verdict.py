@@ -46,13 +46,12 @@ class Verdict:
 
 
 def judge(series: Mapping[str, FloatArray], rule: ConvergenceRule) -> Verdict:
-    """Judge series (chains, draws) past burn-in; without a series ``code`` there is one word less.
+    """Judge series (chains, draws) past burn-in, one at least; without ``code`` two words are left.
 
     Of a batch of ladders every rung is in the batch, and its code is not looked at.
     """
     whole = rule.judge(dict(series))
-    chains = next(iter(series.values())).shape[0] if series else 0
-    everyone = np.ones(chains, dtype=bool)
+    everyone = np.ones(next(iter(series.values())).shape[0], dtype=bool)
     codes = series.get("code")
     if codes is None or rule.rungs > 1 or not codes.shape[1]:
         return Verdict(AGREED if whole.converged else NOT_SETTLED, everyone, whole)
