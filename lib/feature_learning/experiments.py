@@ -186,7 +186,7 @@ def _chains(
         row, *networks = evidence_point.compute(config, **{name: common[name] for name in _OF_RUNS})
         return Point(row, *networks)
     rule = ConvergenceRule(rungs=config.rungs, planted=config.start == "planted")
-    common |= {"rule": rule, "max_time": max_time}
+    common["max_time"] = max_time
     stop: StopRule | None = None
     if config.stop_when_converged:
         stop = StopWhenConverged(rule)
@@ -207,6 +207,7 @@ def _chains(
             teacher,
             test,
             sampling,
+            rule=rule,
             signs=torch.tensor(config.signs) if config.signs else None,
             schedule=schedule,
             stop=stop,

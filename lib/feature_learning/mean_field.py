@@ -126,6 +126,7 @@ def solve(
     sampling: Sampling | None = None,
     seed: int = 0,
     stop: StopRule | None = None,
+    max_time: float | None = None,
     insist: bool = False,
     checkpoint: Path | str | None = None,
     fingerprint: dict[str, Any] | None = None,
@@ -156,6 +157,8 @@ def solve(
         Starts and noise.
     stop : StopRule, optional
         Ends the run early.
+    max_time : float, optional
+        Seconds of wall time after which it ends as it is.
     insist : bool
         Raise instead of returning a result that is not converged.
     checkpoint, fingerprint, progress, label, stopwatch, block_elements
@@ -186,6 +189,7 @@ def solve(
         sampling or Sampling(),
         seed=seed,
         stop=stop,
+        max_time=max_time,
         readout=solver == "particles",
         checkpoint=checkpoint,
         fingerprint=fingerprint,

@@ -34,6 +34,7 @@ from feature_learning.pool import LocalPool
 from feature_learning.store import Store
 from feature_learning.sweep import sweep
 from feature_learning.table import read_csv, tabulate
+from feature_learning.verdict import WITHIN
 from feature_learning.version import source_fingerprint
 from feature_learning.weights import read_weights
 
@@ -66,6 +67,25 @@ class Results:
     readouts: dict[str, FloatArray] = field(default_factory=dict, repr=False)
     blocks: tuple[str, ...] = ()
 
+    def __or__(self, other: Results) -> Results:
+        """Both tables as one; they have no cell in common.
+
+        Raises
+        ------
+        ArgumentError
+            If they have one.
+        """
+        common = {*self.frame["key"]} & {*other.frame["key"]}
+        if common:
+            raise ArgumentError(f"both tables have {min(common)}")
+        return Results(
+            pd.concat([self.frame, other.frame], ignore_index=True),
+            missing=self.missing + other.missing,
+            weights=self.weights | other.weights,
+            readouts=self.readouts | other.readouts,
+            blocks=(*self.blocks, *other.blocks),
+        )
+
     def select(self, block: str, **values: Any) -> pd.DataFrame:
         """Rows of one block with these values, such as ``kappa=0.005``; numbers up to rounding.
 
@@ -96,7 +116,8 @@ class Results:
         -------
         DataFrame
             Columns ``samples``, ``kappa``, ``value``, ``sem`` (over seeds; of one seed that over
-            its chains, if there are several), ``seeds`` and ``converged`` (every seed is).
+            its chains, if there are several), ``seeds`` and ``converged`` (every seed is, or agrees
+            within a code, see :mod:`feature_learning.verdict`).
         """
         rows = []
         for (samples, kappa), group in self.select(block, **values).groupby(["samples", "kappa"]):
@@ -114,7 +135,7 @@ class Results:
                     "value": float(numbers.mean()),
                     "sem": float(error),
                     "seeds": len(numbers),
-                    "converged": bool(group["converged"].fillna(False).all()),
+                    "converged": bool(_settled(group).all()),
                 }
             )
         columns = ["samples", "kappa", "value", "sem", "seeds", "converged"]
@@ -169,6 +190,14 @@ class Results:
             f"library {several('library_version')}, "
             f"revision {', '.join(revisions) or 'unknown'}{gap}"
         )
+
+
+def _settled(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows are no mere snapshots of chains on their way."""
+    converged = rows["converged"].fillna(False).astype(bool)
+    if "agreement" not in rows:
+        return converged
+    return converged | (rows["agreement"].fillna("") == WITHIN)
 
 
 def error_column(block: str) -> str:

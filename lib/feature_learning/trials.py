@@ -80,6 +80,7 @@ FAMILY = (
         kind="batches",
     ),
     Member("underdamped", Underdamped(1, friction=0.3), share=0.5),
+    Member("light readouts", Underdamped(1, friction=0.3, readout_mass=0.3), share=0.3),
     Member("MALA", MALA(1), share=2.0, steps=300),
     Member("HMC", HMC(1, leapfrogs=5), share=1.5),
     Member("Gibbs", Gibbs(1, every=5, friction=0.3), share=0.5, steps=300, chains=600),

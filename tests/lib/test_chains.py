@@ -26,7 +26,7 @@ from feature_learning.errors import (
 from feature_learning.guards import Guards
 from feature_learning.samplers import SGLD, Underdamped
 from feature_learning.sampling import default_step
-from feature_learning.schedules import Schedule, at_times, uniform
+from feature_learning.schedules import Schedule, at_times, growing, uniform
 from feature_learning.stopping import StopWhenConverged
 from feature_learning.stopwatch import Stopwatch
 
@@ -182,7 +182,7 @@ def test_a_run_resumed_after_an_interrupt_is_the_uninterrupted_one(trial, kind, 
     looks = {"look": 3, "segment": 2, "first segment": 0}[where]
     assert len(stopped.times) == looks
     with np.load(path) as archive:
-        segment, within, done = archive["counters"]
+        segment, within, done, _ = archive["counters"]
     assert (segment, within) == (looks, 0 if where == "look" else 50)
     assert done == 80 * segment + within
     for name, values in stopped.series.items():
@@ -816,3 +816,101 @@ def test_a_checkpoint_of_other_types_or_shapes_is_refused(trial, tmp_path, name,
     # What the report does not need it does not look at.
     with contextlib.suppress(CheckpointError):
         read_draws(path)
+
+
+# Runs that grow
+
+
+def grown(small, **options):
+    """A growing run to its limit: 13 blocks of 4 looks, of Langevin time 64."""
+    schedule = growing(step_size=0.1, langevin_time=64.0, looks=16)
+    return small.run(schedule=schedule, **options)
+
+
+def retuned(energy, position):
+    return 0.07, 0.3, 0.5
+
+
+@pytest.mark.parametrize("stop_at", [12, 20, 52])
+def test_of_a_growing_run_the_second_half_counts(trial, stop_at):
+    small, predictions = trial("underdamped"), []
+    measure = small.observer.measure
+
+    def remember(theta, *, average):
+        values = measure(theta, average=average)
+        predictions.append(small.observer._predictions.double().clone())
+        return values
+
+    small.observer.measure = remember
+    result = grown(small, stop=StopAt(stop_at - 1, stop_at - 1))
+    assert len(result.times) == stop_at
+    assert result.counted.tolist() == [False] * (stop_at - 8) + [True] * 8
+    assert result.times[-9] == pytest.approx(result.times[-1] / 2)
+    mean = torch.stack(predictions[-8:]).mean(dim=0)
+    error = (mean - small.test.labels).square().mean(dim=1)
+    np.testing.assert_allclose(result.posterior_mean["test_mse"], error, rtol=1e-6)
+    assert result.mean("m_S") == pytest.approx(result.series["m_S"][:, -8:].mean(axis=1))
+
+
+def test_between_two_lengths_the_last_two_blocks_count(trial):
+    result = grown(trial("underdamped"), stop=StopAt(21, 21))
+    assert result.counted.tolist() == [False] * 16 + [True] * 6  # a whole block and two looks
+
+
+def test_what_is_tuned_holds_from_the_end_of_settling_on(trial):
+    result = grown(trial("underdamped"), tune=retuned)
+    tuned = result.sampler
+    assert (tuned.step_size, tuned.friction, tuned.readout_mass) == (0.07, 0.3, 0.5)
+    plain = grown(trial("underdamped"))
+    np.testing.assert_allclose(result.times, plain.times)  # the same Langevin times
+    # Two looks of four settle, of 0.25 each in steps of 0.1; then steps of 0.07 at most.
+    assert result.steps[:4].tolist() == [3, 6, 10, 14]
+    assert plain.steps[:4].tolist() == [3, 6, 9, 12]
+    assert result.kinetic_temperature == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("look", [1, 4, 5, 8, 13, 30])
+def test_a_growing_tuned_run_resumes_bit_for_bit(trial, look, tmp_path):
+    whole, path = grown(trial("underdamped"), tune=retuned), tmp_path / "run.npz"
+    part = trial("underdamped")
+    part.before_look = at_count(look)
+    assert grown(part, tune=retuned, checkpoint=path).interrupted
+    assert_same(grown(trial("underdamped"), tune=retuned, checkpoint=path), whole)
+
+
+@pytest.mark.parametrize("gradients", [30, 31, 33, 61, 90, 400])
+def test_it_resumes_from_within_a_block(trial, gradients, tmp_path):
+    whole, path = grown(trial("underdamped"), tune=retuned), tmp_path / "run.npz"
+    part = trial("underdamped")
+    part.before_gradient = at_count(gradients)
+    assert grown(part, tune=retuned, checkpoint=path).interrupted
+    assert_same(grown(trial("underdamped"), tune=retuned, checkpoint=path), whole)
+
+
+def test_only_underdamped_dynamics_is_tuned(trial):
+    with pytest.raises(ArgumentError, match="SGLD cannot be tuned while it runs"):
+        grown(trial("sgld"), tune=retuned)
+
+
+def test_a_run_ends_when_its_time_is_over(trial, tmp_path):
+    path = tmp_path / "run.npz"
+    watch = Stopwatch()
+    small = trial("underdamped")
+
+    def later(count):
+        if count == 10:
+            watch.earlier = 1000.0
+
+    small.before_look = later
+    result = grown(small, max_time=500.0, stopwatch=watch, checkpoint=path)
+    assert not result.interrupted
+    assert len(result.times) == 10
+    assert result.convergence.reasons[-1] == "the time of 500 s was over"
+    assert result.verdict.word == "not settled"
+    # With more time the same run goes on.
+    assert_same(grown(trial("underdamped"), checkpoint=path), grown(trial("underdamped")))
+
+
+def test_while_it_runs_it_says_what_is_missing(trial, capsys):
+    grown(trial("underdamped"), stop=StopAt(100, 100), progress=True)
+    assert "not settled: 2 chains of at least 4" in capsys.readouterr().err

@@ -651,7 +651,7 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
         ({"step_schedule": "cyclical"}, "^step_schedule has no effect"),
         ({"batch_size": 3}, "^batch_size has no effect"),
         ({"members": 3}, "^members has no effect with .*: it is for sampler population"),
-        ({"code": "++++"}, "^code has no effect"),
+        ({"code": "++++", "start": "prior"}, "^code has no effect"),
         ({"sampler": "population", "moves": 0}, "^moves must be"),
         ({"sampler": "population", "members": 1}, "^members must be"),
         ({"sampler": "population", "method": "mf"}, "^sampler population needs method"),

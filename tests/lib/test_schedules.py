@@ -1,5 +1,6 @@
 """Schedules: budgets, looks, burn-in, and the published clock."""
 
+import itertools
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from feature_learning.errors import ArgumentError
 from feature_learning.paper import PARITY, SINGLE_INDEX
-from feature_learning.schedules import at_times, uniform
+from feature_learning.schedules import Segment, at_times, growing, uniform
 
 
 def ends(schedule):
@@ -173,3 +174,63 @@ def test_exactly_one_budget_is_asked_for(budgets):
 def test_times_must_increase(times):
     with pytest.raises(ArgumentError, match=r"^times must be"):
         at_times(times, step_size=0.1)
+
+
+# Runs that grow
+
+
+def blocks(schedule):
+    """Lengths of the run at which a block ends, and the looks of each block."""
+    times, starts = ends(schedule), [i for i, each in enumerate(schedule.segments) if each.opens]
+    starts = [0, *starts, len(schedule.segments)]
+    lengths = [times[end - 1] for end in starts[1:]]
+    return lengths, [b - a for a, b in itertools.pairwise(starts)]
+
+
+@pytest.mark.parametrize(("time", "step"), [(3200.0, 0.37), (64.0, 0.5), (1.0, 0.9)])
+def test_at_each_length_of_a_growing_run_half_of_it_is_two_blocks(time, step):
+    schedule = growing(step_size=step, langevin_time=time, looks=40)
+    lengths, looks = blocks(schedule)
+    unit = time / 32
+    factors = [0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32]
+    np.testing.assert_allclose(lengths, unit * np.array(factors), rtol=1e-9)
+    assert looks == [10] * 13
+    for before, now in zip(lengths, lengths[2:], strict=False):
+        assert now == pytest.approx(2 * before)
+    assert [each.burn_in for each in schedule.segments] == [True] * 10 + [False] * 120
+    assert [each.settle for each in schedule.segments[:10]] == [True] * 4 + [False] * 6
+    assert all(each.step_size <= step * (1 + 1e-9) for each in schedule.segments)
+    assert schedule.grows
+    assert not uniform(step_size=1.0, steps=10).grows
+
+
+def test_a_growing_run_knows_where_its_blocks_end():
+    schedule = growing(step_size=0.5, langevin_time=320.0, looks=16)
+    assert [at for at in range(1, 53) if schedule.closes(at)] == list(range(4, 53, 4))
+    assert schedule.ahead(0, 0.5) == sum(each.steps for each in schedule.segments[:4])
+    assert schedule.ahead(5, 0.5) == sum(each.steps for each in schedule.segments[5:8])
+    assert schedule.ahead(51, 0.25) == 2 * schedule.segments[51].steps
+
+
+def test_a_segment_keeps_its_langevin_time_in_steps_of_another_size():
+    segment = Segment(10, 0.5, burn_in=True, opens=True)
+    assert segment.with_step(0.5) is segment
+    shorter = segment.with_step(0.3)
+    assert shorter.steps == 17
+    assert shorter.steps * shorter.step_size == pytest.approx(5.0)
+    assert shorter.step_size <= 0.3
+    assert (shorter.burn_in, shorter.opens) == (True, True)
+    assert segment.with_step(100.0).steps == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"looks": 15}, "looks must be a whole number of at least 16, not 15"),
+        ({"langevin_time": -1.0}, "langevin_time must be"),
+        ({"step_size": 1e-12, "langevin_time": 1e3}, "langevin_time must be at most 1e"),
+    ],
+)
+def test_a_growing_run_refuses_what_it_cannot_do(options, message):
+    with pytest.raises(ArgumentError, match=message):
+        growing(**{"step_size": 0.1, "langevin_time": 10.0, **options})
