@@ -121,6 +121,7 @@ class ChainRun:
             self,
             series={name: draws[::rungs] for name, draws in self.series.items()},
             final_look=self.final_look[::rungs],
+            verdict=replace(self.verdict, chains=self.verdict.chains[::rungs]),
             posterior_mean={name: each[::rungs] for name, each in self.posterior_mean.items()},
             weights=self.weights[::rungs],
             readouts=self.readouts[::rungs],

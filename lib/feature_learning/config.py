@@ -40,6 +40,10 @@ _TELLING = ("particles", "friction", *NEUTRAL)
 _CHOSEN: Any = None
 
 
+#: Relevant coordinates of the largest code that is planted without being named: 512 patterns.
+_LARGEST_CODE = 10
+
+
 def _half_cube(sparsity: int) -> str:
     """The code that has one neuron of each pair of patterns {s, -s}: all s that begin with +."""
     signs = itertools.product("+-", repeat=sparsity - 1)
@@ -119,8 +123,8 @@ class PointConfig:
     until_settled: bool = _CHOSEN
 
     def __post_init__(self) -> None:
-        self._choose()
         store_plain(self)
+        self._choose()
         check_choice("teacher", self.teacher, choices.TEACHERS)
         check_choice("method", self.method, choices.METHODS)
         check_choice("sampler", self.sampler, choices.SAMPLERS)
@@ -171,6 +175,7 @@ class PointConfig:
             self._set_friction(self.friction)
         # The rest is checked by what it is handed to; do so now, before any work.
         _ = self.make_teacher, self.make_student, self.make_sampling
+        self._choose_code()
         values = {name: getattr(self, name) for name in _TELLING}
         given = {name: each for name, each in values.items() if each != NEUTRAL.get(name)}
         refuse_without_effect(self, given)
@@ -187,7 +192,9 @@ class PointConfig:
         asked = {name: getattr(self, name) for name in ("chains", "start", "until_settled")}
         if asked["until_settled"] is None:
             free = self.langevin_time is None and self.burn_in == 0.5 and self.step is None
-            several = asked["chains"] is None or asked["chains"] >= 4
+            several = asked["chains"] is None or (
+                isinstance(asked["chains"], int) and asked["chains"] >= 4
+            )
             able = able and free and several and asked["start"] in (None, "planted", "spread")
             able = able and not self.stop_when_converged
             asked["until_settled"] = able
@@ -198,8 +205,16 @@ class PointConfig:
             asked["start"] = "spread" if apart else "prior"
         for name, value in asked.items():
             object.__setattr__(self, name, value)  # the class is frozen for everyone else
-        planted = self.start in ("planted", "spread")
-        if apart and planted and self.code is None and self.teacher == "parity":
+
+    def _choose_code(self) -> None:
+        """Plant the code of largest evidence where a parity is run until it is settled.
+
+        A parity of more than a few coordinates has more pairs of patterns than there are neurons.
+        """
+        planted = self.until_settled is True and self.start in ("planted", "spread")
+        fits = self.sparsity <= _LARGEST_CODE and 2 ** (self.sparsity - 1) <= self.width
+        plain = self.method == "network" and self.teacher == "parity" and self.code is None
+        if planted and fits and plain:
             object.__setattr__(self, "code", _half_cube(self.sparsity))
 
     def _set_friction(self, asked: str) -> None:

@@ -13,7 +13,7 @@ from feature_learning.draws import Draws, compare, pooled, read_draws
 from feature_learning.errors import ArgumentError, CheckpointError
 from feature_learning.experiments import run_point
 
-CONFIG = PointConfig(samples=1000, kappa=0.005, start="spread")
+CONFIG = PointConfig(samples=1000, kappa=0.005, start="spread", until_settled=False)
 
 
 @pytest.fixture
@@ -82,9 +82,9 @@ def test_a_run_that_has_not_used_up_its_time_is_unfinished(ran):
         name: values[..., :looks] if name.startswith("series.") else values
         for name, values in arrays.items()
     }
-    for name in ("counted", "times", "steps"):
+    for name in ("counted", "times", "steps", "temperatures"):
         cut[name] = arrays[name][:looks]
-    cut["counters"] = np.array([looks, 0, int(arrays["steps"][looks - 1])])
+    cut["counters"] = np.array([looks, 0, int(arrays["steps"][looks - 1]), 0])
     checkpoints.save(path, cut, fingerprint)
     run = read_draws(path)
     assert run.finished is False

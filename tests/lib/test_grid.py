@@ -100,7 +100,7 @@ def test_a_friction_can_be_automatic_and_is_then_that_of_the_cell(read):
 
 def test_of_two_overrides_the_later_wins_and_none_sees_the_other(read):
     first = f'{OVERRIDE}reason = "r"\nwhen = {{ seed = 0 }}\nchains = 2\nwidth = 7\n'
-    second = f'{OVERRIDE}reason = "r"\nwhen = {{ chains = 4 }}\nchains = 3\n'
+    second = f'{OVERRIDE}reason = "r"\nwhen = {{ gamma = 0.5 }}\nchains = 3\n'
     (cell,) = read(BLOCK + first + second).cells
     assert cell.config == PointConfig(chains=3, width=7)
 

@@ -123,7 +123,7 @@ OTHER = {
     **{"nngp_variant": "as-published", "dtype": "float64", "stop_when_converged": True},
     **{"block_elements": 2**10, "batch_size": 10, "step_schedule": "cyclical"},
     **{"rounding": "nearest", "quantum_epoch": 20, "rung_ratio": 1.2},
-    **{"members": 5, "moves": 5, "code": "+--+ ++++"},
+    **{"members": 5, "moves": 5, "code": "+--+ ++++", "until_settled": True},
 }
 #: Choices without which an option is refused.
 NEEDED = {
@@ -138,7 +138,7 @@ NEEDED = {
 
 @pytest.mark.parametrize("name", [field.name for field in fields(PointConfig)])
 def test_every_field_of_a_configuration_is_part_of_the_key(name):
-    base = PointConfig(**NEEDED.get(name, {}))
+    base = PointConfig(**NEEDED.get(name, {}), until_settled=False)
     value = getattr(base, name)
     other = OTHER.get(name, 0.75 if value is None or isinstance(value, float) else None)
     if other is None or name == "particles":
