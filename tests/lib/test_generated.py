@@ -106,8 +106,11 @@ def sound(config, given):
         return "the protocol of something else"
     if config.quantum is not None and config.sampler != "quantised":
         return "a quantum of another sampler"
-    if config.sampler != "population" and given & {"members", "moves", "code"}:
+    if config.sampler != "population" and given & {"members", "moves"}:
         return "a population of another sampler"
+    planted = config.start in ("planted", "spread") and config.method == "network"
+    if "code" in given and not planted and config.sampler != "population":
+        return "a code of neurons that nobody plants"
     if config.population and given & {"start", "burn_in", "looks", "step"}:
         return "the clock of a chain for a population"
     if config.teacher == "parity" and "degree" in given:

@@ -1,0 +1,186 @@
+"""Points that run until they are settled: what is chosen for them, and what they report."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from feature_learning.cli import main
+from feature_learning.config import PointConfig
+from feature_learning.errors import ArgumentError
+from feature_learning.experiments import run_point
+from feature_learning.keys import canonical
+from feature_learning.verdict import AGREED, NOT_SETTLED, WITHIN
+
+HALF_CUBE = "++++ +++- ++-+ ++-- +-++ +-+- +--+ +---"
+#: Two coordinates that matter of six: learned and agreed in a second.
+EASY = {"dim": 6, "sparsity": 2, "width": 32, "samples": 40, "kappa": 0.1, "test_samples": 200}
+
+
+@pytest.fixture(scope="module")
+def easy():
+    return run_point(PointConfig(**EASY))
+
+
+def test_a_network_whose_length_nobody_sets_runs_until_it_is_settled():
+    config = PointConfig()
+    assert (config.until_settled, config.chains, config.start) == (True, 8, "spread")
+    assert config.code == HALF_CUBE
+    sampling = config.make_sampling
+    assert sampling.until_settled
+    assert sampling.langevin_time == 36_000  # 256/(√2 · 0.005), to two digits
+    assert sampling.friction is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"langevin_time": 100.0},
+        {"burn_in": 0.3},
+        {"step": 0.1},
+        {"start": "prior"},
+        {"chains": 3},
+        {"rungs": 2},
+        {"stop_when_converged": True},
+        {"sampler": "gibbs"},
+        {"protocol": "published"},
+        {"method": "mf"},
+        {"method": "nngp"},
+        {"sampler": "population"},
+        {"until_settled": False},
+    ],
+)
+def test_whatever_sets_a_length_or_another_way_keeps_it(options):
+    config = PointConfig(**options)
+    assert config.until_settled is False
+    assert config.start == "prior"
+    assert config.chains == options.get("chains", 4)
+    assert config.code is None
+    assert "until_settled" not in canonical(config)
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"sparsity": 2}, "++ +-"),
+        ({"sparsity": 1}, "+"),
+        ({"start": "planted"}, HALF_CUBE),
+        ({"code": "---- ++++"}, "++++ ----"),
+        ({"teacher": "single-index"}, None),
+        ({"sparsity": 11, "width": 4096}, None),
+        ({"width": 7}, None),
+        ({"sparsity": 35}, None),
+    ],
+)
+def test_the_code_that_is_planted_has_one_neuron_of_each_pair(options, code):
+    assert PointConfig(**options).code == code
+
+
+def test_what_is_chosen_is_what_it_would_be_if_it_were_given():
+    chosen = PointConfig(samples=500)
+    given = PointConfig(samples=500, until_settled=True, chains=8, start="spread", code=HALF_CUBE)
+    assert chosen == given == PointConfig(**dataclasses.asdict(chosen))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"until_settled": True, "burn_in": 0.3}, "burn_in must be 0.5 with until_settled"),
+        ({"looks": 15}, "looks must be a whole number of at least 16, not 15"),
+        ({"until_settled": True, "sampler": "sgld", "step_schedule": "cyclical"}, "step_schedule"),
+        ({"until_settled": True, "protocol": "published"}, "until_settled has no effect"),
+        ({"until_settled": True, "method": "nngp"}, "until_settled has no effect"),
+        ({"code": "+-"}, "code must be patterns of 4 signs"),
+        ({"code": "++++", "method": "mf", "start": "planted"}, "code has no effect"),
+    ],
+)
+def test_what_cannot_be_is_refused(options, message):
+    with pytest.raises(ArgumentError, match=message):
+        PointConfig(**options)
+
+
+def test_the_row_says_what_was_earned_and_by_how_many(easy):
+    row = easy.row
+    assert row["agreement"] == AGREED
+    assert row["agreeing_chains"] == 8
+    assert row["converged"] is True
+    assert row["not_converged_because"] == []
+    assert row["r_hat"] < 1.01
+    assert row["ess"] >= 100
+    assert row["step"] != pytest.approx(0.1)
+    assert row["config"]["until_settled"] is True
+    # The second half, at the first length at which it was good enough.
+    limit = PointConfig(**EASY).make_sampling.langevin_time
+    assert row["langevin_time"] * 32 / limit in [
+        pytest.approx(each) for each in (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+    ]
+
+
+def test_both_kinds_of_start_end_where_a_long_run_of_fixed_length_does(easy):
+    other = {**EASY, "start": "prior", "chains": 8, "langevin_time": 6000.0, "looks": 600}
+    fixed = run_point(PointConfig(**other)).row
+    for name in ("m_S", "test_mse"):
+        found = np.array(easy.row["chains"][name])
+        error = np.hypot(easy.row[f"{name}_sem"], fixed[f"{name}_sem"])
+        assert abs(found[::2].mean() - found[1::2].mean()) < 10 * error
+        assert abs(found.mean() - fixed[name]) < 5 * error
+
+
+def test_averages_are_over_the_chains_of_the_code(monkeypatch):
+    """A run that is put into two codes by hand: the word, and whose numbers are reported."""
+    from feature_learning import observables
+
+    numbers = iter(range(10**9))
+
+    def codes(self, w):
+        next(numbers)
+        return np.array([8.0] * 5 + [256.0] * 3)
+
+    def measure(self, theta, *, average, plain=observables.Observer.measure):
+        values = plain(self, theta, average=average)
+        away = np.array([0.0] * 5 + [0.7] * 3)
+        return values | {"m_S": values["m_S"] - away}
+
+    monkeypatch.setattr(observables.Observer, "_codes", codes)
+    monkeypatch.setattr(observables.Observer, "measure", measure)
+    row = run_point(PointConfig(**EASY)).row
+    assert row["agreement"] == WITHIN
+    assert row["agreeing_chains"] == 5
+    assert row["converged"] is False
+    assert row["m_S"] == pytest.approx(np.mean(row["chains"]["m_S"][:5]))
+    assert row["m_S"] > np.mean(row["chains"]["m_S"]) + 0.1
+    (reason,) = row["not_converged_because"]
+    assert reason.startswith("5 of 8 chains are in one code and agree, the others in others")
+
+
+def test_time_that_is_over_is_said_and_is_no_interrupt(capsys):
+    command = "point --dim 6 --sparsity 2 --width 32 --samples 40 --kappa 0.0001 --test-samples 200"
+    command += " --max-time 0.5 --json --quiet"
+    assert main(command.split()) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["interrupted"] is False
+    assert row["agreement"] == NOT_SETTLED
+    assert row["agreeing_chains"] == 0
+    assert row["not_converged_because"][-1] == "the time of 0.5 s was over"
+    assert 0.5 <= row["seconds"] < 5
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_a_time_is_positive(seconds, capsys):
+    assert main(["point", "--samples", "20", "--max-time", seconds]) == 2
+    assert "max_time must be" in capsys.readouterr().err
+
+
+def test_a_population_has_no_time_limit(capsys):
+    command = "point --samples 20 --sampler population --max-time 3"
+    assert main(command.split()) == 2
+    assert "--max-time has no effect with" in capsys.readouterr().err
+
+
+def test_the_command_prints_the_word(capsys):
+    command = "point --dim 6 --sparsity 2 --width 32 --samples 40 --kappa 0.1 --test-samples 200"
+    assert main([*command.split(), "--quiet"]) == 0
+    assert capsys.readouterr().out.endswith(" s\nagreed\n")
+    assert main([*command.split(), "--quiet", "--no-until-settled"]) == 0
+    assert "8 chains" not in capsys.readouterr().out
