@@ -366,8 +366,7 @@ def _result(
     judged = verdict.convergence.of_run(temperature, interrupted=interrupted)
     if late is not None and not verdict.convergence.converged:
         judged = judged.denied(f"the time of {late:g} s was over")
-    if not judged.converged:
-        verdict = replace(verdict, word=NOT_SETTLED, chains=np.ones_like(verdict.chains))
+    verdict = verdict.judged(judged)
     return ChainRun(
         series=series,
         counted=counted,

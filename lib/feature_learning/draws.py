@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from feature_learning import checkpoints
 from feature_learning.config import PointConfig
-from feature_learning.diagnostics import Convergence, ConvergenceRule, Diagnosis, r_hat, report
+from feature_learning.diagnostics import ConvergenceRule, Diagnosis, r_hat, report
 from feature_learning.errors import ArgumentError, CheckpointError
 from feature_learning.keys import canonical
 from feature_learning.starts import start_of_each
+from feature_learning.verdict import Verdict, judge
 
 FloatArray = NDArray[np.float64]
 #: Observables that are reported, as far as a run has them.
@@ -90,13 +91,15 @@ class Draws:
         """Each reported observable, diagnosed."""
         return report(self.past_burn_in(), self.times[self.counted])
 
-    def convergence(self, rule: ConvergenceRule | None = None) -> Convergence:
-        """The criterion of :class:`~feature_learning.chains.ChainRun`, on what is in the file."""
-        draws = {name: draws[:, self.counted] for name, draws in self.series.items()}
-        judged = (rule or ConvergenceRule()).judge(draws)
-        judged = judged.of_run(self.kinetic_temperature, interrupted=self.finished is False)
+    def verdict(self) -> Verdict:
+        """What :class:`~feature_learning.chains.ChainRun` says, of what is in the file."""
+        rule = ConvergenceRule(planted=set(self.starts) == {"planted"})
+        found = judge({name: each[:, self.counted] for name, each in self.series.items()}, rule)
+        judged = found.convergence.of_run(
+            self.kinetic_temperature, interrupted=self.finished is False
+        )
         snapshot = self.config is not None and self.config.protocol is not None
-        return judged.of_snapshot() if snapshot else judged
+        return found.judged(judged.of_snapshot() if snapshot else judged)
 
 
 def read_draws(path: Path | str, *, name: str | None = None) -> Draws:

@@ -9,6 +9,7 @@ from typing import Any
 
 from feature_learning.diagnostics import ConvergenceRule, FloatArray, standard_error
 from feature_learning.draws import Agreement, Draws
+from feature_learning.verdict import AGREED, WITHIN
 
 
 def as_json(runs: Sequence[Draws], compared: dict[str, Agreement]) -> dict[str, Any]:
@@ -17,8 +18,10 @@ def as_json(runs: Sequence[Draws], compared: dict[str, Agreement]) -> dict[str, 
         "runs": [
             {
                 "name": run.name,
-                "converged": run.convergence().converged,
-                "not_converged_because": list(run.convergence().reasons),
+                "agreement": run.verdict().word,
+                "agreeing_chains": int(run.verdict().chains.sum()),
+                "converged": run.verdict().word == AGREED,
+                "not_converged_because": list(run.verdict().convergence.reasons),
                 "finished": run.finished,
                 "chains": len(run.starts),
                 "starts": list(run.starts),
@@ -92,8 +95,11 @@ def _run_text(run: Draws) -> str:
         )
     if "weight" in run.series:
         lines.append("draws have weights, of which none of these numbers know")
-    reasons = run.convergence().reasons
-    lines.append(f"NOT converged: {'; '.join(reasons)}" if reasons else "converged")
+    verdict = run.verdict()
+    word = verdict.word
+    if word == WITHIN:
+        word += f": {verdict.chains.sum()} of {len(verdict.chains)} chains"
+    lines.append("; ".join([word, *verdict.convergence.reasons]).replace("; ", ": ", 1))
     return "\n".join([*lines, "", *_by_chain(run)])
 
 

@@ -14,7 +14,7 @@ r"""What a run of several chains has earned to be called, in one of three words.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,12 @@ class Verdict:
     word: str
     chains: NDArray[np.bool_]
     convergence: Convergence
+
+    def judged(self, convergence: Convergence) -> Verdict:
+        """The same with all that there is to say on convergence, which may take the word back."""
+        if convergence.converged:
+            return replace(self, convergence=convergence)
+        return Verdict(NOT_SETTLED, np.ones_like(self.chains), convergence)
 
 
 def judge(series: Mapping[str, FloatArray], rule: ConvergenceRule) -> Verdict:

@@ -74,8 +74,8 @@ def test_the_report_for_people_has_every_number_and_the_verdict(keep):
         if each.agree:
             assert float(row[4]) == pytest.approx(each.ess_bulk, rel=0.01)
             assert float(row[5]) == pytest.approx(each.ess_tail, rel=0.01)
-    reasons = read_draws(path).convergence().reasons
-    assert (f"NOT converged: {'; '.join(reasons)}" if reasons else "converged") in lines
+    reasons = read_draws(path).verdict().convergence.reasons
+    assert (f"not settled: {'; '.join(reasons)}" if reasons else "agreed") in lines
     chains = lines[lines.index(next(line for line in lines if line.startswith("chain "))) + 1 :]
     assert [line.split()[:2] for line in chains] == [[str(n), "prior"] for n in (1, 2, 3, 4)]
     past = read_draws(path)
@@ -88,7 +88,7 @@ def test_a_chain_that_is_stuck_is_said_and_what_it_spoils_is_in_brackets(keep):
     row = next(line for line in out.splitlines() if line.startswith("m_S"))
     assert row.endswith("chains disagree")
     assert row.count("(") == row.count(")") == 4
-    assert "NOT converged" in out
+    assert "not settled" in out
 
 
 def test_json_is_one_object_with_the_numbers_of_the_library(keep):
@@ -99,7 +99,7 @@ def test_json_is_one_object_with_the_numbers_of_the_library(keep):
     (run,), draws = found["runs"], read_draws(path)
     assert run["name"] == "run"
     assert run["finished"] is True
-    assert run["converged"] is draws.convergence().converged
+    assert run["converged"] is draws.verdict().convergence.converged
     assert run["starts"] == ["planted", "prior", "planted", "prior"]
     assert (run["chains"], run["draws"]) == (4, 10)
     assert PointConfig(**run["config"]) == draws.config
@@ -135,7 +135,7 @@ def test_an_unfinished_run_says_so(keep):
     code, out, _ = call(path)
     assert code == 0
     assert "UNFINISHED" in out
-    assert "NOT converged" in out
+    assert "not settled" in out
 
 
 def test_plots_are_drawn(keep, tmp_path):

@@ -49,7 +49,7 @@ def drawn(name="a", *, apart=0.0, seed=0, draws=200, **options):
 def test_the_report_of_a_file_is_that_of_its_run(ran):
     path, row = ran(chains=4, start="spread", friction=0.5)
     run = read_draws(path)
-    assert (run.name, run.finished, run.convergence().converged) == (
+    assert (run.name, run.finished, run.verdict().convergence.converged) == (
         "point",
         True,
         row["converged"],
@@ -92,13 +92,15 @@ def test_a_run_that_has_not_used_up_its_time_is_unfinished(ran):
 
 
 def test_an_unfinished_run_and_a_snapshot_are_never_converged():
-    assert drawn().convergence().converged
-    assert not drawn(finished=False).convergence().converged
-    assert not drawn(config=replace(CONFIG, protocol="published")).convergence().converged
-    assert not drawn(kinetic_temperature=1.03).convergence().converged
-    assert drawn(kinetic_temperature=math.nan).convergence().converged  # there are no velocities
+    assert drawn().verdict().convergence.converged
+    assert not drawn(finished=False).verdict().convergence.converged
+    assert not drawn(config=replace(CONFIG, protocol="published")).verdict().convergence.converged
+    assert not drawn(kinetic_temperature=1.03).verdict().convergence.converged
+    assert (
+        drawn(kinetic_temperature=math.nan).verdict().convergence.converged
+    )  # there are no velocities
     weighted = drawn().series | {"weight": np.ones((4, 200))}
-    assert "weights" in " ".join(drawn(series=weighted).convergence().reasons)
+    assert "weights" in " ".join(drawn(series=weighted).verdict().convergence.reasons)
 
 
 def test_a_run_without_a_configuration_can_be_judged_all_the_same(trial, tmp_path):
