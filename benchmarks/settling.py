@@ -67,7 +67,9 @@ def measure(dynamics: str, *, samples: int, seconds: float, seed: int = 0) -> Se
 
     The time is that of the whole run: steps, looks and judging.
     """
-    config = PointConfig(samples=samples, sampler=dynamics, seed=seed, test_samples=2000)
+    config = PointConfig(
+        samples=samples, sampler=dynamics, seed=seed, test_samples=2000, until_settled=False
+    )
     teacher, student, sampling = config.make_teacher, config.make_student, config.make_sampling
     data, test = config.datasets()
     energy = network_posterior(student, data, kappa=config.kappa, chains=config.chains)
