@@ -30,6 +30,8 @@ from feature_learning.errors import ArgumentError, check_integer, check_real, ch
 FloatArray = NDArray[np.float64]
 #: Probability that any neuron of a draw from the prior counts as specialised.
 FALSE_ALARM = 1e-3
+#: Neurons on the sides of a pair that a profile's number tells apart; others share the last place.
+_SIDES: tuple[tuple[int, ...], ...] = ((1, 0), (1, 1), (2, 0), (2, 1), (2, 2))
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,27 @@ class Code:
         How many pairs {s, -s} have how many neurons on either side: ``8 x 1+0`` has eight pairs
         with one neuron each, ``4 x 1+1`` four pairs with both orientations.
         """
+        texts = [f"{pairs} x {one}+{other}" for (one, other), pairs in sorted(self._sides.items())]
+        return ", ".join(texts) or "none"
+
+    @property
+    def number(self) -> int:
+        """A number for the profile, to stand in a series: 0 for none, exact in a double.
+
+        Profiles that differ only in pairs with three neurons or more on a side may share it.
+        """
+        known = {sides: 256**place for place, sides in enumerate(_SIDES)}
+        others = 256 ** len(_SIDES)
+        return sum(min(n, 255) * known.get(sides, others) for sides, n in self._sides.items())
+
+    @property
+    def _sides(self) -> Counter[tuple[int, ...]]:
+        """How many pairs have how many neurons on their two sides, the fuller one first."""
         counts = dict(self.patterns)
-        sides = Counter(
+        return Counter(
             tuple(sorted((counts.get(each, 0), counts.get(_opposite(each), 0)), reverse=True))
             for each in {min(name, _opposite(name)) for name in counts}
         )
-        texts = [f"{number} x {one}+{other}" for (one, other), number in sorted(sides.items())]
-        return ", ".join(texts) or "none"
 
     def __str__(self) -> str:
         return " ".join(f"{name}:{count}" if count > 1 else name for name, count in self.patterns)
@@ -124,24 +140,6 @@ def summary(codes: Sequence[Code]) -> str:
     """How many networks have each profile, most frequent first: ``3 of 8 x 1+0; 1 of none``."""
     counts = Counter(code.profile for code in codes).most_common()
     return "; ".join(f"{count} of {profile}" for profile, count in counts)
-
-
-#: Neurons on the two sides of a pair that a profile's number tells apart; others share the last.
-_SIDES = ("1+0", "1+1", "2+0", "2+1", "2+2")
-
-
-def profile_number(profile: str) -> int:
-    """A number for a profile, so that it can stand in a series: 0 for none, exact in a double.
-
-    Profiles that differ only in pairs with three neurons or more on a side may share it.
-    """
-    counts = Counter[str]()
-    for part in profile.split(", ") if profile != "none" else ():
-        number, sides = part.split(" x ")
-        counts[sides if sides in _SIDES else "more"] += int(number)
-    return sum(
-        min(counts[sides], 255) * 256**place for place, sides in enumerate((*_SIDES, "more"))
-    )
 
 
 def pattern_text(signs: ArrayLike) -> str:

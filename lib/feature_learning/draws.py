@@ -31,18 +31,9 @@ REPORTED = ("m_S", "test_mse", "train_mse", "anisotropy")
 #: is not named here counts as part of the law.
 _HOW = (
     *("sampler", "protocol", "chains", "langevin_time", "step", "friction", "burn_in", "looks"),
-    *(
-        "start",
-        "stop_when_converged",
-        "until_settled",
-        "solver",
-        "dtype",
-        "device",
-        "block_elements",
-        "quantum",
-    ),
-    *("batch_size", "nngp_variant", "step_schedule", "rounding", "quantum_epoch"),
-    *("rungs", "rung_ratio", "members", "moves", "code"),
+    *("start", "stop_when_converged", "until_settled", "solver", "dtype", "device"),
+    *("block_elements", "batch_size", "nngp_variant", "step_schedule", "rounding", "quantum"),
+    *("quantum_epoch", "rungs", "rung_ratio", "members", "moves", "code"),
 )
 #: Fewest looks past burn-in, as R-hat splits each chain in two.
 _FEWEST = 4

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from feature_learning import evidence_point, kernel_limit, mean_field
+from feature_learning.applicability import refuse_without_effect
 from feature_learning.chains import ChainRun
 from feature_learning.codes import codes_of, summary
 from feature_learning.config import PointConfig
@@ -24,7 +25,7 @@ from feature_learning.defaults import library_defaults
 from feature_learning.diagnostics import Convergence, ConvergenceRule
 from feature_learning.documents import finite
 from feature_learning.energies import Energy, network_posterior
-from feature_learning.errors import ArgumentError, check_real
+from feature_learning.errors import check_real
 from feature_learning.hardware import check_device, check_memory
 from feature_learning.inference import sample
 from feature_learning.keys import canonical
@@ -115,6 +116,7 @@ def run_point(
     check_memory(config)
     if max_time is not None:
         check_real("max_time", max_time, above=0)
+        refuse_without_effect(config, {"max_time": max_time})
     stopwatch = Stopwatch()
     point = (
         _nngp(config)
@@ -181,8 +183,6 @@ def _chains(
         "block_elements": config.block_elements,
     }
     if config.population:
-        if max_time is not None:
-            raise ArgumentError("max_time is for chains, not for sampler population")
         row, *networks = evidence_point.compute(config, **{name: common[name] for name in _OF_RUNS})
         return Point(row, *networks)
     rule = ConvergenceRule(rungs=config.rungs, planted=config.start == "planted")

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from feature_learning.codes import codes_of, profile_number, threshold
+from feature_learning.codes import codes_of, threshold
 from feature_learning.energies import Energy
 from feature_learning.field import Field
 from feature_learning.student import Parameters, Student
@@ -149,7 +149,7 @@ class Observer:
             sparsity=self.sparsity,
             weight_variance=student.weight_variance,
         )
-        return np.array([profile_number(each.profile) for each in found], np.float64)
+        return np.array([each.number for each in found], np.float64)
 
     def posterior_mean(self) -> dict[str, FloatArray]:
         """Test MSE, m_S and noise of the posterior-mean predictor of each chain, (chains,)."""

@@ -869,20 +869,17 @@ def test_what_is_tuned_holds_from_the_end_of_settling_on(trial):
     assert result.kinetic_temperature == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.parametrize("look", [1, 4, 5, 8, 13, 30])
-def test_a_growing_tuned_run_resumes_bit_for_bit(trial, look, tmp_path):
+@pytest.mark.parametrize(
+    ("where", "count"),
+    [
+        *(("before_look", count) for count in (1, 4, 5, 8, 13, 30)),
+        *(("before_gradient", count) for count in (30, 31, 33, 61, 90, 400)),
+    ],
+)
+def test_a_growing_tuned_run_resumes_bit_for_bit(trial, where, count, tmp_path):
     whole, path = grown(trial("underdamped"), tune=retuned), tmp_path / "run.npz"
     part = trial("underdamped")
-    part.before_look = at_count(look)
-    assert grown(part, tune=retuned, checkpoint=path).interrupted
-    assert_same(grown(trial("underdamped"), tune=retuned, checkpoint=path), whole)
-
-
-@pytest.mark.parametrize("gradients", [30, 31, 33, 61, 90, 400])
-def test_it_resumes_from_within_a_block(trial, gradients, tmp_path):
-    whole, path = grown(trial("underdamped"), tune=retuned), tmp_path / "run.npz"
-    part = trial("underdamped")
-    part.before_gradient = at_count(gradients)
+    setattr(part, where, at_count(count))
     assert grown(part, tune=retuned, checkpoint=path).interrupted
     assert_same(grown(trial("underdamped"), tune=retuned, checkpoint=path), whole)
 

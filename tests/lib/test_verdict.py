@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from feature_learning.codes import profile_number
+from feature_learning.codes import Code
 from feature_learning.diagnostics import ConvergenceRule
 from feature_learning.verdict import AGREED, NOT_SETTLED, WITHIN, judge
 
 RULE = ConvergenceRule()
 PLANTED = ConvergenceRule(planted=True)
-EIGHT, FOUR = profile_number("8 x 1+0"), profile_number("4 x 1+1")
+EIGHT, FOUR = 8, 4 * 256  # pairs with one neuron each, and with one on either side
 
 
 def series(centres, codes, *, looks=200, seed=0):
@@ -79,9 +79,25 @@ def test_chains_that_were_all_planted_agree_within_their_code_at_most():
     assert judge(series([0] * 4, [np.tile([EIGHT, FOUR], 100)] * 4), PLANTED).word == AGREED
 
 
+def code(**pairs):
+    """Of pairs of two coordinates: ``same=(2, 1)`` has two neurons at ++ and one at --."""
+    names = {"same": ("++", "--"), "other": ("+-", "-+")}
+    found = {
+        pattern: count
+        for name, counts in pairs.items()
+        for pattern, count in zip(names[name], counts, strict=True)
+        if count
+    }
+    return Code(tuple(sorted(found.items())), np.nan)
+
+
 def test_the_number_of_a_profile_tells_profiles_apart():
-    profiles = ["none", "8 x 1+0", "4 x 1+1", "1 x 1+0, 3 x 1+1", "1 x 1+1, 3 x 1+0", "2 x 2+0"]
-    profiles += ["1 x 2+1", "1 x 2+2", "1 x 3+1", "1 x 1+0", "1 x 1+0, 1 x 4+4"]
-    numbers = [profile_number(each) for each in profiles]
-    assert numbers[:2] == [0, 8]
-    assert len(set(numbers)) == len(profiles) == len([each for each in numbers if each < 2**53])
+    sides = [(1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 1)]
+    codes = [code(), *(code(same=each) for each in sides)]
+    codes += [code(same=one, other=two) for one in sides for two in sides if one <= two]
+    numbers = {each.profile: each.number for each in codes}
+    assert (numbers["none"], numbers["2 x 1+0"], numbers["1 x 1+1"]) == (0, 2, 256)
+    assert len(numbers) == len(set(numbers.values())) == len(codes)
+    # Which side of which pair it is makes no difference; nor do doubles round it.
+    assert code(same=(1, 2), other=(0, 1)).number == code(same=(1, 0), other=(2, 1)).number
+    assert all(int(float(each)) == each < 2**53 for each in numbers.values())
