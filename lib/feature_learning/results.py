@@ -67,25 +67,6 @@ class Results:
     readouts: dict[str, FloatArray] = field(default_factory=dict, repr=False)
     blocks: tuple[str, ...] = ()
 
-    def __or__(self, other: Results) -> Results:
-        """Both tables as one; they have no cell in common.
-
-        Raises
-        ------
-        ArgumentError
-            If they have one.
-        """
-        common = {*self.frame["key"]} & {*other.frame["key"]}
-        if common:
-            raise ArgumentError(f"both tables have {min(common)}")
-        return Results(
-            pd.concat([self.frame, other.frame], ignore_index=True),
-            missing=self.missing + other.missing,
-            weights=self.weights | other.weights,
-            readouts=self.readouts | other.readouts,
-            blocks=(*self.blocks, *other.blocks),
-        )
-
     def select(self, block: str, **values: Any) -> pd.DataFrame:
         """Rows of one block with these values, such as ``kappa=0.005``; numbers up to rounding.
 
