@@ -54,6 +54,9 @@ class Path(Protocol):
     def end(self) -> float:
         """Where it ends."""
 
+    def place(self, share: float) -> float:
+        """T at a share of the way, between 0 and 1; smooth, and slow where the densities change."""
+
     def log_density(self, position: Tensor) -> Callable[[float], FloatArray]:
         """Of every member, (members,), log π_t as a function of t, at these positions."""
 

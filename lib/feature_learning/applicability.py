@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from feature_learning.choices import EVIDENCE_SAMPLERS
 from feature_learning.errors import ArgumentError
 
 
@@ -80,26 +81,28 @@ _OWN_CLOCK = Scope(
     ("method", "protocol"),
 )
 _CHAINS = Scope(
-    "methods network, mf and mf-ard without protocol published, but for sampler population",
-    lambda choices: _OWN_CLOCK.holds(choices) and choices.sampler != "population",
+    "methods network, mf and mf-ard without protocol published, but for samplers population and "
+    "integration",
+    lambda choices: _OWN_CLOCK.holds(choices) and choices.sampler not in EVIDENCE_SAMPLERS,
     ("method", "sampler", "protocol"),
 )
 _MOVED = Scope(
-    "methods network, mf and mf-ard, but for sampler population",
-    # With a protocol there is no sampler of that name.
-    lambda choices: choices.method != "nngp" and choices.sampler != "population",
+    "methods network, mf and mf-ard, but for samplers population and integration",
+    # With a protocol there is no sampler of these names.
+    lambda choices: choices.method != "nngp" and choices.sampler not in EVIDENCE_SAMPLERS,
     ("method", "sampler"),
 )
 _POPULATION = Scope(
-    "sampler population of method network",
-    lambda choices: choices.method == "network" and choices.sampler == "population",
+    "samplers population and integration of method network",
+    lambda choices: choices.method == "network" and choices.sampler in EVIDENCE_SAMPLERS,
     ("method", "sampler"),
 )
 _CODED = Scope(
-    "sampler population of method network, and starts planted and spread of others",
+    "samplers population and integration of method network, and starts planted and spread of "
+    "others",
     lambda choices: (
         choices.method == "network"
-        and (choices.sampler == "population" or choices.start in ("planted", "spread"))
+        and (choices.sampler in EVIDENCE_SAMPLERS or choices.start in ("planted", "spread"))
     ),
     ("method", "sampler", "start"),
 )
@@ -122,11 +125,11 @@ SCOPES: dict[str, Scope] = {
     ),
     "sampler": _OWN_CLOCK,
     "langevin_time": Scope(
-        "methods network, mf and mf-ard without protocol published; of sampler population with "
-        "a code",
+        "methods network, mf and mf-ard without protocol published; of samplers "
+        "population and integration with a code",
         lambda choices: (
             _OWN_CLOCK.holds(choices)
-            and (choices.sampler != "population" or choices.code is not None)
+            and (choices.sampler not in EVIDENCE_SAMPLERS or choices.code is not None)
         ),
         ("method", "sampler", "protocol"),
     ),
@@ -219,13 +222,13 @@ def refuse_sampler(choices: _Choices) -> None:
     if choices.method == "nngp" or choices.protocol is not None:
         return
     sampler = choices.sampler
-    if sampler == "population":
+    if sampler in EVIDENCE_SAMPLERS:
         fixed = {"method": "network", "start": "prior", "penalty": 0.0, "tilt": 1.0, "step": None}
         fixed["output_bias_variance"] = None
         for name, value in fixed.items():
             if getattr(choices, name) != value:
                 raise ArgumentError(
-                    f"sampler population needs {name} = {value!r}, not {getattr(choices, name)!r}"
+                    f"sampler {sampler} needs {name} = {value!r}, not {getattr(choices, name)!r}"
                 )
     if choices.rungs > 1 and (
         choices.start == "released" or choices.batch_size is not None or choices.penalty

@@ -9,8 +9,10 @@ TEACHERS = ("parity", "single-index")
 ACTIVATIONS = ("relu", "linear", "erf", "tanh", "sigmoid")
 SAMPLERS = (
     *("sgld", "underdamped", "mala", "hmc", "gibbs", "preconditioned", "adaptive", "quantised"),
-    "population",
+    *("population", "integration"),
 )
+#: Samplers that measure an evidence.
+EVIDENCE_SAMPLERS = SAMPLERS[-2:]
 STARTS = ("prior", "planted", "spread", "released")
 STEP_SCHEDULES = ("constant", "polynomial", "cyclical")
 ROUNDINGS = ("stochastic", "nearest", "floor")

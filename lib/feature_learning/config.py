@@ -67,7 +67,9 @@ class PointConfig:
     reported is the network at κ. With sampler ``population`` each chain is a population of
     ``members`` networks (None: 16), cooled from the prior with ``moves`` steps (None: 30) at each
     noise; with a ``code``, sign patterns of specialised neurons such as ``"+-++ -+++"``, its
-    neurons are held to it and let go (:mod:`feature_learning.evidence`). Which option has an
+    neurons are held to it and let go (:mod:`feature_learning.evidence`). With sampler
+    ``integration`` each chain is a thermodynamic integral along the same ways, over ``members``
+    networks (None: 4) that are never resampled. Which option has an
     effect for which method stands in :data:`feature_learning.applicability.SCOPES`; ``particles``,
     ``friction``, ``rounding``, ``quantum_epoch``, ``quantum``, ``batch_size``, a ``penalty`` above
     0, a ``tilt`` other than 1 and a ``step_schedule`` that is not constant are refused where they
@@ -256,20 +258,21 @@ class PointConfig:
         return self.method in ("mf", "mf-ard") and self.solver == "collapsed"
 
     @property
-    def population(self) -> bool:
-        """Whether each chain is a population of networks."""
-        return self.method == "network" and self.sampler == "population"
+    def measures_evidence(self) -> bool:
+        """Whether each chain is a population of networks, or an integral, that gives log Z."""
+        return self.method == "network" and self.sampler in choices.EVIDENCE_SAMPLERS
 
     @property
     def steps_a_noise(self) -> int:
-        """Of a population, at each noise on its way."""
+        """Of an evidence, at each noise on the way: between two looks of an integral."""
         return 30 if self.moves is None else self.moves
 
     @property
     def networks(self) -> int:
-        """Networks in one batch: chains, times the rungs of each, or members of a population."""
-        if self.population:
-            return 16 if self.members is None else self.members
+        """Networks in one batch: chains, times the rungs of each, or members for an evidence."""
+        if self.measures_evidence:
+            usual = 16 if self.sampler == "population" else 4
+            return usual if self.members is None else self.members
         return self.chains * self.rungs
 
     @property
@@ -315,7 +318,7 @@ class PointConfig:
         from feature_learning.sampling import Sampling
 
         kind = "sgld" if self.protocol is not None else self.sampler
-        if kind == "population":  # these are the networks that settle in its code
+        if kind in choices.EVIDENCE_SAMPLERS:  # these are the networks that settle in its code
             time = 1500.0 if self.langevin_time is None else self.langevin_time
             return Sampling(langevin_time=time)
         slow = self.method == "mf" and kind == "underdamped"

@@ -173,6 +173,11 @@ class Cooling(_Networks):
         """β at κ."""
         return 0.5 / self.kappa**2
 
+    def place(self, share: float) -> float:
+        """A share of the logarithm of 1 + β/β_0, with β_0 that of the hottest noise."""
+        first = 0.5 / _HOTTEST**2
+        return first * math.expm1(share * math.log1p(self.end / first))
+
     def start(self, random: torch.Generator) -> Tensor:
         """Draws at β = 0; drawn on the CPU."""
         random = offspring(random)
@@ -209,6 +214,10 @@ class Release(_Networks):
         if self.tether is None:
             raise ArgumentError("a release needs a tether")
         return self.tether, Tether.prior(self.student, self.tether.neurons)
+
+    def place(self, share: float) -> float:
+        """1 - (1 - share)³: the tether that is nearly let go changes most."""
+        return float(1 - (1 - share) ** 3)
 
     def law(self, fraction: float) -> Tether:
         """q_λ."""

@@ -21,6 +21,7 @@ from feature_learning.energies import Energy, network_posterior
 from feature_learning.errors import FeatureLearningError
 from feature_learning.hardware import check_memory
 from feature_learning.inference import starting_position
+from feature_learning.integration import LOOKS, NODES
 from feature_learning.paper import PROTOCOLS
 from feature_learning.priors import Ard
 from feature_learning.randomness import generator
@@ -32,6 +33,8 @@ from feature_learning.stopwatch import Stopwatch
 _PROBE_SAMPLES = 300
 #: What the arc cosine and the root of a kernel entry cost, in multiplications.
 _KERNEL_ENTRY = 500
+#: Looks of an integral, on both ways.
+INTEGRAL_LOOKS = 2 * NODES * LOOKS
 #: Noises of a population on its way to the paper's.
 _NOISES = 80
 #: Of its limit, the length at which a run that grows is mostly settled.
@@ -140,15 +143,16 @@ def estimated_steps(config: PointConfig) -> int:
         test_samples=2,
         device="cpu",
         start="prior",
-        code=config.code if config.population else None,
+        code=config.code if config.measures_evidence else None,
     )
     step = _default_step(small) if config.step is None else config.step
     if config.protocol is not None:
         return PROTOCOLS[config.teacher].schedule(step).steps
-    if config.population:
+    if config.measures_evidence:
         # About so many noises; the networks that settle are few, and the decomposition of a Gram
         # matrix, once a noise, is as much as ten steps.
-        return config.chains * _NOISES * (10 + config.steps_a_noise)
+        noises = _NOISES if config.sampler == "population" else INTEGRAL_LOOKS
+        return config.chains * noises * (10 + config.steps_a_noise)
     time = config.make_sampling.langevin_time
     return math.ceil((_GROWN * time if config.until_settled else time) / step)
 

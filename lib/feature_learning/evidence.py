@@ -49,11 +49,11 @@ class Evidence:
         log Z of the code, or without one of whatever the populations found; NaN if none is
         finished, or none has stayed in the code.
     sem : float
-        Its standard error, from the spread of the populations; NaN for fewer than two.
+        Its standard error, from the spread of the populations or integrals; NaN for fewer than two.
     populations : array (finished,)
         log Ẑ of each, without the arrangements; -inf if no member has stayed in the code.
     weights : array (finished,)
-        Ẑ/Σ Ẑ, with which averages over populations are averaged.
+        Ẑ/Σ Ẑ, with which averages over populations are averaged; of integrals all alike.
     staying : list of array (members,) of bool
         Of each finished population the members whose first neurons have the code's signs at the
         end; all without a code.
@@ -106,6 +106,7 @@ def run(
     steps: int = 30,
     share: float = 0.9,
     langevin_time: float = 1500.0,
+    integral: bool = False,
     random: torch.Generator,
     block_elements: int | None = None,
     checkpoint: Path | str | None = None,
@@ -133,6 +134,9 @@ def run(
         Least effective share of members after a step along a path.
     langevin_time : float
         Of the networks that make the tether of a code.
+    integral : bool
+        Integrate along the same ways (:mod:`feature_learning.integration`) instead of resampling:
+        every population is one integral, and their mean counts. ``share`` has no effect then.
     random : torch.Generator
         On the device of the data.
     block_elements, checkpoint, fingerprint, progress, label, stopwatch
@@ -168,6 +172,7 @@ def run(
             share=share,
             langevin_time=langevin_time,
             block_elements=block_elements,
+            integral=integral,
         )
         stored = checkpoints.load(checkpoint, known) if checkpoint is not None else None
         if stored is not None:
@@ -208,7 +213,11 @@ def _evidence(work: Work, ways: float) -> Evidence:
         shares = np.log([each.mean() for each in staying])
     logs = np.array([each.log_evidence for each in finished]) + shares
     log_evidence, sem, weights = math.nan, math.nan, np.zeros(len(logs))
-    if (logs > -math.inf).any():
+    if work.integral and len(logs):
+        weights = np.full(len(logs), 1 / len(logs))
+        log_evidence = float(logs.mean())
+        sem = float(logs.std(ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
+    elif (logs > -math.inf).any():
         log_evidence, sem, weights = combined(logs)
     return Evidence(
         log_evidence + ways,

@@ -1,4 +1,4 @@
-"""The row of a point whose sampler is ``population``: averages over members, and the evidence."""
+"""The row of a point that measures an evidence, and averages over its members."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def compute(config: PointConfig, **common: Any) -> tuple[dict[str, Any], FloatAr
         members=config.networks,
         steps=config.steps_a_noise,
         langevin_time=config.make_sampling.langevin_time,
+        integral=config.sampler == "integration",
         random=generator(config.seed, "population", device=config.device),
         block_elements=config.block_elements,
         **common,
@@ -153,8 +154,7 @@ def _reasons(config: PointConfig, found: Evidence) -> list[str]:
         reasons.append(f"{finished} populations of at least 4")
     if finished > 1 and not found.sem <= _LARGEST_ERROR:
         reasons.append(
-            f"the error of the log evidence is {found.sem:.2g}, not at most {_LARGEST_ERROR:g}: "
-            "some populations outweigh the others"
+            f"the error of the log evidence is {found.sem:.2g}, not at most {_LARGEST_ERROR:g}"
         )
     alone = int((found.surviving == 1).sum())
     if alone:

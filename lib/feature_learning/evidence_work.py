@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from feature_learning.annealing import FloatArray, Population, anneal
 from feature_learning.cooling import Cooling, Release
+from feature_learning.integration import integrate
 from feature_learning.settling import Settling
 from feature_learning.student import Student
 from feature_learning.teachers import Dataset
@@ -35,9 +37,11 @@ class Work:
         share: float,
         langevin_time: float,
         block_elements: int | None,
+        integral: bool = False,
     ) -> None:
         self.student, self.data, self.signs, self.random = student, data, signs, random
-        self.populations, self.members, self.share = populations, members, share
+        self.populations, self.members, self.integral = populations, members, integral
+        self._go: Callable[..., bool] = integrate if integral else partial(anneal, share=share)
         self._options: dict[str, Any] = {
             "kappa": kappa,
             "members": members,
@@ -92,9 +96,7 @@ class Work:
         if self.present is None:
             assert isinstance(path, Cooling)
             self.present = Population.of(path.start(self.random), self.members)
-        if not anneal(
-            self.present, path, share=self.share, random=self.random, after=lambda _: True
-        ):
+        if not self._go(self.present, path, random=self.random, after=lambda _: True):
             return
         if self.tether is None or self.released:
             self.finished.append(self.present)

@@ -182,7 +182,7 @@ def _chains(
         "label": f"{config.method} P={config.samples} κ={config.kappa:g}",
         "block_elements": config.block_elements,
     }
-    if config.population:
+    if config.measures_evidence:
         row, *networks = evidence_point.compute(config, **{name: common[name] for name in _OF_RUNS})
         return Point(row, *networks)
     rule = ConvergenceRule(rungs=config.rungs, planted=config.start == "planted")
@@ -299,7 +299,7 @@ def _reasons(verdict: Verdict, judged: Convergence) -> list[str]:
         inside, all_of_them = int(verdict.chains.sum()), len(verdict.chains)
         seen = f"{inside} of {all_of_them} chains are in one code and agree"
         seen += ", the others in others" if inside < all_of_them else ", where they were planted"
-        return [f"{seen}: compare the log evidence of codes (sampler population)"]
+        return [f"{seen}: compare the log evidence of codes (samplers population, integration)"]
     return list(judged.reasons)
 
 

@@ -37,7 +37,7 @@ class _Sizes(Protocol):
     @property
     def networks(self) -> int: ...
     @property
-    def population(self) -> bool: ...
+    def measures_evidence(self) -> bool: ...
     @property
     def width(self) -> int: ...
     @property
@@ -123,7 +123,7 @@ def memory_needed(config: _Sizes) -> int:
         last = config.samples - (blocks - 1) * config.batch_size
         total += min(HELD, blocks - 1) * _field(config, config.batch_size, 1)
         total += _field(config, last, 1)
-    if config.population:
+    if config.measures_evidence:
         # Gram matrices, their eigenvectors and two buffers, a field in double precision, and the
         # members of those that are finished.
         total += 8 * config.networks * 4 * particles**2

@@ -32,7 +32,8 @@ examples:
     feature-learning point --samples 1000 --kappa 0.005
   the same as it was run for the paper: SGLD, published clock and stopping rule, last sample
     feature-learning point --samples 5000 --kappa 0.001 --protocol published --chains 1
-  how likely a code of eight neurons is: the log of its evidence from four populations
+  how likely a code of eight neurons is: the log of its evidence from four populations (with
+  --sampler integration the same by thermodynamic integration)
     feature-learning point --samples 1000 --sampler population \\
       --code="++++ +++- ++-+ ++-- +-++ +-+- +--+ +---"
   mean field with adapting prior precisions
@@ -195,13 +196,18 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         metavar="RHO",
         help=f"of two neighbouring rungs ({RUNG_RATIO}); within about 1/sqrt(P) of one",
     )
-    add("--members", type=int, metavar="R", help="of sampler population: networks in each (16)")
-    add("--moves", type=int, metavar="S", help="of sampler population: steps at each noise (30)")
+    add(
+        "--members",
+        type=int,
+        metavar="R",
+        help="of samplers population, integration: networks in each (16, 4)",
+    )
+    add("--moves", type=int, metavar="S", help="of the same: steps at each noise or look (30)")
     add(
         "--code",
         metavar="PATTERNS",
         help="signs of the specialised neurons that chains are planted with, or whose evidence "
-        "sampler population gives, such as --code='+-++ -+++'",
+        "samplers population and integration give, such as --code='+-++ -+++'",
     )
     add(
         "--nngp-variant",

@@ -373,8 +373,8 @@ def test_a_sampler_that_the_published_protocol_is_not_is_refused():
 
 def test_every_word_of_an_option_means_something():
     tables = {
-        # A population is no sampler of one chain.
-        words.SAMPLERS: {*sampling.SAMPLERS, "population"},
+        # Populations and integrals are no samplers of one chain.
+        words.SAMPLERS: {*sampling.SAMPLERS, *words.EVIDENCE_SAMPLERS},
         words.STEP_SCHEDULES: schedules.SHAPES,
         words.ROUNDINGS: quantised.VARIANCES,
         words.ACTIVATIONS: activations.ACTIVATIONS,

@@ -650,7 +650,7 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
         ({"sampler": "sgld", "step_schedule": "linear"}, "^step_schedule must be"),
         ({"step_schedule": "cyclical"}, "^step_schedule has no effect"),
         ({"batch_size": 3}, "^batch_size has no effect"),
-        ({"members": 3}, "^members has no effect with .*: it is for sampler population"),
+        ({"members": 3}, "^members has no effect with .*: it is for samplers population"),
         ({"code": "++++", "start": "prior"}, "^code has no effect"),
         ({"sampler": "population", "moves": 0}, "^moves must be"),
         ({"sampler": "population", "members": 1}, "^members must be"),
@@ -659,6 +659,7 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
         ({"sampler": "population", "penalty": 1.0}, "^sampler population needs penalty"),
         ({"sampler": "population", "tilt": 2.0}, "^sampler population needs tilt"),
         ({"sampler": "population", "step": 0.1}, "^sampler population needs step"),
+        ({"sampler": "integration", "step": 0.1}, "^sampler integration needs step"),
         ({"sampler": "population", "rungs": 2}, "^rungs has no effect"),
         (
             {"sampler": "population", "output_bias_variance": 0.1},
@@ -726,6 +727,22 @@ def test_the_row_of_populations_has_their_evidence_and_averages():
     assert point.readouts.shape == (3, 2)
     assert comparable(run_point(config).row) == comparable(row)
     json.dumps(row, allow_nan=False)
+
+
+def test_the_row_of_integrals_agrees_with_that_of_populations():
+    both = [
+        run_point(
+            PointConfig(**{**POPULATION, "sampler": sampler, "members": members, "moves": 10})
+        )
+        for sampler, members in (("population", 64), ("integration", 4))
+    ]
+    populations, integrals = (each.row for each in both)
+    assert integrals["log_evidence"] == pytest.approx(np.mean(integrals["populations"]))
+    apart = integrals["log_evidence"] - populations["log_evidence"]
+    error = math.hypot(integrals["log_evidence_sem"], populations["log_evidence_sem"])
+    assert error < 0.5
+    assert abs(apart) < 4 * error
+    assert integrals["steps"] == 10 * 3 * 400
 
 
 def test_populations_in_a_store_and_a_table(tmp_path):

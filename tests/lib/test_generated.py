@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from feature_learning import cli_point, cli_sweep
+from feature_learning.choices import EVIDENCE_SAMPLERS
 from feature_learning.cli import main
 from feature_learning.config import PointConfig
 from feature_learning.errors import GridError
@@ -58,7 +59,7 @@ WORDS = {
     "method": ["network", "mf", "mf-ard", "nngp"],
     "sampler": [
         *("sgld", "underdamped", "mala", "hmc", "gibbs", "preconditioned", "adaptive", "quantised"),
-        "population",
+        *("population", "integration"),
     ],
     "protocol": ["published"],
     "step_schedule": ["constant", "polynomial", "cyclical"],
@@ -106,12 +107,12 @@ def sound(config, given):
         return "the protocol of something else"
     if config.quantum is not None and config.sampler != "quantised":
         return "a quantum of another sampler"
-    if config.sampler != "population" and given & {"members", "moves"}:
+    if config.sampler not in EVIDENCE_SAMPLERS and given & {"members", "moves"}:
         return "a population of another sampler"
     planted = config.start in ("planted", "spread") and config.method == "network"
-    if "code" in given and not planted and config.sampler != "population":
+    if "code" in given and not planted and config.sampler not in EVIDENCE_SAMPLERS:
         return "a code of neurons that nobody plants"
-    if config.population and given & {"start", "burn_in", "looks", "step"}:
+    if config.measures_evidence and given & {"start", "burn_in", "looks", "step"}:
         return "the clock of a chain for a population"
     if config.teacher == "parity" and "degree" in given:
         return "a degree of parity"

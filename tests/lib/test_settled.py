@@ -169,7 +169,9 @@ def test_a_time_is_positive(seconds, capsys):
     assert "max_time must be" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("options", [{"method": "nngp"}, {"sampler": "population"}])
+@pytest.mark.parametrize(
+    "options", [{"method": "nngp"}, {"sampler": "population"}, {"sampler": "integration"}]
+)
 def test_what_runs_no_chains_has_no_time_limit(options):
     with pytest.raises(ArgumentError, match="max_time has no effect with"):
         run_point(PointConfig(**EASY, **options), max_time=3.0)

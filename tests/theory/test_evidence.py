@@ -2,6 +2,7 @@
 
 import math
 from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ from feature_learning import (
     Student,
     draw,
     evidence,
+    evidence_work,
     network_posterior,
 )
 from feature_learning.annealing import Population, anneal, combined
@@ -23,6 +25,7 @@ from feature_learning.cooling import Cooling, Release
 from feature_learning.errors import ArgumentError, CheckpointError
 from feature_learning.evidence import arrangements, run
 from feature_learning.free_energy import log_evidence, prior_loss
+from feature_learning.integration import integrate
 from feature_learning.tether import Tether
 
 
@@ -41,8 +44,19 @@ def one_side(label, kappa):
     return logsumexp(logs) + 2 * math.log(0.005) - math.log(2 * math.pi)
 
 
-def test_two_neurons_with_two_roles_have_the_evidence_of_the_integral():
+def shorter(monkeypatch, *, nodes, looks):
+    """Integrals of a small problem, whose ways are short."""
+    monkeypatch.setattr(evidence_work, "integrate", partial(integrate, nodes=nodes, looks=looks))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "populations", "members"), [(None, 24, 128), (12, 8, 16)], ids=["resampled", "nodes"]
+)
+def test_two_neurons_with_two_roles_have_the_evidence_of_the_integral(
+    monkeypatch, nodes, populations, members
+):
     student, data = two_sides()
+    shorter(monkeypatch, nodes=nodes, looks=12)
     kappa = 0.1
     exact = one_side(0.8, kappa) + one_side(-0.7, kappa) + math.log(2)
     found = run(
@@ -50,17 +64,18 @@ def test_two_neurons_with_two_roles_have_the_evidence_of_the_integral():
         data,
         [[1], [-1]],
         kappa=kappa,
-        populations=24,
-        members=128,
+        populations=populations,
+        members=members,
         steps=60,
         share=0.8,
         langevin_time=3000,
+        integral=nodes is not None,
         random=torch.Generator().manual_seed(1),
     )
     assert found.sem < 0.05
     assert abs(found.log_evidence - exact) < 4 * found.sem
     assert np.mean(found.staying) > 0.9
-    assert [len(each) for each in found.positions] == [2 * 128 * 2] * 24
+    assert [len(each) for each in found.positions] == [2 * members * 2] * populations
 
 
 def test_the_evidence_of_a_small_network_is_that_of_thermodynamic_integration():
@@ -152,10 +167,13 @@ def test_a_student_with_output_bias_is_refused():
         run(student, data, np.empty((0, 1)), kappa=1.0, random=torch.Generator().manual_seed(1))
 
 
-def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch):
+@pytest.mark.parametrize("integral", [False, True])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch, integral):
     """Broken off after every single step, in all three stages."""
     student, data = two_sides()
+    shorter(monkeypatch, nodes=4, looks=5)
     options = {"kappa": 0.1, "populations": 2, "members": 16, "steps": 4, "langevin_time": 300.0}
+    options["integral"] = integral
     whole = run(student, data, [[1], [-1]], **options, random=torch.Generator().manual_seed(2))
     path, calls = tmp_path / "run.npz", 0
 
@@ -237,6 +255,7 @@ def test_members_that_leave_the_code_do_not_count():
         signs=np.array([[1.0], [-1.0]]),
         finished=populations,
         populations=24,
+        integral=False,
     )
     found = evidence._evidence(work, math.log(2))
     share = np.mean(found.staying)
@@ -245,3 +264,33 @@ def test_members_that_leave_the_code_do_not_count():
     # Counting all would say more.
     everything, sem, _ = combined([each.log_evidence for each in populations])
     assert everything + math.log(2) - exact > 4 * sem
+
+
+def test_integrals_are_averaged_as_they_are():
+    """Not as log of the mean of Ẑ, in which the largest would count most."""
+    student, data = two_sides()
+    found = run(
+        student,
+        data,
+        np.empty((0, 1)),
+        kappa=3.0,
+        populations=3,
+        members=4,
+        steps=2,
+        integral=True,
+        random=torch.Generator().manual_seed(1),
+    )
+    assert found.log_evidence == pytest.approx(found.populations.mean(), rel=1e-12)
+    assert found.sem == pytest.approx(found.populations.std(ddof=1) / math.sqrt(3), rel=1e-9)
+    assert found.surviving.tolist() == [4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [({"nodes": 1}, "^nodes must be"), ({"looks": 3}, "^looks must be")]
+)
+def test_too_few_nodes_or_looks_are_refused(options, words):
+    student, data = two_sides()
+    path = Cooling(student, data, kappa=1.0, members=2)
+    random = torch.Generator().manual_seed(1)
+    with pytest.raises(ArgumentError, match=words):
+        integrate(Population.of(path.start(random), 2), path, random=random, **options)
