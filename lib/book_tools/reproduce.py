@@ -19,7 +19,7 @@ from book_tools.folders import make
 from book_tools.project import Project
 from book_tools.stored import merge
 from feature_learning.cli_sweep import run_grid
-from feature_learning.densities import HISTOGRAMS, records_of, write_npz
+from feature_learning.densities import HISTOGRAMS, read_npz, records_of, write_npz
 from feature_learning.errors import FeatureLearningError, check_real
 from feature_learning.grid import Grid, GridCell, read_grid
 from feature_learning.keys import cell_key
@@ -144,10 +144,17 @@ def update(project: Project, listing: Listing, name: str) -> None:
         write_weights(weights, archive)
         _say(f"{_shown(project, archive)}: the weights of {len(weights)} cells")
     if name in listing.histograms:
-        known = set(frame["key"])
-        laws = records_of(store, [cell for cell in cells if cell.key in known])
+        blocks = dict(zip(frame["key"], frame["block"], strict=True))
         histograms = table.with_name(f"{table.stem}{HISTOGRAMS}")
-        write_npz(laws, histograms)
+        earlier = read_npz(histograms) if histograms.exists() else []
+        computed = records_of(store, [cell for cell in cells if cell.key in blocks])
+        laws = {record.origin["key"]: record for record in (*earlier, *computed)}
+        laws = {
+            key: replace(record, origin={**record.origin, "block": blocks[key]})
+            for key, record in sorted(laws.items())
+            if key in blocks
+        }
+        write_npz(list(laws.values()), histograms)
         _say(f"{_shown(project, histograms)}: histograms of {len(laws)} cells")
 
 
