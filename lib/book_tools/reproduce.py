@@ -133,15 +133,21 @@ def update(project: Project, listing: Listing, name: str) -> None:
     _say(f"{_shown(project, table)}: {len(frame)} rows; {'; '.join(messages)}")
 
     archive = table.with_suffix(".npz")
-    weights: dict[str, FloatArray] = read_weights(archive) if archive.exists() else {}
+    weights: dict[str, FloatArray]
+    weights, readouts = read_weights(archive) if archive.exists() else ({}, {})
     asked = [need for need in listing.arrays if need.grid == name]
     wanted = {cell_key(cell.config) for cell in union(grid, asked).cells} & set(frame["key"])
     for cell in cells:
         if cell.key in wanted and (found := store.weights(cell)) is not None:
             weights[cell.key] = found
-    weights = {key: values for key, values in weights.items() if key in wanted}
+            if (found := store.readouts(cell)) is not None:
+                readouts[cell.key] = found
+    weights, readouts = (
+        {key: values for key, values in each.items() if key in wanted}
+        for each in (weights, readouts)
+    )
     if weights:
-        write_weights(weights, archive)
+        write_weights(weights, archive, readouts)
         _say(f"{_shown(project, archive)}: the weights of {len(weights)} cells")
     if name in listing.histograms:
         blocks = dict(zip(frame["key"], frame["block"], strict=True))

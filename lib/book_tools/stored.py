@@ -186,7 +186,7 @@ def _weights_problems(path: Path) -> Iterator[str]:
         yield f"{path.name} has no table {table.name} beside it"
         return
     try:
-        weights, known = read_weights(path), set(read_csv(table)["key"])
+        (weights, readouts), known = read_weights(path), set(read_csv(table)["key"])
     except StoreError as error:
         yield str(error)
         return
@@ -195,3 +195,6 @@ def _weights_problems(path: Path) -> Iterator[str]:
             yield f"{path.name}: {key} has no row in {table.name}"
         if values.ndim != 3 or not np.isfinite(values).all():
             yield f"{path.name}: {key} holds no weights (chains, particles, inputs)"
+    for key, values in readouts.items():
+        if key not in weights or values.shape != weights[key].shape[:2]:
+            yield f"{path.name}: the readouts of {key} do not fit its weights"

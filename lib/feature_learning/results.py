@@ -56,7 +56,7 @@ class Results:
         Key of a cell to hidden weights (chains, particles, fan_in); in profile stored only of the
         few cells whose weights are stored.
     readouts : dict of array
-        Key of a cell to readouts (chains, particles), likewise.
+        Key of a cell to readouts (chains, particles), likewise, where a method has any.
     blocks : tuple of str
         Blocks that were asked for; those of the table if not given.
     """
@@ -301,11 +301,12 @@ def obtain(
         frame = frame[frame["key"].isin(list(labels))].reset_index(drop=True)
         frame["block"] = frame["key"].map(lambda key: "; ".join(labels[key])).astype("string")
         archive = table.with_suffix(".npz")
-        kept = read_weights(archive) if archive.exists() else {}
+        kept, kept_readouts = read_weights(archive) if archive.exists() else ({}, {})
         return Results(
             frame,
             missing=len(labels) - len(frame),
             weights={key: kept[key] for key in frame["key"] if key in kept},
+            readouts={key: kept_readouts[key] for key in frame["key"] if key in kept_readouts},
             blocks=names,
         )
     if folder is not None and profile == "quick":

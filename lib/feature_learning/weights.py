@@ -1,7 +1,8 @@
-"""The hidden weights of a few cells in one small file, for the figures that draw weights.
+"""The networks of a few cells in one small file, for the figures that draw neurons.
 
-Single precision, by key of the cell, (chains, particles, fan_in). The same weights give the same
-bytes, so that a file under version control changes only if they do.
+Single precision, by key of the cell: hidden weights (chains, particles, fan_in), and readouts
+(chains, particles) where there are any. The same networks give the same bytes, so that a file under
+version control changes only if they do.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ from feature_learning import archives, documents
 from feature_learning.errors import StoreError
 
 FloatArray = NDArray[np.float64]
+#: What the name of an array of readouts ends in; that of the weights is the key alone.
+_READOUTS = ".readouts"
 
 
-def write_weights(weights: Mapping[str, FloatArray], path: Path) -> None:
-    """Write weights, whole or not at all.
+def write_weights(
+    weights: Mapping[str, FloatArray], path: Path, readouts: Mapping[str, FloatArray] | None = None
+) -> None:
+    """Write weights and readouts, whole or not at all.
 
     Raises
     ------
@@ -29,13 +34,14 @@ def write_weights(weights: Mapping[str, FloatArray], path: Path) -> None:
     """
     buffer = io.BytesIO()
     # NumPy stamps no dates into its archives.
-    single = {key: weights[key].astype(np.float32) for key in sorted(weights)}
+    named = {**weights, **{key + _READOUTS: values for key, values in (readouts or {}).items()}}
+    single = {name: named[name].astype(np.float32) for name in sorted(named)}
     np.savez_compressed(buffer, allow_pickle=False, **single)
     documents.put(path, buffer.getvalue())
 
 
-def read_weights(path: Path) -> dict[str, FloatArray]:
-    """Read what :func:`write_weights` has written.
+def read_weights(path: Path) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+    """Weights and readouts that :func:`write_weights` has written, by key.
 
     Raises
     ------
@@ -44,6 +50,11 @@ def read_weights(path: Path) -> dict[str, FloatArray]:
     """
     try:
         found = archives.read(path)
-        return {key: np.asarray(values, dtype=np.float64) for key, values in found.items()}
+        double = {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} holds no weights: {error}") from error
+    readouts = {name for name in double if name.endswith(_READOUTS)}
+    return (
+        {name: values for name, values in double.items() if name not in readouts},
+        {name.removesuffix(_READOUTS): double[name] for name in readouts},
+    )

@@ -1,5 +1,7 @@
 """Stored results: computed again, merged, checked, and read by a page."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from book_tools.cli import main
 from book_tools.errors import BookError, InputError
 from book_tools.figures import load_figures
 from book_tools.project import Project
-from book_tools.reproduce import reproduce
+from book_tools.reproduce import reproduce, update
 from book_tools.stored import check_results, holes, merge, pages_with_holes, tables
 from feature_learning.densities import read_npz
 from feature_learning.errors import StoreError
@@ -61,11 +63,13 @@ def test_reproducing_a_figure_computes_what_it_needs_and_goes_on(small, computed
 
 
 def test_weights_are_stored_of_the_cells_that_are_listed(computed):
-    weights = read_weights(computed.table("small.toml").with_suffix(".npz"))
+    weights, readouts = read_weights(computed.table("small.toml").with_suffix(".npz"))
     frame = read_csv(computed.table("small.toml"))
     listed = frame[(frame["block"] == "chains") & (frame["samples"] == 10)]
     assert set(weights) == set(listed["key"])
     assert {values.shape for values in weights.values()} == {(4, 8, 6)}
+    assert set(readouts) == set(weights)
+    assert {values.shape for values in readouts.values()} == {(4, 8)}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +185,7 @@ def test_faults_of_the_folder_are_found(stored):
     (stored.results / "notes.txt").write_bytes(bytes(10 * 2**20))
     table = stored.table("small.toml")
     weights = {"unknown": np.ones((1, 2, 3)), "flat": np.ones(3)}
-    write_weights(weights, table.with_suffix(".npz"))
+    write_weights(weights, table.with_suffix(".npz"), {"unknown": np.ones((1, 3))})
     problems, _ = check_results(stored)
     for text in (
         "they must stay below 10 MiB",
@@ -189,6 +193,7 @@ def test_faults_of_the_folder_are_found(stored):
         "notes.txt belongs to no sweep",
         "unknown has no row in small.csv",
         "flat holds no weights",
+        "the readouts of unknown do not fit its weights",
     ):
         assert any(text in problem for problem in problems), (text, problems)
     table.with_suffix(".npz").write_bytes(b"no")
@@ -240,6 +245,20 @@ def test_histograms_of_the_listed_sweeps_are_stored_beside_the_table(stored):
     path.write_bytes(b"no")
     (problem,) = check_results(stored)[0]
     assert "small-histograms.npz" in problem
+
+
+def test_histograms_of_cells_that_are_not_computed_again_are_kept(stored, computed):
+    path = stored.results / "small-histograms.npz"
+    before = read_npz(path)
+    folder = stored.store("small.toml")
+    folder.mkdir(parents=True)
+    first = next(computed.store("small.toml").glob("network*.json"))
+    for name in (first.name, first.with_suffix(".npz").name):
+        shutil.copy(first.with_name(name), folder)
+    update(stored, load_figures(stored), "small.toml")
+    after = read_npz(path)
+    assert {record.origin["key"] for record in after} == {each.origin["key"] for each in before}
+    assert {record.origin["block"] for record in after} == {each.origin["block"] for each in before}
 
 
 def test_histograms_must_be_a_list_of_sweeps_that_exist(small):

@@ -210,12 +210,17 @@ def test_stored_weights_lie_beside_the_table(computed, grid, stored):
     cells = chosen(read_grid(grid), ["network"], {"seed": [0]})
     keys = {cell_key(cell.config) for cell in cells.cells}
     archive = stored.with_suffix(".npz")
-    write_weights({key: computed.weights[key] for key in keys}, archive)
+    kept = ({key: each[key] for key in keys} for each in (computed.weights, computed.readouts))
+    weights, readouts = kept
+    write_weights(weights, archive, readouts)
     try:
-        found = obtain("stored", grid, stored).weights
+        results = obtain("stored", grid, stored)
     finally:
         archive.unlink()
-    assert set(found) == keys
+    found = results.weights
+    assert set(found) == set(results.readouts) == keys
+    for key, value in results.readouts.items():
+        np.testing.assert_allclose(value, computed.readouts[key], rtol=1e-6)
     for key, value in found.items():
         assert value.shape == (2, 8, 6)
         np.testing.assert_allclose(value, computed.weights[key], rtol=1e-6)
