@@ -55,7 +55,7 @@ class Path(Protocol):
         """Where it ends."""
 
     def place(self, share: float) -> float:
-        """T at a share of the way, between 0 and 1; smooth, and slow where the densities change."""
+        """The t at a share of the way, 0 to 1; smooth, and slow where the densities change."""
 
     def log_density(self, position: Tensor) -> Callable[[float], FloatArray]:
         """Of every member, (members,), log π_t as a function of t, at these positions."""
@@ -86,7 +86,7 @@ class Population:
     effective : list of float
         The effective number of members at each of these steps.
     step_size : float
-        Of the sampler at the last move; 0 before the first.
+        Of the sampler at the last move; 0 asks for a new one at the next.
     """
 
     position: Tensor

@@ -95,17 +95,21 @@ def _table(point: Point) -> str:
 
 
 def _evidence_lines(row: dict[str, Any]) -> list[str]:
-    """What populations say, instead of R-hat."""
+    """What populations or integrals say, instead of R-hat."""
+    resampled = row["config"]["sampler"] == "population"
+    kind = "populations" if resampled else "integrals"
     error = row["log_evidence_sem"]
     spread = "" if error is None else f" +- {error:.2g}"
     values = ", ".join("-" if value is None else f"{value:.2f}" for value in row["populations"])
     families = ", ".join(map(str, row["surviving_families"]))
     shares = ", ".join(f"{value:.3g}" for value in row["concentration"])
     noises = ", ".join(map(str, row["noises"]))
+    # Members of an integral are never resampled.
+    lost = f"families left {families}; rho_t {shares}; " if resampled else ""
     reasons = row["not_converged_because"]
     return [
-        f"log evidence {row['log_evidence']:.2f}{spread}; of the populations alone: {values}",
-        f"families left {families}; rho_t {shares}; noises {noises}; {row['seconds']:.1f} s",
+        f"log evidence {row['log_evidence']:.2f}{spread}; of the {kind} alone: {values}",
+        f"{lost}noises {noises}; {row['seconds']:.1f} s",
         "NOT converged:" if reasons else "converged",
         *(f"  {reason}" for reason in reasons),
     ]

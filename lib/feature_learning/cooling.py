@@ -133,7 +133,7 @@ class _Networks:
         sampler = Gibbs(1.0, every=self.steps + 1, friction=friction)
         # The step size is measured with readouts of this noise.
         sampler.draw_readouts(energy, population.position, random)
-        if len(population.ladder) % _STEP_EVERY == 1:
+        if not population.step_size or len(population.ladder) % _STEP_EVERY == 1:
             population.step_size = default_step(sampler, energy, population.position)
         sampler = sampler.with_step(population.step_size)
         state = sampler.init(energy, population.position, random)

@@ -145,13 +145,14 @@ def _average(values: FloatArray, weights: FloatArray) -> tuple[float | None, flo
 
 
 def _reasons(config: PointConfig, found: Evidence) -> list[str]:
-    """Why the populations are not to be trusted with averages over the posterior."""
+    """Why the members are not to be trusted with averages over the posterior."""
     reasons = []
+    kind = "populations" if config.sampler == "population" else "integrals"
     finished = len(found.populations)
     if found.interrupted:
-        reasons.append(f"interrupted: {finished} of {config.chains} populations are finished")
+        reasons.append(f"interrupted: {finished} of {config.chains} {kind} are finished")
     if finished < 4:
-        reasons.append(f"{finished} populations of at least 4")
+        reasons.append(f"{finished} {kind} of at least 4")
     if finished > 1 and not found.sem <= _LARGEST_ERROR:
         reasons.append(
             f"the error of the log evidence is {found.sem:.2g}, not at most {_LARGEST_ERROR:g}"

@@ -6,15 +6,16 @@ Along a path of densities π_t, known up to a constant (:mod:`feature_learning.a
 
 with the mean over draws from π_t (Kirkwood, J. Chem. Phys. 3, 300 (1935); Gelman and Meng, Stat.
 Sci. 13, 163 (1998)). The integral is taken by the rule of Gauss and Legendre in u, the share of
-the way, with t(u) such that the integrand is even. Members go from node to node and are never
-resampled, so that nothing that the populations of :func:`~feature_learning.annealing.anneal` count
-is used here. Members that lag behind π_t make an error that several integrals share: the number of
-steps at a node decides it, not the spread.
+the way, with t(u) such that the integrand is smooth in it. Members go from node to node and are
+never resampled, so that nothing that the populations of :func:`~feature_learning.annealing.anneal`
+count is used here. Members that lag behind π_t make an error that several integrals share: the
+number of steps at a node decides it, not the spread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -66,6 +67,8 @@ def integrate(
     while (found := _next(population, places, looks)) is not None:
         node, look = found
         population.at = float(places[node])
+        if look == 0:
+            population.step_size = 0.0  # that of the last node is for another density
         population.ladder.append(population.at)
         population.effective.append(float(len(population.families)))
         path.move(population, random)
@@ -87,8 +90,7 @@ def _next(population: Population, places: FloatArray, looks: int) -> tuple[int, 
     if population.at is None:
         return 0, 0
     node = int(np.flatnonzero(places == population.at)[0])
-    made = len(population.ladder) - np.flatnonzero(np.array(population.ladder) != population.at)
-    look = int(made[-1] - 1) if made.size else len(population.ladder)
-    if look < looks:
-        return node, look
+    made = sum(1 for _ in takewhile(lambda t: t == population.at, reversed(population.ladder)))
+    if made < looks:
+        return node, made
     return (node + 1, 0) if node + 1 < len(places) else None

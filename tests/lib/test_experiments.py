@@ -11,6 +11,7 @@ import torch
 
 from feature_learning import experiments, hardware, kernel_limit, pool
 from feature_learning.annealing import combined
+from feature_learning.cli_point import _evidence_lines
 from feature_learning.codes import codes_of, summary
 from feature_learning.config import PointConfig
 from feature_learning.diagnostics import Convergence, ConvergenceRule
@@ -743,6 +744,11 @@ def test_the_row_of_integrals_agrees_with_that_of_populations():
     assert error < 0.5
     assert abs(apart) < 4 * error
     assert integrals["steps"] == 10 * 3 * 400
+    assert "3 integrals of at least 4" in integrals["not_converged_because"]
+    for row, words in ((populations, ("populations", "families")), (integrals, ("integrals", ""))):
+        first, second, *_ = _evidence_lines(row)
+        assert f"of the {words[0]} alone: " in first
+        assert second.startswith(words[1] or "noises")
 
 
 def test_populations_in_a_store_and_a_table(tmp_path):
