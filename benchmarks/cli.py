@@ -52,9 +52,11 @@ class Effort:
     effective
         By dynamics: the slower it forgets, the longer; SGLD's readouts have a bound.
     settling_samples
-        Where chains agree.
+        Where chains are run until they have settled.
     settling
-        For each dynamics.
+        For this library; the peers have a multiple of what it takes.
+    tuning
+        Of the peers that tune themselves, see :class:`benchmarks.tuned.Tuned`.
     """
 
     samples: tuple[int, ...]
@@ -67,6 +69,7 @@ class Effort:
     effective: dict[str, float]
     settling_samples: int
     settling: float
+    tuning: dict[str, int]
 
 
 EFFORTS = {
@@ -79,8 +82,9 @@ EFFORTS = {
         effective_chains=2,
         warm=2000,
         effective={"sgld": 5.0, "underdamped": 10.0, "hmc": 5.0},
-        settling_samples=100,
-        settling=10.0,
+        settling_samples=1000,
+        settling=5.0,
+        tuning={"mclmc": 1000, "hmc": 10, "nuts": 10},
     ),
     "full": Effort(
         samples=(100, 1000, 5000, 10_000),
@@ -91,8 +95,9 @@ EFFORTS = {
         effective_chains=2,
         warm=5000,
         effective={"sgld": 60.0, "underdamped": 150.0, "hmc": 80.0},
-        settling_samples=100,
-        settling=90.0,
+        settling_samples=1000,
+        settling=600.0,
+        tuning={"mclmc": 5000, "hmc": 100, "nuts": 100},
     ),
 }
 
@@ -108,7 +113,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Speed of this library side by side with blackjax, posteriors and SGMCMCJax: "
-        "time of a step, effective samples per second, time until chains agree "
+        "time of a step, effective samples per second, time until chains have settled "
         "(N=512, d=35, ReLU, float32, full batch, kappa=0.005). On a GPU the time of a step of "
         "this library alone, for batches of chains.",
         epilog="exit codes: 0 measured; 1 the measurements have faults; 2 bad input, a peer "
@@ -119,7 +124,7 @@ def parser() -> argparse.ArgumentParser:
         "--effort",
         choices=tuple(EFFORTS),
         default="quick",
-        help="quick: a minute or two; full: ten minutes (default: %(default)s)",
+        help="quick: a few minutes; full: up to an hour (default: %(default)s)",
     )
     add("--parts", choices=PARTS, nargs="+", help="what to measure (all)")
     add("--samples", type=int, nargs="+", metavar="P", help="cases of the step times")
@@ -298,10 +303,12 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
             sizes += [(each, problem.chains) for each in found]
             print(effective.lines(found, rows.fastest(flat, problem.samples, dynamics)), flush=True)
     if "settling" in parts:
-        for dynamics in DYNAMICS:
-            run = settling.measure(
-                dynamics, samples=chosen.settling_samples, seconds=chosen.settling
-            )
+        start = settling.begin(
+            chosen.settling_samples, width=options.width, dim=options.dim, kappa=KAPPA
+        )
+        for run in settling.measure(
+            start, seconds=chosen.settling, tuning=chosen.tuning, alone=options.ours_only
+        ):
             settlings.append(run)
             print(settling.line(run), flush=True)
     print(f"\n{(time.perf_counter() - begun) / 60:.1f} minutes in all")

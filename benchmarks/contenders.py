@@ -94,9 +94,8 @@ class Ours:
         self.shape, self._problem = shape, problem
         _, width, dim = problem.w.shape
         student = Student(dim=dim, width=width)
-        kappa = math.sqrt(problem.temperature / 2)
         self.energy = network_posterior(
-            student, problem.dataset(), kappa=kappa, chains=problem.chains
+            student, problem.dataset(), kappa=problem.kappa, chains=problem.chains
         )
         self.random = generator(1, "noise", device=problem.device)
         self.sampler: Any = self._sampler(problem)

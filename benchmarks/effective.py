@@ -29,7 +29,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -89,22 +88,24 @@ def learned(problem: Problem, steps: int) -> Problem:
 
 
 class Watch:
-    """Measures m_S on test inputs, and looks at the readouts."""
+    """Measures networks on test inputs."""
 
-    def __init__(self, ours: Any, problem: Problem) -> None:
+    def __init__(self, problem: Problem) -> None:
         chains, width, dim = problem.w.shape
+        student = Student(dim=dim, width=width)
         test = draw(SparseParity(dim, min(4, dim)), TEST_SAMPLES, seed=0, stream="test")
-        scale = Student(dim=dim, width=width).scale
-        self._labels, self._energy = test.labels, ours.energy
-        self._field = Field(
-            Student(dim=dim, width=width), test, chains=chains, particles=width, scale=scale
-        )
+        self._labels, self._memory = test.labels, torch.empty(student.size(chains, width))
+        self._parameters = student.views(self._memory, chains, width)
+        self._field = Field(student, test, chains=chains, particles=width, scale=student.scale)
 
-    def look(self, position: torch.Tensor) -> tuple[Array, Array]:
-        """m_S, (chains,), and readouts, (chains, width)."""
-        parameters = self._energy.readout(position)
-        overlap = decompose(self._field.predict(parameters), self._labels)["m_S"]
-        return overlap.double().numpy().copy(), parameters.a.double().numpy().copy()
+    def look(self, w: Array, a: Array) -> tuple[Array, Array]:
+        """m_S and the test MSE of one sample, each (chains,)."""
+        self._parameters.w.copy_(torch.from_numpy(w))
+        self._parameters.a.copy_(torch.from_numpy(a))
+        predictions = self._field.predict(self._parameters)
+        overlap = decompose(predictions, self._labels)["m_S"]
+        error = (predictions - self._labels).square().mean(-1)
+        return overlap.double().numpy().copy(), error.double().numpy().copy()
 
 
 def describe(problem: Problem, dynamics: str) -> str:
@@ -131,14 +132,14 @@ def measure(problem: Problem, dynamics: str, *, seconds: float, every: int) -> l
         Steps between two looks, a multiple of the trajectory for HMC.
     """
     ours = CONTENDERS[OURS, dynamics](problem)
-    watch = Watch(ours, problem)
+    watch = Watch(problem)
     overlaps, readouts = [], []
     end = time.perf_counter() + seconds
     while len(overlaps) < 8 or time.perf_counter() < end:
         ours.run(every)
-        overlap, readout = watch.look(ours.state.position)
-        overlaps.append(overlap)
-        readouts.append(readout)
+        w, a = ours.position()
+        overlaps.append(watch.look(w, a)[0])
+        readouts.append(a.astype(float))
     steps, setting = every * len(overlaps), describe(problem, dynamics)
     if dynamics == HMC:
         accepted = float(ours.sampler.report(ours.state)["acceptance"].mean())

@@ -29,6 +29,8 @@ from feature_learning.randomness import generator
 
 Array = NDArray[Any]
 SGLD, UNDERDAMPED, HMC = DYNAMICS = ("sgld", "underdamped", "hmc")
+#: Samplers that only tune themselves (:mod:`benchmarks.tuned`).
+NUTS, MCLMC = "nuts", "mclmc"
 
 
 class MissingPeerError(FeatureLearningError):
@@ -109,6 +111,11 @@ class Problem:
     def samples(self) -> int:
         """P."""
         return len(self.labels)
+
+    @property
+    def kappa(self) -> float:
+        """κ."""
+        return math.sqrt(self.temperature / 2)
 
     @property
     def operations(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 from benchmarks.effective import Effective
 from benchmarks.machine import MatrixRate, version
 from benchmarks.problem import SGLD
-from benchmarks.settling import Settling
+from benchmarks.settling import CHAINS, Settling
 from benchmarks.steps import CELL_STEPS, Timing, cells
 from book_tools.speed import COLUMNS, OURS, UNITS, typed
 
@@ -61,22 +62,7 @@ def table(
     for size, chains in sizes:
         rows += _effective(size, chains, timings, kappa)
     for run in settlings:
-        rows.append(
-            _row(
-                "settling_time",
-                OURS,
-                run.seconds,
-                run.seconds,
-                run.seconds,
-                dynamics=run.dynamics,
-                samples=run.samples,
-                chains=run.chains,
-                kappa=run.kappa,
-                bound=None if run.agreed else "at least",
-                setting=f"{run.setting}; {run.steps} steps",
-            )
-        )
-        rows += _settling_of_peers(run, timings)
+        rows += _settling(run)
     return typed(pd.DataFrame([row | origin for row in rows], columns=list(COLUMNS)))
 
 
@@ -100,26 +86,19 @@ def _effective(
         yield _row("ess_rate", package, *values, **case)
 
 
-def _settling_of_peers(run: Settling, timings: Sequence[Timing]) -> Iterable[dict[str, Any]]:
-    """What the steps of a run cost the others: the same chain, without a look at it."""
-    for each in timings:
-        case = (each.samples, each.chains, each.dynamics)
-        if case == (run.samples, run.chains, run.dynamics) and each.contender != OURS:
-            seconds = [1e-6 * run.steps * run.chains * time for time in each.microseconds]
-            middle = 1e-6 * run.steps * run.chains * each.median
-            yield _row(
-                "settling_time",
-                each.contender,
-                middle,
-                min(seconds),
-                max(seconds),
-                dynamics=run.dynamics,
-                samples=run.samples,
-                chains=run.chains,
-                kappa=run.kappa,
-                bound="at least",
-                setting=f"{run.steps} of its steps: the same chain, looks not counted",
-            )
+def _settling(run: Settling) -> Iterable[dict[str, Any]]:
+    case = {
+        "dynamics": run.dynamics,
+        "samples": run.samples,
+        "chains": CHAINS,
+        "kappa": run.kappa,
+        "setting": f"{run.setting}; {run.steps} steps",
+    }
+    bound = None if run.settled else "at least"
+    yield _row("settling_time", run.package, *[run.seconds] * 3, bound=bound, **case)
+    for observable, rate in run.rates.items():
+        if math.isfinite(rate):  # not of chains that never moved
+            yield _row("settling_rate", run.package, *[rate] * 3, observable=observable, **case)
 
 
 def fastest(timings: Sequence[Timing], samples: int, dynamics: str) -> dict[str, float]:

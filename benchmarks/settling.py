@@ -1,117 +1,148 @@
-"""Time from the prior until chains agree: R-hat below 1.01, by the library's own rule.
+"""Time until four chains have settled: this library, and blackjax's best with their own tuning.
 
-The rule (:class:`feature_learning.ConvergenceRule`: R-hat of m_S and of the test MSE below 1.01,
-effective sample size at least 100, four chains) is asked after every :data:`EVERY` looks about the
-second half of what there is. Where chains stop in different metastable states it is never met, so
-the point must be one where they agree: at κ = 0.005 the stored grid has that below the transition,
-at P = 100, and nowhere above. Looking again and again favours an early yes, for everybody.
+All start alike, in the code of largest evidence and with everything else from the prior
+(:class:`feature_learning.PointConfig` with ``start="planted"``): at κ = 0.005 the posterior is in
+that code from about 400 samples on. They have settled when R-hat of m_S and of the test MSE is
+below 1.01 and their effective sample sizes are at least 100
+(:class:`feature_learning.ConvergenceRule`) over the second half of the looks, asked whenever these
+have grown by a quarter. The time is that of tuning, compiling, steps and looks.
+
+A peer is given :data:`PATIENCE` times our time. Where that is not enough, effective samples per
+second, of the second half and without the tuning, tell how much longer it would take.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
-from feature_learning import ConvergenceRule, PointConfig, network_posterior
-from feature_learning.inference import sample, starting_position
-from feature_learning.samplers import Sampler
-from feature_learning.sampling import default_step
-from feature_learning.schedules import Schedule, uniform
+from benchmarks.effective import Watch
+from benchmarks.problem import UNDERDAMPED, Array, Problem
+from benchmarks.tuned import TUNED, TunedUnderdamped, build
+from book_tools.speed import DYNAMICS, LABELS
+from feature_learning import ConvergenceRule, PointConfig, Student, network_posterior
+from feature_learning.diagnostics import effective_sample_size
+from feature_learning.inference import starting_position
 
-#: Langevin time between two looks, and for the first descent of the loss at high friction.
-SPACING, SETTLE = 30.0, 150.0
-EVERY = 20
-
-
-@dataclass
-class Agreed:
-    """Stops a run when its chains agree, or when its time is up."""
-
-    deadline: float
-    rule: ConvergenceRule = field(default_factory=ConvergenceRule)
-    agreed: bool = False
-    r_hat: float = float("nan")
-
-    def finished(
-        self, series: dict[str, NDArray[np.float64]], counted: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """All or none."""
-        chains, looks = next(iter(series.values())).shape[0], int(counted.sum())
-        if looks and looks % EVERY == 0:
-            half = {name: draws[:, counted][:, looks // 2 :] for name, draws in series.items()}
-            judged = self.rule.judge(half)
-            self.agreed, self.r_hat = judged.converged, max(judged.r_hat.values())
-        return np.full(chains, self.agreed or time.perf_counter() > self.deadline)
+#: Times our time that a peer gets.
+PATIENCE = 10.0
+#: Looks when the rule is first asked, and by how much they grow until it is asked again.
+FIRST, GROWTH = 40, 1.25
+CHAINS = 4
 
 
 @dataclass(frozen=True)
 class Settling:
-    """How long it took, or how long it was tried."""
+    """How long it took, or how long it was tried; ``rates`` are effective samples per second."""
 
+    package: str
     dynamics: str
     samples: int
-    chains: int
     kappa: float
     seconds: float
     steps: int
-    agreed: bool
+    settled: bool
     r_hat: float
+    rates: dict[str, float]
     setting: str
 
 
-def measure(dynamics: str, *, samples: int, seconds: float, seed: int = 0) -> Settling:
-    """Run four chains from the prior until they agree, for so many seconds at most.
-
-    The time is that of the whole run: steps, looks and judging.
-    """
+def begin(samples: int, *, width: int, dim: int, kappa: float) -> Problem:
+    """The problem, with chains that start in the code of largest evidence."""
     config = PointConfig(
-        samples=samples, sampler=dynamics, seed=seed, test_samples=2000, until_settled=False
+        samples=samples,
+        width=width,
+        dim=dim,
+        sparsity=min(4, dim),
+        kappa=kappa,
+        chains=CHAINS,
+        start="planted",
+        until_settled=True,
+        sampler=UNDERDAMPED,
     )
-    teacher, student, sampling = config.make_teacher, config.make_student, config.make_sampling
-    data, test = config.datasets()
-    energy = network_posterior(student, data, kappa=config.kappa, chains=config.chains)
-    start = starting_position(energy, student, teacher, start="prior", seed=seed)
-    step = default_step(sampling.build(energy, start), energy, start)
-    # No step is faster than 10 microseconds: the schedule ends after the deadline.
-    looks = max(100, int(seconds * 1e5 * step / SPACING))
-    settle = SETTLE / (looks * SPACING)
+    problem = Problem.make(samples=samples, chains=CHAINS, width=width, dim=dim, kappa=kappa)
+    student = Student(dim=dim, width=width)
+    energy = network_posterior(student, problem.dataset(), kappa=kappa, chains=CHAINS)
+    flat = starting_position(
+        energy,
+        student,
+        config.make_teacher,
+        start="planted",
+        signs=torch.tensor(config.signs),
+        seed=0,
+    )
+    w, a, _ = student.views(flat, CHAINS, width)
+    return replace(problem, w=w.contiguous().numpy(), a=a.numpy().copy())
 
-    def schedule(sampler: Sampler) -> Schedule:
-        return uniform(
-            step_size=sampler.step_size,
-            langevin_time=looks * SPACING,
-            looks=looks,
-            burn_in=min(settle, 0.5),
-            settle=min(settle, 0.5),
-        )
 
+def measure(
+    problem: Problem, *, seconds: float, tuning: dict[str, int], alone: bool = False
+) -> Iterator[Settling]:
+    """This library first, for so many seconds at most; then the peers, unless it is alone.
+
+    Parameters
+    ----------
+    problem
+        From :func:`begin`.
+    tuning
+        By dynamics of the peers, see :class:`benchmarks.tuned.Tuned`.
+    """
+    first = run(lambda: TunedUnderdamped(problem), problem, seconds)
+    yield first
+    for kind in () if alone else TUNED:
+        steps = tuning[kind.dynamics]
+        yield run(lambda k=kind, n=steps: build(k, problem, n), problem, PATIENCE * first.seconds)
+
+
+def run(make: Callable[[], Any], problem: Problem, seconds: float) -> Settling:
+    """Build a contender and run its chains until they have settled, or the time is up."""
+    watch, rule = Watch(problem), ConvergenceRule()
     begun = time.perf_counter()
-    stop = Agreed(begun + seconds)
-    result, sampler = sample(
-        energy, student, teacher, test, sampling, seed=seed, schedule=schedule, stop=stop
-    )
-    passed = time.perf_counter() - begun
-    at = int(result.final_look.max())
+    contender = make()
+    times, looks, asked = [time.perf_counter()], [], FIRST
+    verdict = None
+    while not (verdict is not None and verdict.converged):
+        if len(looks) >= FIRST and times[-1] - begun > seconds:
+            break
+        contender.run(contender.spacing)
+        looks.append(watch.look(*contender.position()))
+        times.append(time.perf_counter())
+        if len(looks) >= asked:
+            verdict, asked = rule.judge(_second_half(looks)), int(GROWTH * len(looks)) + 1
+    half = _second_half(looks)
+    verdict = verdict or rule.judge(half)
+    passed = times[-1] - times[len(looks) // 2]
     return Settling(
-        dynamics,
-        samples,
-        config.chains,
-        config.kappa,
-        passed,
-        int(result.steps[at]),
-        stop.agreed,
-        stop.r_hat,
-        f"step {sampler.step_size:g}, from the prior, seed {seed}",
+        contender.name,
+        contender.dynamics,
+        problem.samples,
+        problem.kappa,
+        times[-1] - begun,
+        contender.spacing * len(looks),
+        verdict.converged,
+        max(verdict.r_hat.values()),
+        {name: effective_sample_size(draws) / passed for name, draws in half.items()},
+        contender.setting,
     )
+
+
+def _second_half(looks: Sequence[tuple[Array, Array]]) -> dict[str, Array]:
+    """(chains, looks) of both observables."""
+    pairs = np.array(looks[len(looks) // 2 :])  # (looks, observables, chains)
+    return {"m_S": pairs[:, 0].T, "test_mse": pairs[:, 1].T}
 
 
 def line(run: Settling) -> str:
     """One sentence."""
-    outcome = "agree after" if run.agreed else "do not agree within"
+    outcome = "have settled after" if run.settled else "have not settled within"
+    rates = ", ".join(f"{name} {rate:.3g}" for name, rate in run.rates.items())
     return (
-        f"{run.dynamics}, P={run.samples}, kappa={run.kappa:g}: {run.chains} chains {outcome} "
-        f"{run.seconds:.1f} s and {run.steps} steps, R-hat {run.r_hat:.3f} ({run.setting})"
+        f"{LABELS[run.package]}, {DYNAMICS[run.dynamics]}, P={run.samples}, kappa={run.kappa:g}: "
+        f"{CHAINS} chains {outcome} {run.seconds:.0f} s and {run.steps} steps, R-hat "
+        f"{run.r_hat:.3f}; effective samples per second: {rates} ({run.setting})"
     )

@@ -277,7 +277,7 @@ def test_on_a_gpu_batches_of_this_library_are_timed(main, module, monkeypatch, c
     assert set(frame["package"]) == {"feature_learning", "torch"}
     times = speed.select(frame, "step_time")
     assert set(times["chains"]) == {1, 16, 64, 256}
-    assert set(times["dynamics"]) == set(speed.DYNAMICS)
+    assert set(times["dynamics"]) == set(module("problem").DYNAMICS)
     assert "this library on: pretended" in capsys.readouterr().out
 
 
@@ -359,32 +359,94 @@ def test_chains_that_have_learned_keep_the_problem_and_move(contenders, module):
     assert "acceptance" in accepted[0].setting
 
 
-# Until chains agree
+# Until chains have settled
 
 
-def test_a_run_stops_when_chains_agree_and_when_its_time_is_up(module):
-    settling = module("settling")
-    random = np.random.default_rng(1)
-    counted = np.arange(220) >= 20
-    agree = {name: random.normal(size=(4, 220)) for name in ("m_S", "test_mse")}
-    apart = {name: draws + np.arange(4)[:, None] for name, draws in agree.items()}
-    late, early = settling.Agreed(deadline=math.inf), settling.Agreed(deadline=-math.inf)
-    assert late.finished(agree, counted).all()
-    assert late.agreed
-    assert late.r_hat < 1.01
-    assert not settling.Agreed(deadline=math.inf).finished(apart, counted).any()
-    assert early.finished(apart, counted).all()
-    assert not early.agreed
-    # Only every so many looks, and only past burn-in.
-    assert not settling.Agreed(deadline=math.inf).finished(agree, counted & False).any()
+class Made:
+    """A contender whose chains are what a test makes of them, at so many seconds a step."""
+
+    name, dynamics, spacing, setting = "blackjax", "nuts", 5, "step 1"
+    apart = 0.0
+
+    def __init__(self):
+        self.random, self.looked = np.random.default_rng(1), 0
+
+    def run(self, steps):
+        assert steps == self.spacing
+
+    def position(self):
+        self.looked += 1
+        return self.random.normal(size=4), self.apart * np.arange(4)
 
 
-def test_a_run_that_is_cut_off_says_that_its_chains_did_not_agree(module):
-    settling = module("settling")
-    run = settling.measure("sgld", samples=10, seconds=0.05)
-    assert not run.agreed
+class Told:
+    """Looks that repeat what the contender says."""
+
+    def __init__(self, problem):
+        pass
+
+    def look(self, overlap, error):
+        return overlap, overlap + error
+
+
+@pytest.fixture
+def settling(module, monkeypatch):
+    found = module("settling")
+    monkeypatch.setattr(found, "Watch", Told)
+    return found
+
+
+def test_chains_that_agree_have_settled_and_say_at_which_rate(settling, contenders):
+    problem = contenders.Problem.make(samples=20, chains=4, width=16, dim=5)
+    run = settling.run(Made, problem, 60.0)
+    assert run.settled
+    assert run.r_hat < 1.01
+    assert (run.package, run.dynamics, run.samples) == ("blackjax", "nuts", 20)
+    assert run.kappa == pytest.approx(0.005)
+    looks = run.steps // 5
+    assert run.steps == 5 * looks
+    assert looks >= settling.FIRST
+    # White draws: as many effective samples as looks of the second half, in less than all the time.
+    assert run.rates["m_S"] * run.seconds > 1.2 * looks
+    assert "have settled after" in settling.line(run)
+    assert "blackjax, NUTS" in settling.line(run)
+
+
+def test_chains_that_stay_apart_are_given_up_when_their_time_is_over(settling, contenders):
+    problem = contenders.Problem.make(samples=20, chains=4, width=16, dim=5)
+
+    class Apart(Made):
+        apart = 10.0
+
+    run = settling.run(Apart, problem, 0.05)
+    assert not run.settled
+    assert run.r_hat > 1.5
     assert run.seconds > 0.05
-    assert "do not agree within" in settling.line(run)
+    assert "have not settled within" in settling.line(run)
+    # However short the time: without a few looks there would be nothing to say.
+    assert settling.run(Apart, problem, 1e-9).steps >= 5 * settling.FIRST
+
+
+def test_all_start_in_the_code_of_largest_evidence(module):
+    settling = module("settling")
+    problem = settling.begin(50, width=64, dim=10, kappa=0.005)
+    assert problem.w.shape == (4, 64, 10)
+    patterns = np.sign(problem.w[:, :8, :4]).astype(int)
+    for chain in patterns:
+        pairs = {tuple(pattern * pattern[0]) for pattern in chain}
+        assert len(pairs) == 8  # each pair {s, -s} once
+    assert np.abs(problem.w[:, :8, 4:]).max() == 0
+    # Everything else is a draw of the prior, with variance 1/d.
+    assert problem.w[:, 8:].std() == pytest.approx(10**-0.5, rel=0.1)
+
+
+def test_this_library_is_tuned_from_its_start_and_then_measured(module):
+    settling = module("settling")
+    problem = settling.begin(50, width=64, dim=10, kappa=0.005)
+    (run,) = settling.measure(problem, seconds=0.01, tuning={}, alone=True)
+    assert (run.package, run.dynamics) == ("feature_learning", "underdamped")
+    assert "readout mass" in run.setting
+    assert set(run.rates) == {"m_S", "test_mse"}
 
 
 # The table
@@ -407,9 +469,11 @@ def measured(module):
         for name in ("m_S", "slowest readout")
     ]
     run = module("settling").Settling
+    rates = {"m_S": 6.0, "test_mse": 3.0}
+    slow = {"m_S": 2.0, "test_mse": math.nan}
     settlings = [
-        run("underdamped", 100, 4, 0.005, 12.0, 500, True, 1.005, "step 1"),
-        run("sgld", 100, 4, 0.005, 60.0, 9000, False, 1.5, "step 1"),
+        run("feature_learning", "underdamped", 1000, 0.005, 12.0, 500, True, 1.005, rates, "a"),
+        run("blackjax", "nuts", 1000, 0.005, 60.0, 9000, False, 1.5, slow, "b"),
     ]
     rate = module("machine").MatrixRate("cpu", [90.0, 100.0])
     return rate, steps, sizes, settlings
@@ -431,13 +495,17 @@ def test_the_table_has_its_schema_and_comes_back_from_its_file(frame, tmp_path):
     assert set(frame["quantity"]) == set(speed.UNITS)
 
 
-def test_what_a_run_until_chains_agree_costs_the_peers_is_a_bound_from_their_steps(frame):
-    rows = speed.select(frame, "settling_time", dynamics="sgld")
-    found = dict(zip(rows["package"], rows["value"], strict=True))
-    # 9000 steps of 4 chains at the medians of 4 and 5 microseconds; ours is the wall time.
-    assert found == pytest.approx({"feature_learning": 60.0, "blackjax": 0.144, "posteriors": 0.18})
-    assert set(rows["bound"]) == {"at least"}
-    assert "SGLD of blackjax" in speed_report.render(frame)
+def test_how_long_settling_takes_is_said_of_everybody(frame):
+    rows = speed.select(frame, "settling_time").set_index("package")
+    assert dict(rows["value"]) == {"feature_learning": 12.0, "blackjax": 60.0}
+    assert rows["bound"].isna().tolist() == [True, False]
+    # A rate that is not finite is left out.
+    assert len(speed.select(frame, "settling_rate")) == 3
+    text = speed_report.render(frame)
+    assert "P = 1000, κ = 0.005: this library, underdamped, 12 s." in text
+    assert "blackjax, NUTS, with its own tuning: not within 60 s" in text
+    assert "3.00 times its effective samples of $m_S$ in a second" in text
+    assert "of the test MSE in a second" not in text
 
 
 def test_rates_are_effective_samples_over_the_fastest_step_of_each_package(frame):

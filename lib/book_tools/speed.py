@@ -57,6 +57,7 @@ UNITS = {
     "ess_per_step": "effective samples per step and chain",
     "ess_rate": "effective samples per second",
     "settling_time": "s",
+    "settling_rate": "effective samples per second",
 }
 """Every quantity, with its unit."""
 
@@ -68,7 +69,13 @@ LABELS = {
     "sgmcmcjax": "SGMCMCJax",
     "torch": "torch.mm",
 }
-DYNAMICS = {"sgld": "SGLD", "underdamped": "underdamped", "hmc": "HMC"}
+DYNAMICS = {
+    "sgld": "SGLD",
+    "underdamped": "underdamped",
+    "hmc": "HMC",
+    "nuts": "NUTS",
+    "mclmc": "MCLMC",
+}
 BOUNDS = ("at most", "at least")
 UNKNOWN = "Nothing is measured yet."
 """What stands in the place of a table that is not there."""

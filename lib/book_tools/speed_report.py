@@ -154,20 +154,35 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
             f"{_times(ratio, bound)} those of the fastest peer's SGLD, and "
             f"{_times(overall, its_bound)} those of the fastest peer of any dynamics ({peer})."
         )
+    yield from _settling(frame)
+
+
+def _settling(frame: pd.DataFrame) -> Iterator[str]:
+    """How long everybody takes until chains have settled, and who is how far from it."""
+    watched = {"m_S": "$m_S$", "test_mse": "the test MSE"}
     for row in select(frame, "settling_time").to_dict("records"):
-        name = DYNAMICS[row["dynamics"]]
-        seconds, reached = f"{row['value']:.0f} s", ""
-        if row["package"] != OURS:
-            name, reached = (
-                f"{name} of {LABELS[row['package']]}, by its time of as many steps without looks",
-                "at least ",
+        who = f"{LABELS[row['package']]}, {DYNAMICS[row['dynamics']]}"
+        text = f"{'not within ' if row['bound'] == 'at least' else ''}{row['value']:.0f} s"
+        if row["package"] == OURS:
+            where = f"P = {row['samples']}, κ = {row['kappa']:g}"
+            yield (
+                "* From the code of largest evidence until four chains have settled (R-hat below "
+                "1.01 and 100 effective samples of $m_S$ and of the test MSE) at "
+                f"{where}: {who}, {text}."
             )
-        elif row["bound"] == "at least":
-            reached = "not within "
-        yield (
-            f"* From the prior until chains agree (R-hat below 1.01) at P = {row['samples']}, "
-            f"κ = {row['kappa']:g}, {name}: {reached}{seconds}."
+            continue
+        ratios = {}
+        for name, words in watched.items():
+            ours = value(frame, "settling_rate", package=OURS, observable=name)
+            case = {"package": row["package"], "dynamics": row["dynamics"], "observable": name}
+            ratios[words] = ours / value(frame, "settling_rate", **case)
+        fewer = " and ".join(
+            f"{number_text(ratio)} times its effective samples of {words}"
+            for words, ratio in ratios.items()
+            if math.isfinite(ratio)
         )
+        more = f" This library has {fewer} in a second." if fewer else ""
+        yield f"* {who}, with its own tuning: {text}.{more}"
 
 
 def _times(ratio: float, bound: str) -> str:
