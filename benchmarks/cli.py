@@ -124,7 +124,7 @@ def parser() -> argparse.ArgumentParser:
         "--effort",
         choices=tuple(EFFORTS),
         default="quick",
-        help="quick: a few minutes; full: up to an hour (default: %(default)s)",
+        help="quick: a few minutes; full: 20 to 40 minutes (default: %(default)s)",
     )
     add("--parts", choices=PARTS, nargs="+", help="what to measure (all)")
     add("--samples", type=int, nargs="+", metavar="P", help="cases of the step times")

@@ -26,7 +26,7 @@ from benchmarks.problem import UNDERDAMPED, Array, Problem
 from benchmarks.tuned import TUNED, TunedUnderdamped, build
 from book_tools.speed import DYNAMICS, LABELS
 from feature_learning import ConvergenceRule, PointConfig, Student, network_posterior
-from feature_learning.diagnostics import effective_sample_size
+from feature_learning.diagnostics import effective_sample_size, standard_error
 from feature_learning.inference import starting_position
 
 #: Times our time that a peer gets.
@@ -38,7 +38,11 @@ CHAINS = 4
 
 @dataclass(frozen=True)
 class Settling:
-    """How long it took, or how long it was tried; ``rates`` are effective samples per second."""
+    """How long it took, or how long it was tried.
+
+    ``rates`` are effective samples per second, ``means`` averages with their standard errors: those
+    of a sampler whose step is too long for its law would differ from the others'.
+    """
 
     package: str
     dynamics: str
@@ -49,6 +53,7 @@ class Settling:
     settled: bool
     r_hat: float
     rates: dict[str, float]
+    means: dict[str, tuple[float, float]]
     setting: str
 
 
@@ -127,6 +132,7 @@ def run(make: Callable[[], Any], problem: Problem, seconds: float) -> Settling:
         verdict.converged,
         max(verdict.r_hat.values()),
         {name: effective_sample_size(draws) / passed for name, draws in half.items()},
+        {name: (float(draws.mean()), standard_error(draws)) for name, draws in half.items()},
         contender.setting,
     )
 
@@ -141,8 +147,9 @@ def line(run: Settling) -> str:
     """One sentence."""
     outcome = "have settled after" if run.settled else "have not settled within"
     rates = ", ".join(f"{name} {rate:.3g}" for name, rate in run.rates.items())
+    means = ", ".join(f"{name} {mean:.5f} ± {sem:.5f}" for name, (mean, sem) in run.means.items())
     return (
         f"{LABELS[run.package]}, {DYNAMICS[run.dynamics]}, P={run.samples}, kappa={run.kappa:g}: "
         f"{CHAINS} chains {outcome} {run.seconds:.0f} s and {run.steps} steps, R-hat "
-        f"{run.r_hat:.3f}; effective samples per second: {rates} ({run.setting})"
+        f"{run.r_hat:.3f}; {means}; effective samples per second: {rates} ({run.setting})"
     )

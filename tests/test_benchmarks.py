@@ -409,6 +409,8 @@ def test_chains_that_agree_have_settled_and_say_at_which_rate(settling, contende
     # White draws: as many effective samples as looks of the second half, in less than all the time.
     assert run.rates["m_S"] * run.seconds > 1.2 * looks
     assert "have settled after" in settling.line(run)
+    mean, error = run.means["m_S"]
+    assert abs(mean) < 5 * error < 1
     assert "blackjax, NUTS" in settling.line(run)
 
 
@@ -472,8 +474,8 @@ def measured(module):
     rates = {"m_S": 6.0, "test_mse": 3.0}
     slow = {"m_S": 2.0, "test_mse": math.nan}
     settlings = [
-        run("feature_learning", "underdamped", 1000, 0.005, 12.0, 500, True, 1.005, rates, "a"),
-        run("blackjax", "nuts", 1000, 0.005, 60.0, 9000, False, 1.5, slow, "b"),
+        run("feature_learning", "underdamped", 1000, 0.005, 12.0, 500, True, 1.005, rates, {}, "a"),
+        run("blackjax", "nuts", 1000, 0.005, 60.0, 9000, False, 1.5, slow, {}, "b"),
     ]
     rate = module("machine").MatrixRate("cpu", [90.0, 100.0])
     return rate, steps, sizes, settlings

@@ -174,10 +174,10 @@ def test_the_readme_part_has_a_row_a_case_and_says_what_is_bounded(frame):
     )
     assert "| 5000 | 1 | 1000 | 2500 | 1100 | 2.50 (SGLD) |" in text
     assert "underdamped has at least 455 times" in text
-    assert "κ = 0.005, SGLD: not within 60 s" in text
+    assert "SGLD, not within 60 s." in text
     cells = "to the end of its 10 steps; 1 at a time, looks not counted): 6000 at P = 5000."
     assert cells in text
-    assert "underdamped: 12 s" in text
+    assert "κ = 0.005: this library, underdamped, 12 s." in text
     assert "load 0.1 at the start" in text
 
 
