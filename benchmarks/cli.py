@@ -51,10 +51,8 @@ class Effort:
         Steps from the prior to the warm start.
     effective
         By dynamics: the slower it forgets, the longer; SGLD's readouts have a bound.
-    settling_samples
-        Where chains are run until they have settled.
     settling
-        For this library; the peers have a multiple of what it takes.
+        For this library to settle in; the peers have a multiple of what it takes.
     tuning
         Of the peers that tune themselves, see :class:`benchmarks.tuned.Tuned`.
     """
@@ -67,7 +65,6 @@ class Effort:
     effective_chains: int
     warm: int
     effective: dict[str, float]
-    settling_samples: int
     settling: float
     tuning: dict[str, int]
 
@@ -82,7 +79,6 @@ EFFORTS = {
         effective_chains=2,
         warm=2000,
         effective={"sgld": 5.0, "underdamped": 10.0, "hmc": 5.0},
-        settling_samples=1000,
         settling=5.0,
         tuning={"mclmc": 1000, "hmc": 10, "nuts": 10},
     ),
@@ -95,7 +91,6 @@ EFFORTS = {
         effective_chains=2,
         warm=5000,
         effective={"sgld": 60.0, "underdamped": 150.0, "hmc": 80.0},
-        settling_samples=1000,
         settling=600.0,
         tuning={"mclmc": 5000, "hmc": 100, "nuts": 100},
     ),
@@ -303,9 +298,7 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
             sizes += [(each, problem.chains) for each in found]
             print(effective.lines(found, rows.fastest(flat, problem.samples, dynamics)), flush=True)
     if "settling" in parts:
-        start = settling.begin(
-            chosen.settling_samples, width=options.width, dim=options.dim, kappa=KAPPA
-        )
+        start = settling.begin(width=options.width, dim=options.dim, kappa=KAPPA)
         for run in settling.measure(
             start, seconds=chosen.settling, tuning=chosen.tuning, alone=options.ours_only
         ):

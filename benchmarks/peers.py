@@ -37,7 +37,7 @@ def _peer(name: str) -> Iterator[None]:
         ) from error
 
 
-class _Jax:
+class Jax:
     """What peers on JAX share: all steps of a turn in one loop, all chains in one jit.
 
     Parameters are a pair (w, a): measured faster than one flat vector. The random numbers are
@@ -108,7 +108,7 @@ class _Jax:
         return (w[None], a[None]) if self._single else (w, a)
 
 
-class BlackjaxSGLD(_Jax):
+class BlackjaxSGLD(Jax):
     """blackjax's SGLD."""
 
     name, dynamics = "blackjax", SGLD
@@ -126,7 +126,7 @@ class BlackjaxSGLD(_Jax):
         return lambda theta: theta, step
 
 
-class BlackjaxHMC(_Jax):
+class BlackjaxHMC(Jax):
     """blackjax's HMC; a step is one leapfrog step, the test after a trajectory included."""
 
     name, dynamics = "blackjax", HMC
@@ -150,7 +150,7 @@ class BlackjaxHMC(_Jax):
         return self._state.position
 
 
-class SGMCMCJaxSGLD(_Jax):
+class SGMCMCJaxSGLD(Jax):
     """SGMCMCJax's SGLD; the package takes the log-likelihood of ONE data point, and vmaps it.
 
     Its progress bar, which is not used here, imports ``jax.experimental.host_callback``. Newer

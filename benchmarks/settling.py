@@ -23,7 +23,7 @@ import torch
 
 from benchmarks.effective import Watch
 from benchmarks.problem import UNDERDAMPED, Array, Problem
-from benchmarks.tuned import TUNED, TunedUnderdamped, build
+from benchmarks.tuned import TUNED, TunedUnderdamped
 from book_tools.speed import DYNAMICS, LABELS
 from feature_learning import ConvergenceRule, PointConfig, Student, network_posterior
 from feature_learning.diagnostics import effective_sample_size, standard_error
@@ -33,7 +33,8 @@ from feature_learning.inference import starting_position
 PATIENCE = 10.0
 #: Looks when the rule is first asked, and by how much they grow until it is asked again.
 FIRST, GROWTH = 40, 1.25
-CHAINS = 4
+#: P, and chains.
+SAMPLES, CHAINS = 1000, 4
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Settling:
     setting: str
 
 
-def begin(samples: int, *, width: int, dim: int, kappa: float) -> Problem:
+def begin(samples: int = SAMPLES, *, width: int, dim: int, kappa: float) -> Problem:
     """The problem, with chains that start in the code of largest evidence."""
     config = PointConfig(
         samples=samples,
@@ -101,7 +102,7 @@ def measure(
     yield first
     for kind in () if alone else TUNED:
         steps = tuning[kind.dynamics]
-        yield run(lambda k=kind, n=steps: build(k, problem, n), problem, PATIENCE * first.seconds)
+        yield run(lambda k=kind, n=steps: k(problem, n), problem, PATIENCE * first.seconds)
 
 
 def run(make: Callable[[], Any], problem: Problem, seconds: float) -> Settling:
@@ -110,17 +111,16 @@ def run(make: Callable[[], Any], problem: Problem, seconds: float) -> Settling:
     begun = time.perf_counter()
     contender = make()
     times, looks, asked = [time.perf_counter()], [], FIRST
-    verdict = None
-    while not (verdict is not None and verdict.converged):
-        if len(looks) >= FIRST and times[-1] - begun > seconds:
-            break
+    while True:
         contender.run(contender.spacing)
         looks.append(watch.look(*contender.position()))
         times.append(time.perf_counter())
-        if len(looks) >= asked:
-            verdict, asked = rule.judge(_second_half(looks)), int(GROWTH * len(looks)) + 1
-    half = _second_half(looks)
-    verdict = verdict or rule.judge(half)
+        late = len(looks) >= FIRST and times[-1] - begun > seconds
+        if late or len(looks) >= asked:
+            half, asked = _second_half(looks), int(GROWTH * len(looks)) + 1
+            verdict = rule.judge(half)
+            if late or verdict.converged:
+                break
     passed = times[-1] - times[len(looks) // 2]
     return Settling(
         contender.name,

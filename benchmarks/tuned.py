@@ -13,9 +13,10 @@ import time
 from typing import Any
 
 from benchmarks.contenders import OursUnderdamped
-from benchmarks.peers import _Jax, _peer
+from benchmarks.peers import Jax
 from benchmarks.problem import HMC, MCLMC, NUTS, Problem
 from feature_learning import Underdamped
+from feature_learning.sampling import default_step
 from feature_learning.tuning import tuned
 
 #: Leapfrog steps of a trajectory of HMC: as many as NUTS chooses with the same mass.
@@ -24,8 +25,8 @@ LEAPFROGS = 256
 FIRST_STEP = 0.002
 
 
-#: Steps of ours at friction 1, and how large a step is safe before it is tuned.
-SETTLING, SAFE_STEP = 500, 0.3
+#: Steps of ours at friction 1, before it is tuned.
+SETTLING = 500
 
 
 class TunedUnderdamped(OursUnderdamped):
@@ -36,19 +37,20 @@ class TunedUnderdamped(OursUnderdamped):
     def __init__(self, problem: Problem) -> None:
         begun = time.perf_counter()
         super().__init__(problem)
-        self.sampler = Underdamped(SAFE_STEP).settling()
+        sampler = Underdamped(1.0)
+        sampler = sampler.with_step(default_step(sampler, self.energy, self.state.position))
+        self.sampler = sampler.settling()
         self.run(SETTLING)
-        found = tuned(self.energy, self.state.position)
-        self.sampler = Underdamped(SAFE_STEP).with_tuning(*found)
+        step, friction, mass = tuned(self.energy, self.state.position)
+        self.sampler = sampler.with_tuning(step, friction, mass)
         self.sampler.begin(self.state, self.energy)
-        step, friction, mass = found
         self.setting = (
             f"step {step:g}, friction {friction:g}, readout mass {mass:g}, tuned in "
             f"{time.perf_counter() - begun:.0f} s"
         )
 
 
-class Tuned(_Jax):
+class Tuned(Jax):
     """A sampler of blackjax after its own tuning; ``spacing`` steps are made between two looks.
 
     Parameters
@@ -137,9 +139,3 @@ class TunedMCLMC(Tuned):
 
 
 TUNED = (TunedMCLMC, TunedHMC, TunedNUTS)
-
-
-def build(kind: type[Tuned], problem: Problem, tuning: int) -> Tuned:
-    """Tune; a peer that is missing is said in one sentence."""
-    with _peer(kind.name):
-        return kind(problem, tuning)

@@ -442,10 +442,16 @@ def test_all_start_in_the_code_of_largest_evidence(module):
     assert problem.w[:, 8:].std() == pytest.approx(10**-0.5, rel=0.1)
 
 
-def test_this_library_is_tuned_from_its_start_and_then_measured(module):
+def test_this_library_is_tuned_from_its_start_and_then_measured(module, monkeypatch):
     settling = module("settling")
     problem = settling.begin(50, width=64, dim=10, kappa=0.005)
     (run,) = settling.measure(problem, seconds=0.01, tuning={}, alone=True)
+    # The peers come after it, and one that is missing is said in one sentence.
+    monkeypatch.setitem(sys.modules, "jax", None)
+    found = settling.measure(problem, seconds=0.01, tuning={"mclmc": 10})
+    assert next(found).package == "feature_learning"
+    with pytest.raises(module("problem").MissingPeerError, match="blackjax cannot be imported"):
+        next(found)
     assert (run.package, run.dynamics) == ("feature_learning", "underdamped")
     assert "readout mass" in run.setting
     assert set(run.rates) == {"m_S", "test_mse"}
