@@ -1,6 +1,6 @@
 """``python -m benchmarks``."""
 
-from feature_learning.ending import leave, loading
+from feature_learning.cli.ending import leave, loading
 
 with loading("benchmarks"):
     from benchmarks.cli import main

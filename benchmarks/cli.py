@@ -15,9 +15,9 @@ from book_tools import speed, speed_report
 from book_tools.errors import BookError, InputError, details_first
 from book_tools.folders import make
 from book_tools.sources import read_text
-from feature_learning import atomic
-from feature_learning.ending import run_program
+from feature_learning.cli.ending import run_program
 from feature_learning.errors import FeatureLearningError, check_integer
+from feature_learning.files import atomic
 
 # The thread pool of XLA is sized once, when jax is imported: contenders are imported in main().
 
@@ -181,7 +181,7 @@ def _fault(options: argparse.Namespace) -> str:
             given = getattr(options, name)
             for value in given if isinstance(given, list) else [1 if given is None else given]:
                 check_integer(f"--{name}", value, at_least=1, at_most=most)
-        from feature_learning.hardware import check_device, memory_available
+        from feature_learning.experiments.hardware import check_device, memory_available
 
         check_device(options.device)
     except FeatureLearningError as error:

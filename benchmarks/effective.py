@@ -37,10 +37,10 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.problem import HMC, SGLD, Array, Problem
 from book_tools.speed import LABELS, OURS
 from feature_learning import SparseParity, Underdamped, draw
-from feature_learning.diagnostics import effective_sample_size
-from feature_learning.field import Field
-from feature_learning.observables import decompose
-from feature_learning.student import Student
+from feature_learning.inference.diagnostics import effective_sample_size
+from feature_learning.inference.observables import decompose
+from feature_learning.model.field import Field
+from feature_learning.model.student import Student
 
 #: Effective samples in a chain below which an estimate is only an upper bound.
 TRUSTED = 10.0

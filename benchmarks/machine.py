@@ -73,7 +73,7 @@ def wait(device: str) -> None:
 
 def origin(threads: int, now: float, device: str = "cpu") -> dict[str, Any]:
     """The columns that say where and when, the same in every row."""
-    from feature_learning.provenance import provenance
+    from feature_learning.sweeps.provenance import provenance
 
     known = provenance(device)
     return {

@@ -26,8 +26,8 @@ from benchmarks.problem import UNDERDAMPED, Array, Problem
 from benchmarks.tuned import TUNED, TunedUnderdamped
 from book_tools.speed import DYNAMICS, LABELS
 from feature_learning import ConvergenceRule, PointConfig, Student, network_posterior
-from feature_learning.diagnostics import effective_sample_size, standard_error
-from feature_learning.inference import starting_position
+from feature_learning.inference.diagnostics import effective_sample_size, standard_error
+from feature_learning.inference.sampling import starting_position
 
 #: Times our time that a peer gets.
 PATIENCE = 10.0

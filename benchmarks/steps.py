@@ -19,10 +19,10 @@ from typing import Any
 from benchmarks.contenders import CONTENDERS, check, checkable, shapes
 from benchmarks.problem import HMC, SGLD, Problem
 from book_tools.speed import DYNAMICS, LABELS, OURS
-from feature_learning.paper import PARITY
+from feature_learning.experiments.paper import PARITY
 
 #: Steps of one chain by the published protocol at the step of SGLD that is timed, if it runs to the
-#: end: a Langevin time of 4083 (see :mod:`feature_learning.paper`).
+#: end: a Langevin time of 4083 (see :mod:`feature_learning.experiments.paper`).
 CELL_STEPS = PARITY.schedule(Problem.step_size).steps
 
 

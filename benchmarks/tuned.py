@@ -1,10 +1,10 @@
 r"""This library's dynamics and blackjax's best samplers, each with its own tuning.
 
 Ours lets its chains settle at high friction and then finds step, friction and readout mass from
-largest curvatures (:mod:`feature_learning.tuning`), as every run does. Of blackjax HMC and NUTS
-tune step and diagonal mass by window adaptation (the warm-up of Stan), MCLMC its step, momentum
-decoherence length and diagonal preconditioner by ``mclmc_find_L_and_step_size``. One chain is tuned
-and all use what it found. They are given log p = -U/T.
+largest curvatures (:mod:`feature_learning.samplers.tuning`), as every run does. Of blackjax HMC and
+NUTS tune step and diagonal mass by window adaptation (the warm-up of Stan), MCLMC its step,
+momentum decoherence length and diagonal preconditioner by ``mclmc_find_L_and_step_size``. One chain
+is tuned and all use what it found. They are given log p = -U/T.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from benchmarks.contenders import OursUnderdamped
 from benchmarks.peers import Jax
 from benchmarks.problem import HMC, MCLMC, NUTS, Problem
 from feature_learning import Underdamped
-from feature_learning.sampling import default_step
-from feature_learning.tuning import tuned
+from feature_learning.samplers.options import default_step
+from feature_learning.samplers.tuning import tuned
 
 #: Leapfrog steps of a trajectory of HMC: as many as NUTS chooses with the same mass.
 LEAPFROGS = 256

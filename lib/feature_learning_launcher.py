@@ -3,7 +3,7 @@
 A signal that comes then finds nothing worth saving, and a KeyboardInterrupt would end in a
 traceback. So the process leaves from within the signal's handler. This module stands outside of the
 package and imports nothing that takes time; everything after it is the matter of
-:mod:`feature_learning.ending`.
+:mod:`feature_learning.cli.ending`.
 """
 
 import os
@@ -22,8 +22,8 @@ def main() -> None:
     ours = [number for number, known in before.items() if known != signal.SIG_IGN]
     for number in ours:
         signal.signal(number, _leave)
-    from feature_learning.cli import main as run
-    from feature_learning.ending import leave
+    from feature_learning.cli.ending import leave
+    from feature_learning.cli.main import main as run
 
     for number in ours:
         signal.signal(number, before[number])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from feature_learning import atomic
+from feature_learning.files import atomic
 
 PLOTLY = "_static/plotly.min.js"
 """The one copy of plotly's script, relative to the finished book."""

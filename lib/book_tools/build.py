@@ -37,7 +37,7 @@ from book_tools.project import Project, checked_profile
 from book_tools.side_by_side import execute_all
 from book_tools.sources import read_text
 from book_tools.staging import convert, stage_sources
-from feature_learning import atomic
+from feature_learning.files import atomic
 
 RECORD = "book.json"
 """A file of the finished book that says from what it was built."""

@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _alone(build: Path) -> Iterator[bool]:
     """Whether no build is running; without the packages of an environment none can."""
     try:
-        from feature_learning.locks import held
+        from feature_learning.files.locks import held
     except ImportError:
         yield True
         return

@@ -18,8 +18,8 @@ from book_tools.folders import NOTEBOOKS, check_fresh, make
 from book_tools.project import PROFILES, Project
 from book_tools.serve import serve_forever
 from book_tools.staging import convert
-from feature_learning.ending import run_program
-from feature_learning.locks import held
+from feature_learning.cli.ending import run_program
+from feature_learning.files.locks import held
 
 NAME = "book_tools"
 

@@ -34,7 +34,7 @@ from book_tools.notebooks import (
 )
 from book_tools.project import Project
 from book_tools.sources import read_text, sources
-from feature_learning import atomic
+from feature_learning.files import atomic
 
 TRACEBACK_LINES = 15
 """How much of a failing cell's traceback is shown."""

@@ -23,7 +23,7 @@ from traitlets.config import Config
 from book_tools.errors import BookError
 from book_tools.folders import make
 from book_tools.project import Project
-from feature_learning import atomic
+from feature_learning.files import atomic
 
 KERNEL_SETTINGS = """c = get_config()
 # A kernel is interrupted before it is shut down, and sometimes reports that as an error.

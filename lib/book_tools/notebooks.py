@@ -23,7 +23,7 @@ from nbformat import NotebookNode
 
 from book_tools.errors import BookError
 from book_tools.sources import read_text
-from feature_learning import atomic
+from feature_learning.files import atomic
 
 
 @dataclass(frozen=True)

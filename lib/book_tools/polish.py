@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from feature_learning import atomic
+from feature_learning.files import atomic
 
 _MATHS = r'<span class="math notranslate nohighlight">[^<]*</span>'
 # What stands against a formula without a space: brackets, a comma, the rest of a word.

@@ -23,7 +23,7 @@ from book_tools.sources import read_text
 
 PROFILES = ("quick", "stored", "paper")
 """What a notebook can be asked for: to compute fewer points and seeds, to show what is stored, or
-to compute everything. They are those of :mod:`feature_learning.results`."""
+to compute everything. They are those of :mod:`feature_learning.analysis.results`."""
 
 
 def checked_profile(profile: str) -> str:

@@ -23,13 +23,13 @@ from book_tools.execution import inputs
 from book_tools.project import Project
 from book_tools.spread import has_estimate, tolerance
 from book_tools.stored import rows, tables
-from feature_learning.cli_sweep import run_grid
+from feature_learning.cli.sweep import run_grid
 from feature_learning.errors import FeatureLearningError, check_integer, check_real
-from feature_learning.grid import Grid, GridCell
-from feature_learning.keys import cell_key
-from feature_learning.pool import LocalPool, worker_count
-from feature_learning.store import Store
-from feature_learning.table import configuration, read_csv, tabulate
+from feature_learning.experiments.keys import cell_key
+from feature_learning.sweeps.grid import Grid, GridCell
+from feature_learning.sweeps.pool import LocalPool, worker_count
+from feature_learning.sweeps.store import Store
+from feature_learning.sweeps.table import configuration, read_csv, tabulate
 
 LONGEST = 40.0
 """Seconds that the stored run of a cell may have taken, so that a test of them stays short."""

@@ -18,16 +18,16 @@ from book_tools.figures import Listing, Need, load_figures
 from book_tools.folders import make
 from book_tools.project import Project
 from book_tools.stored import merge
-from feature_learning.cli_sweep import run_grid
-from feature_learning.densities import HISTOGRAMS, read_npz, records_of, write_npz
+from feature_learning.analysis.results import chosen
+from feature_learning.cli.sweep import run_grid
 from feature_learning.errors import FeatureLearningError, check_real
-from feature_learning.grid import Grid, GridCell, read_grid
-from feature_learning.keys import cell_key
-from feature_learning.pool import LocalPool, worker_count
-from feature_learning.results import chosen
-from feature_learning.store import Store
-from feature_learning.table import read_csv, tabulate, write_csv
-from feature_learning.weights import FloatArray, read_weights, write_weights
+from feature_learning.experiments.keys import cell_key
+from feature_learning.sweeps.densities import HISTOGRAMS, read_npz, records_of, write_npz
+from feature_learning.sweeps.grid import Grid, GridCell, read_grid
+from feature_learning.sweeps.pool import LocalPool, worker_count
+from feature_learning.sweeps.store import Store
+from feature_learning.sweeps.table import read_csv, tabulate, write_csv
+from feature_learning.sweeps.weights import FloatArray, read_weights, write_weights
 
 #: An exit code above it says that a signal has ended the program.
 _SIGNALLED = 128

@@ -11,7 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from book_tools.errors import InputError
-from feature_learning.interruption import exit_code
+from feature_learning.inference.interruption import exit_code
 
 HOST = "127.0.0.1"
 LAST_PORT = 65535

@@ -24,7 +24,7 @@ from book_tools.errors import BookError
 from book_tools.execution import execute, is_executed
 from book_tools.kernels import short_names
 from book_tools.project import Project
-from feature_learning.interruption import SIGNALS, handling
+from feature_learning.inference.interruption import SIGNALS, handling
 
 PATIENCE = 20.0
 """Seconds that an interrupted notebook has to end by itself."""
@@ -63,7 +63,7 @@ def execute_all(
         and every failure is named.
     """
     # The library takes a second to import, which the forked processes can do without.
-    from feature_learning.hardware import usable_cores
+    from feature_learning.experiments.hardware import usable_cores
 
     cores = usable_cores()
     at_once = at_once or min(2, cores)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from book_tools.errors import BookError
-from feature_learning import atomic
+from feature_learning.files import atomic
 
 NAME = "bench.csv"
 """The file, beside the tables of the sweeps."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from book_tools.errors import BookError
 from book_tools.speed import DYNAMICS, LABELS, OURS, UNKNOWN, select, value
-from feature_learning.texts import ABSENT, number_text
+from feature_learning.analysis.texts import ABSENT, number_text
 
 START, END = "<!-- speed: written by `make bench BENCH=full` -->", "<!-- end of speed -->"
 """Lines of the README between which :func:`render` stands."""

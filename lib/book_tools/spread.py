@@ -44,8 +44,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from feature_learning.config import PointConfig
-from feature_learning.schema import column_of
+from feature_learning.experiments.config import PointConfig
+from feature_learning.sweeps.schema import column_of
 
 FALSE_ALARM = 1e-3
 """Probability that a sound number is called wrong."""

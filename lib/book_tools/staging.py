@@ -14,7 +14,7 @@ from book_tools.folders import NOTEBOOKS, STAGE, check_fresh, fresh
 from book_tools.notebooks import read_notebook, write_notebook
 from book_tools.project import Project
 from book_tools.sources import TEXTS, read_text, sources
-from feature_learning import atomic
+from feature_learning.files import atomic
 
 
 def stage_sources(project: Project, stage: Path, made_for: str = STAGE) -> None:

@@ -1,10 +1,10 @@
 """The stored results of the book: their tables, merged with what is computed again, and checked.
 
 Beside every file of a sweep, ``book/data/sweeps/NAME.toml``, there may be its results:
-``book/data/results/NAME.csv``, one row a cell (:mod:`feature_learning.table`), and ``NAME.npz``
-with the hidden weights of a few cells, by the cell's key. A table may have holes. Two kinds of file
-are no such results and have checks of their own: the histograms, and the measurements of speed
-(:mod:`book_tools.speed`), which are rows of one run on one machine and no cells.
+``book/data/results/NAME.csv``, one row a cell (:mod:`feature_learning.sweeps.table`), and
+``NAME.npz`` with the hidden weights of a few cells, by the cell's key. A table may have holes. Two
+kinds of file are no such results and have checks of their own: the histograms, and the measurements
+of speed (:mod:`book_tools.speed`), which are rows of one run on one machine and no cells.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from book_tools import speed
 from book_tools.errors import BookError
 from book_tools.figures import load_figures
 from book_tools.project import Project
-from feature_learning.densities import HISTOGRAMS, read_npz
+from feature_learning.analysis.results import chosen
 from feature_learning.errors import FeatureLearningError, StoreError
-from feature_learning.grid import Grid, read_grid
-from feature_learning.keys import cell_key
-from feature_learning.results import chosen
-from feature_learning.schema import schema
-from feature_learning.table import configuration, read_csv
-from feature_learning.weights import read_weights
+from feature_learning.experiments.keys import cell_key
+from feature_learning.sweeps.densities import HISTOGRAMS, read_npz
+from feature_learning.sweeps.grid import Grid, read_grid
+from feature_learning.sweeps.schema import schema
+from feature_learning.sweeps.table import configuration, read_csv
+from feature_learning.sweeps.weights import read_weights
 
 LIMIT = 10 * 2**20
 """Bytes of all stored results together: they are part of every clone."""
@@ -55,7 +55,7 @@ def merge(
     Returns
     -------
     frame : DataFrame
-        The new table, in the order of :func:`feature_learning.table.tabulate`.
+        The new table, in the order of :func:`feature_learning.sweeps.table.tabulate`.
     messages : list of str
         What was replaced, added and dropped.
     """

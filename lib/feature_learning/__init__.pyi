@@ -1,8 +1,7 @@
-from .chains import ChainRun, run
-from .collapsed import CollapsedEnergy
-from .config import PointConfig
-from .diagnostics import Convergence, ConvergenceRule
-from .energies import ParticleEnergy, mean_field_energy, network_posterior
+from .energies.collapsed import CollapsedEnergy
+from .energies.ladder import LadderEnergy
+from .energies.minibatch import MiniBatchEnergy
+from .energies.particles import ParticleEnergy, mean_field_energy, network_posterior
 from .errors import (
     ArgumentError,
     CheckpointError,
@@ -15,16 +14,18 @@ from .errors import (
     StoreError,
     WorkerError,
 )
-from .experiments import Point, run_point
-from .field import Field
-from .grid import read_grid
-from .inference import sample
-from .ladder import LadderEnergy
-from .minibatch import MiniBatchEnergy
-from .observables import Observer
-from .paper import PARITY, SINGLE_INDEX, published
-from .pool import run_points
-from .priors import Ard
+from .experiments.config import PointConfig
+from .experiments.paper import PARITY, SINGLE_INDEX, published
+from .experiments.point import Point, run_point
+from .inference.chains import ChainRun, run
+from .inference.diagnostics import Convergence, ConvergenceRule
+from .inference.observables import Observer
+from .inference.sampling import sample
+from .inference.stopping import StopWhenConverged
+from .model.field import Field
+from .model.priors import Ard
+from .model.student import Parameters, Student
+from .model.teachers import Dataset, SingleIndex, SparseParity, draw
 from .samplers import (
     HMC,
     MALA,
@@ -37,11 +38,10 @@ from .samplers import (
     ReplicaExchange,
     Underdamped,
 )
-from .sampling import Sampling
-from .stopping import StopWhenConverged
-from .store import Store
-from .student import Parameters, Student
-from .teachers import Dataset, SingleIndex, SparseParity, draw
+from .samplers.options import Sampling
+from .sweeps.grid import read_grid
+from .sweeps.pool import run_points
+from .sweeps.store import Store
 from .version import __version__
 
 __all__ = [

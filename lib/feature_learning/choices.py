@@ -20,3 +20,10 @@ SOLVERS = ("particles", "collapsed")
 NNGP_VARIANTS = ("matched", "as-published")
 PROTOCOLS = ("published",)
 DTYPES = ("float32", "float64")
+
+#: Of a Hermite polynomial: the labels of larger ones leave single precision.
+LARGEST_DEGREE = 20
+
+#: Seeds of whole words of 32 bits, of which the streams of a seed are made
+#: (:mod:`feature_learning.randomness`): no two seeds share a stream.
+LARGEST_SEED = 2**32 - 1

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from feature_learning.config import LARGEST_SEED
+from feature_learning.choices import LARGEST_SEED
 from feature_learning.errors import check_integer
 from feature_learning.native import normal
 
@@ -25,7 +25,7 @@ def generator(seed: int, stream: str, *, device: str | torch.device = "cpu") -> 
     Parameters
     ----------
     seed : int
-        From 0 to :data:`~feature_learning.config.LARGEST_SEED`: no two seeds share a stream.
+        From 0 to :data:`~feature_learning.choices.LARGEST_SEED`: no two seeds share a stream.
     stream : str
         One of :data:`STREAMS`.
     device : str or torch.device

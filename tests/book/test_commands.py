@@ -16,7 +16,7 @@ from book_tools.cli import main
 from book_tools.errors import BookError, InputError, details_first
 from book_tools.folders import make
 from feature_learning.errors import FeatureLearningError
-from feature_learning.locks import held
+from feature_learning.files.locks import held
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = """\

@@ -8,8 +8,8 @@ from book_tools.cli import main
 from book_tools.errors import BookError
 from book_tools.figures import load_figures, render_figures
 from book_tools.project import Project
-from feature_learning import results
-from feature_learning.grid import read_grid
+from feature_learning.analysis import results
+from feature_learning.sweeps.grid import read_grid
 
 
 def test_the_profiles_are_those_of_the_library():

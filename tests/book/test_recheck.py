@@ -13,10 +13,10 @@ from book_tools.errors import BookError
 from book_tools.recheck import compare, compute, draw, eligible, identity, recheck
 from book_tools.spread import FALSE_ALARM, over_chains, over_seeds, tolerance
 from book_tools.stored import rows
-from feature_learning.experiments import run_point
-from feature_learning.provenance import provenance
-from feature_learning.store import Store
-from feature_learning.table import configuration, read_csv, tabulate, write_csv
+from feature_learning.experiments.point import run_point
+from feature_learning.sweeps.provenance import provenance
+from feature_learning.sweeps.store import Store
+from feature_learning.sweeps.table import configuration, read_csv, tabulate, write_csv
 
 
 def call(project, *arguments):

@@ -89,7 +89,7 @@ def test_two_run_at_once_and_what_is_up_to_date_is_kept(write, capsys):
 
 
 def test_the_threads_of_the_machine_are_shared_out(write, monkeypatch):
-    monkeypatch.setattr("feature_learning.hardware.usable_cores", lambda: 6)
+    monkeypatch.setattr("feature_learning.experiments.hardware.usable_cores", lambda: 6)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     code = "Path('threads').write_text(os.environ['OMP_NUM_THREADS'])"
     project = write(a=code)

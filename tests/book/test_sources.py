@@ -14,7 +14,7 @@ from book_tools.figures import load_figures
 from book_tools.recheck import identity
 from book_tools.sources import is_source, read_text
 from book_tools.staging import convert, stage_sources
-from feature_learning.grid import read_grid
+from feature_learning.sweeps.grid import read_grid
 
 ROOT = Path(__file__).parents[2]
 #: What systems, editors and tools leave beside files.

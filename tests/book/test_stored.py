@@ -11,12 +11,12 @@ from book_tools.figures import load_figures
 from book_tools.project import Project
 from book_tools.reproduce import reproduce, update
 from book_tools.stored import check_results, holes, merge, pages_with_holes, tables
-from feature_learning.densities import read_npz
+from feature_learning.analysis.results import obtain
 from feature_learning.errors import StoreError
-from feature_learning.grid import read_grid
-from feature_learning.results import obtain
-from feature_learning.table import read_csv, write_csv
-from feature_learning.weights import read_weights, write_weights
+from feature_learning.sweeps.densities import read_npz
+from feature_learning.sweeps.grid import read_grid
+from feature_learning.sweeps.table import read_csv, write_csv
+from feature_learning.sweeps.weights import read_weights, write_weights
 
 
 def call(project, *arguments):

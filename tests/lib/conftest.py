@@ -11,16 +11,17 @@ import pytest
 import torch
 from hypothesis import settings
 
-from feature_learning.chains import ChainRun, run
-from feature_learning.collapsed import CollapsedEnergy
-from feature_learning.energies import mean_field_energy, network_posterior
-from feature_learning.ladder import LadderEnergy
-from feature_learning.minibatch import MiniBatchEnergy
-from feature_learning.observables import Observer
-from feature_learning.pool import compute
-from feature_learning.priors import Ard
+from feature_learning.energies.collapsed import CollapsedEnergy
+from feature_learning.energies.ladder import LadderEnergy
+from feature_learning.energies.minibatch import MiniBatchEnergy
+from feature_learning.energies.particles import mean_field_energy, network_posterior
+from feature_learning.energies.release import ReleasedEnergy
+from feature_learning.inference.chains import ChainRun, run
+from feature_learning.inference.observables import Observer
+from feature_learning.model.priors import Ard
+from feature_learning.model.student import Student
+from feature_learning.model.teachers import SparseParity, draw
 from feature_learning.randomness import generator
-from feature_learning.release import ReleasedEnergy
 from feature_learning.samplers import (
     HMC,
     MALA,
@@ -33,9 +34,8 @@ from feature_learning.samplers import (
     ReplicaExchange,
     Underdamped,
 )
-from feature_learning.schedules import uniform
-from feature_learning.student import Student
-from feature_learning.teachers import SparseParity, draw
+from feature_learning.samplers.schedules import uniform
+from feature_learning.sweeps.pool import compute
 
 # The same examples on every machine: a failure seen by one reader is seen by all.
 settings.register_profile("library", deadline=None, derandomize=True, database=None)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from feature_learning.cells import COLUMNS, Cells
+from feature_learning.analysis.cells import COLUMNS, Cells
 
 
 def table(*rows, sem=0.1, seeds=3, converged=True):

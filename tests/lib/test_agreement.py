@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from diagrams import table
 
-from feature_learning.agreement import differences, share_within
+from feature_learning.analysis.agreement import differences, share_within
 from feature_learning.errors import ArgumentError
 
 

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_learning import archives, checkpoints
-from feature_learning.cli import main
-from feature_learning.densities import read_npz
+from feature_learning.cli.main import main
 from feature_learning.errors import CheckpointError, StoreError
-from feature_learning.weights import read_weights
+from feature_learning.files import archives
+from feature_learning.inference import checkpoints
+from feature_learning.sweeps.densities import read_npz
+from feature_learning.sweeps.weights import read_weights
 
 
 def packed(**arrays):

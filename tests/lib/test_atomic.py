@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from feature_learning import atomic
+from feature_learning.files import atomic
 
 
 def names(folder):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from diagrams import GRID, table
 
-from feature_learning.cells import (
+from feature_learning.analysis.cells import (
     Cells,
     cell_text,
     cell_value,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from feature_learning.chain_plots import rank_plot, trace_plot
 from feature_learning.errors import ArgumentError
+from feature_learning.plotting.chain_plots import rank_plot, trace_plot
 
 LABELS = ["planted", "prior", "planted"]
 

@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from feature_learning import checkpoints
-from feature_learning.diagnostics import ConvergenceRule
-from feature_learning.draws import read_draws
+from feature_learning.analysis.draws import read_draws
 from feature_learning.errors import (
     ArgumentError,
     CheckpointError,
@@ -23,12 +21,14 @@ from feature_learning.errors import (
     EquipartitionError,
     FeatureLearningError,
 )
-from feature_learning.guards import Guards
+from feature_learning.inference import checkpoints
+from feature_learning.inference.diagnostics import ConvergenceRule
+from feature_learning.inference.guards import Guards
+from feature_learning.inference.stopping import StopWhenConverged
+from feature_learning.inference.stopwatch import Stopwatch
 from feature_learning.samplers import SGLD, Underdamped
-from feature_learning.sampling import default_step
-from feature_learning.schedules import Schedule, at_times, growing, uniform
-from feature_learning.stopping import StopWhenConverged
-from feature_learning.stopwatch import Stopwatch
+from feature_learning.samplers.options import default_step
+from feature_learning.samplers.schedules import Schedule, at_times, growing, uniform
 
 
 def interrupt():

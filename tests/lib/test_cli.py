@@ -19,25 +19,22 @@ import torch
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from feature_learning import (
-    activations,
-    cli_point,
-    hardware,
-    sampling,
-    schedules,
-    stopwatch,
-)
 from feature_learning import choices as words
-from feature_learning.applicability import SCOPES, flag
 from feature_learning.choices import METHODS
-from feature_learning.cli import build_parser, main
-from feature_learning.config import PointConfig
-from feature_learning.diagnostics import Convergence, ConvergenceRule
+from feature_learning.cli import point as cli_point
+from feature_learning.cli.main import build_parser, main
 from feature_learning.errors import ArgumentError
-from feature_learning.guards import Guards
-from feature_learning.keys import cell_key
-from feature_learning.observables import Observer
-from feature_learning.samplers import Underdamped, quantised
+from feature_learning.experiments import hardware
+from feature_learning.experiments.applicability import SCOPES, flag
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.keys import cell_key
+from feature_learning.inference import stopwatch
+from feature_learning.inference.diagnostics import Convergence, ConvergenceRule
+from feature_learning.inference.guards import Guards
+from feature_learning.inference.observables import Observer
+from feature_learning.model import activations
+from feature_learning.samplers import Underdamped, quantised, schedules
+from feature_learning.samplers import options as sampling
 from feature_learning.version import __version__
 
 SMALL = {
@@ -759,7 +756,7 @@ def test_a_full_disk_ends_with_one_line_that_names_the_file(monkeypatch, tmp_pat
 
 
 def command(*flags, **options):
-    return [sys.executable, "-m", "feature_learning.cli", *arguments(*flags, **options)]
+    return [sys.executable, "-m", "feature_learning.cli.main", *arguments(*flags, **options)]
 
 
 def test_a_process_prints_json_on_standard_output_and_progress_on_standard_error(environment):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from feature_learning import checkpoints
-from feature_learning.cli import main
-from feature_learning.config import PointConfig
-from feature_learning.draws import compare, read_draws
-from feature_learning.experiments import run_point
+from feature_learning.analysis.draws import compare, read_draws
+from feature_learning.cli.main import main
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.point import run_point
+from feature_learning.inference import checkpoints
 
 
 def call(*arguments):

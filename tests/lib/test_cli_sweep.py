@@ -11,15 +11,18 @@ import time
 
 import pytest
 
-from feature_learning import atomic, cli_sweep, hardware, locks, options
-from feature_learning.cli import main
-from feature_learning.config import PointConfig
-from feature_learning.experiments import run_point
-from feature_learning.keys import cell_key
-from feature_learning.pool import LocalPool
-from feature_learning.provenance import provenance
-from feature_learning.store import Store
-from feature_learning.table import read_csv
+from feature_learning.cli import options
+from feature_learning.cli import sweep as cli_sweep
+from feature_learning.cli.main import main
+from feature_learning.experiments import hardware
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.keys import cell_key
+from feature_learning.experiments.point import run_point
+from feature_learning.files import atomic, locks
+from feature_learning.sweeps.pool import LocalPool
+from feature_learning.sweeps.provenance import provenance
+from feature_learning.sweeps.store import Store
+from feature_learning.sweeps.table import read_csv
 
 
 def call(*arguments):
@@ -230,7 +233,7 @@ def test_wrong_files_end_with_one_line_that_names_them(describe, out, tmp_path):
 
 
 def test_a_scheduler_that_is_not_there_is_refused(describe, out, monkeypatch):
-    from feature_learning import cluster
+    from feature_learning.sweeps import cluster
 
     plain = cluster.DaskPool
     monkeypatch.setattr(cluster, "DaskPool", lambda address: plain(address, timeout=0.2))
@@ -264,7 +267,7 @@ def test_an_interrupted_command_keeps_everything_and_the_same_one_goes_on(
     describe, out, environment, tiny
 ):
     file = describe(langevin_time=3000.0, looks=300)
-    command = [sys.executable, "-m", "feature_learning.cli", "sweep", str(file)]
+    command = [sys.executable, "-m", "feature_learning.cli.main", "sweep", str(file)]
     process = subprocess.Popen(
         [*command, "--out", str(out), "--workers", "1"],
         env=environment,

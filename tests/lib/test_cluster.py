@@ -11,14 +11,14 @@ from concurrent.futures import BrokenExecutor
 
 import pytest
 
-from feature_learning import pool
-from feature_learning.cli_sweep import run_grid
-from feature_learning.cluster import DaskPool, check_address
-from feature_learning.config import PointConfig
+from feature_learning.cli.sweep import run_grid
 from feature_learning.errors import ArgumentError, WorkerError
-from feature_learning.grid import Grid, GridCell
-from feature_learning.pool import Task
-from feature_learning.store import Store
+from feature_learning.experiments.config import PointConfig
+from feature_learning.sweeps import pool
+from feature_learning.sweeps.cluster import DaskPool, check_address
+from feature_learning.sweeps.grid import Grid, GridCell
+from feature_learning.sweeps.pool import Task
+from feature_learning.sweeps.store import Store
 from feature_learning.version import __version__
 
 #: A cluster that can be killed at once; its scheduler's address is the first line.
@@ -72,7 +72,7 @@ def test_what_listens_there_and_is_no_scheduler_is_refused():
 
 def test_where_nobody_listens_one_error_is_all_that_is_heard(environment):
     program = """
-from feature_learning.cluster import DaskPool
+from feature_learning.sweeps.cluster import DaskPool
 try:
     DaskPool("tcp://127.0.0.1:1", timeout=0.2)
 except ValueError as error:

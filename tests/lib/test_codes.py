@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from feature_learning.codes import codes_of, strengths, summary, threshold
 from feature_learning.errors import ArgumentError
+from feature_learning.model.codes import codes_of, strengths, summary, threshold
 
 DIM, WIDTH, SPARSITY = 35, 512, 4
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from feature_learning import hardware
-from feature_learning.containers import memory_left, processors_allowed
+from feature_learning.experiments import hardware
+from feature_learning.experiments.containers import memory_left, processors_allowed
 
 GIB = 2**30
 

@@ -10,15 +10,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_learning.config import LARGEST_SEED, PointConfig
+from feature_learning.choices import LARGEST_SEED, PointConfig
 from feature_learning.errors import ArgumentError
-from feature_learning.experiments import run_point
-from feature_learning.inference import starting_position
-from feature_learning.keys import cell_key
+from feature_learning.experiments.keys import cell_key
+from feature_learning.experiments.point import run_point
+from feature_learning.inference.sampling import starting_position
+from feature_learning.model.student import Student
+from feature_learning.model.teachers import SparseParity, draw
 from feature_learning.randomness import STREAMS, generator
 from feature_learning.samplers import HMC, Underdamped
-from feature_learning.student import Student
-from feature_learning.teachers import SparseParity, draw
 
 #: Each with a start, a teacher or a solver that draws or allocates in a way of its own.
 CASES = [

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from feature_learning import PointConfig, densities, run_point
-from feature_learning.cli import main
-from feature_learning.densities import (
+from feature_learning import PointConfig, run_point
+from feature_learning.cli.main import main
+from feature_learning.errors import ArgumentError, StoreError
+from feature_learning.model.overlaps import enumerated_overlap, gaussian_overlap
+from feature_learning.sweeps import densities
+from feature_learning.sweeps.densities import (
     EDGES,
     describe,
     over_runs,
@@ -14,10 +17,8 @@ from feature_learning.densities import (
     records,
     records_of,
 )
-from feature_learning.errors import ArgumentError, StoreError
-from feature_learning.overlaps import enumerated_overlap, gaussian_overlap
-from feature_learning.provenance import provenance
-from feature_learning.store import Store
+from feature_learning.sweeps.provenance import provenance
+from feature_learning.sweeps.store import Store
 
 TINY = {"dim": 6, "sparsity": 2, "width": 16, "samples": 20, "test_samples": 50, "looks": 8}
 TINY |= {"langevin_time": 20.0, "kappa": 0.1, "chains": 2}

@@ -6,9 +6,9 @@ import pytest
 import torch
 from pretended import pretended
 
-from feature_learning.config import PointConfig
-from feature_learning.experiments import run_point
-from feature_learning.observables import Observer
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.point import run_point
+from feature_learning.inference.observables import Observer
 from feature_learning.randomness import generator
 
 ASKED = [

@@ -6,14 +6,14 @@ import re
 import numpy as np
 import pytest
 
-from feature_learning.diagnostics import (
+from feature_learning.errors import ArgumentError
+from feature_learning.inference.diagnostics import (
     ConvergenceRule,
     effective_sample_size,
     r_hat,
     report,
     tail_effective_sample_size,
 )
-from feature_learning.errors import ArgumentError
 
 
 def noise(*shape, seed=0):

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from feature_learning import checkpoints
-from feature_learning.config import PointConfig
-from feature_learning.draws import Draws, compare, pooled, read_draws
+from feature_learning.analysis.draws import Draws, compare, pooled, read_draws
 from feature_learning.errors import ArgumentError, CheckpointError
-from feature_learning.experiments import run_point
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.point import run_point
+from feature_learning.inference import checkpoints
 
 CONFIG = PointConfig(samples=1000, kappa=0.005, start="spread", until_settled=False)
 

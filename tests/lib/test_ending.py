@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from feature_learning.ending import run_program
+from feature_learning.cli.ending import run_program
 from feature_learning.errors import ArgumentError, FeatureLearningError
 
 #: A program of one line that ends as all do; ``{}`` is what it does.
 PROGRAM = """
 import os, sys
-from feature_learning.ending import answer, check_output, leave, run_program
+from feature_learning.cli.ending import answer, check_output, leave, run_program
 
 def body():
     {}
@@ -146,7 +146,7 @@ def test_what_an_encoding_cannot_write_is_spelt_out(environment, encoding):
 def test_help_and_refusals_need_no_torch(environment):
     program = """
 import sys
-from feature_learning.cli import main
+from feature_learning.cli.main import main
 for arguments in (["--help"], ["point", "--help"], ["sweep", "--help"], ["point", "--kappa", "x"]):
     try:
         main(arguments)
@@ -167,7 +167,7 @@ print(sorted({"torch", "numpy", "scipy", "pandas", "arviz_stats"} & set(sys.modu
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
 def test_a_full_standard_error_changes_no_result(environment):
-    line = "from feature_learning.ending import say; say('p', 'x' * 9000); print('result')"
+    line = "from feature_learning.cli.ending import say; say('p', 'x' * 9000); print('result')"
     done = start(environment, line, shell='{python} -c "$program" 2> /dev/full')
     assert (done.returncode, done.stdout) == (0, "result\n")
     failing = "from feature_learning.errors import StoreError; raise StoreError('bad')"

@@ -9,35 +9,38 @@ import numpy as np
 import pytest
 import torch
 
-from feature_learning import experiments, hardware, kernel_limit, pool
-from feature_learning.annealing import combined
-from feature_learning.cli_point import _evidence_lines
-from feature_learning.codes import codes_of, summary
-from feature_learning.config import PointConfig
-from feature_learning.diagnostics import Convergence, ConvergenceRule
-from feature_learning.draws import read_draws
-from feature_learning.energies import ParticleEnergy, network_posterior
+from feature_learning.analysis.draws import read_draws
+from feature_learning.cli.point import _evidence_lines
+from feature_learning.energies.minibatch import HELD
+from feature_learning.energies.particles import ParticleEnergy, network_posterior
 from feature_learning.errors import (
     ArgumentError,
     DeviceError,
     EquipartitionError,
     FeatureLearningError,
 )
-from feature_learning.experiments import MEASURED, run_point
-from feature_learning.field import Field
-from feature_learning.grid import read_grid
-from feature_learning.hardware import check_device, memory_available, memory_needed
-from feature_learning.inference import sample, starting_position
-from feature_learning.keys import canonical, cell_key
-from feature_learning.minibatch import HELD
-from feature_learning.observables import Observer, anisotropy
-from feature_learning.pool import run_points
-from feature_learning.provenance import provenance
+from feature_learning.evidence.annealing import combined
+from feature_learning.experiments import hardware
+from feature_learning.experiments import point as experiments
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.hardware import check_device, memory_available, memory_needed
+from feature_learning.experiments.keys import canonical, cell_key
+from feature_learning.experiments.point import MEASURED, run_point
+from feature_learning.inference.diagnostics import Convergence, ConvergenceRule
+from feature_learning.inference.observables import Observer, anisotropy
+from feature_learning.inference.sampling import sample, starting_position
+from feature_learning.model.codes import codes_of, summary
+from feature_learning.model.field import Field
+from feature_learning.model.student import Student
+from feature_learning.model.teachers import SingleIndex, SparseParity, draw
 from feature_learning.samplers import SamplerState
-from feature_learning.sampling import Sampling
-from feature_learning.store import Store
-from feature_learning.student import Student
-from feature_learning.teachers import SingleIndex, SparseParity, draw
+from feature_learning.samplers.options import Sampling
+from feature_learning.sweeps import pool
+from feature_learning.sweeps.grid import read_grid
+from feature_learning.sweeps.pool import run_points
+from feature_learning.sweeps.provenance import provenance
+from feature_learning.sweeps.store import Store
+from feature_learning.theory import kernel_limit
 from feature_learning.version import __version__
 
 METHODS = [

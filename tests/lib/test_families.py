@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from feature_learning.curve import Curve
+from feature_learning.analysis.curve import Curve
 from feature_learning.errors import ArgumentError
-from feature_learning.families import COLOURS, MARKERS, curves_by_noise, family_curves
+from feature_learning.plotting.families import COLOURS, MARKERS, curves_by_noise, family_curves
 
 CURVE = Curve(np.array([10.0, 100.0]), np.array([1.0, 0.1]), np.full(2, np.nan), np.ones(2, bool))
 

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from feature_learning import cli_point, cli_sweep
 from feature_learning.choices import EVIDENCE_SAMPLERS
-from feature_learning.cli import main
-from feature_learning.config import PointConfig
+from feature_learning.cli import point as cli_point
+from feature_learning.cli import sweep as cli_sweep
+from feature_learning.cli.main import main
 from feature_learning.errors import GridError
-from feature_learning.grid import read_grid
-from feature_learning.hardware import check_device, check_memory
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.hardware import check_device, check_memory
+from feature_learning.sweeps.grid import read_grid
 
 #: Least and largest whole number of an option.
 WHOLE = {

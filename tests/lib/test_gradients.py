@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from feature_learning.activations import ACTIVATIONS
-from feature_learning.collapsed import CollapsedEnergy
-from feature_learning.energies import ParticleEnergy, mean_field_energy, network_posterior
+from feature_learning.energies.collapsed import CollapsedEnergy
+from feature_learning.energies.particles import ParticleEnergy, mean_field_energy, network_posterior
 from feature_learning.errors import ArgumentError
-from feature_learning.priors import Ard
+from feature_learning.model.activations import ACTIVATIONS
+from feature_learning.model.priors import Ard
+from feature_learning.model.student import Student
+from feature_learning.model.teachers import Dataset, SingleIndex, SparseParity, draw
 from feature_learning.samplers import SGLD, Underdamped
-from feature_learning.student import Student
-from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw
 
 DIM, WIDTH, SAMPLES, KAPPA = 4, 5, 11, 0.3
 BIASES = [(None, None), (0.7, None), (None, 0.4), (0.7, 0.4)]

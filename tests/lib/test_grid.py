@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from feature_learning import grid as module
-from feature_learning.config import PointConfig
 from feature_learning.errors import GridError
-from feature_learning.grid import read_grid
+from feature_learning.experiments.config import PointConfig
+from feature_learning.sweeps import grid as module
+from feature_learning.sweeps.grid import read_grid
 
 
 @pytest.fixture

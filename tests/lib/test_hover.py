@@ -4,8 +4,8 @@ import re
 
 from diagrams import table
 
-from feature_learning.hover import hover_page
-from feature_learning.phase_diagrams import SINGLE_INDEX_WINDOW
+from feature_learning.plotting.hover import hover_page
+from feature_learning.plotting.phase_diagrams import SINGLE_INDEX_WINDOW
 
 
 def test_the_interactive_figure_has_every_method_and_asks_no_other_host():

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from feature_learning.errors import ArgumentError, FeatureLearningError
-from feature_learning.kernel_limit import as_published_points, kernel, solve
-from feature_learning.student import Student
-from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw
+from feature_learning.model.student import Student
+from feature_learning.model.teachers import Dataset, SingleIndex, SparseParity, draw
+from feature_learning.theory.kernel_limit import as_published_points, kernel, solve
 
 DIM = 3
 

@@ -10,27 +10,27 @@ import numpy as np
 import pytest
 import torch
 
-from feature_learning import hardware
-from feature_learning.cli import main
-from feature_learning.config import RUNG_RATIO, PointConfig
-from feature_learning.costs import Speed
-from feature_learning.diagnostics import ConvergenceRule
-from feature_learning.draws import read_draws
+from feature_learning.analysis.draws import read_draws
+from feature_learning.cli.main import main
+from feature_learning.energies.ladder import LadderEnergy
 from feature_learning.errors import ArgumentError, DeviceError
-from feature_learning.experiments import run_point
-from feature_learning.hardware import check_memory, memory_needed
-from feature_learning.inference import sample, starting_position
-from feature_learning.keys import cell_key
-from feature_learning.ladder import LadderEnergy
-from feature_learning.observables import Observer
-from feature_learning.provenance import provenance
+from feature_learning.experiments import hardware
+from feature_learning.experiments.config import RUNG_RATIO, PointConfig
+from feature_learning.experiments.costs import Speed
+from feature_learning.experiments.hardware import check_memory, memory_needed
+from feature_learning.experiments.keys import cell_key
+from feature_learning.experiments.point import run_point
+from feature_learning.inference.diagnostics import ConvergenceRule
+from feature_learning.inference.observables import Observer
+from feature_learning.inference.sampling import sample, starting_position
+from feature_learning.model.student import Student
+from feature_learning.model.teachers import SparseParity, draw
 from feature_learning.samplers import ReplicaExchange, Underdamped
-from feature_learning.sampling import Sampling
-from feature_learning.schema import schema
-from feature_learning.store import Store
-from feature_learning.student import Student
-from feature_learning.table import read_csv, tabulate, write_csv
-from feature_learning.teachers import SparseParity, draw
+from feature_learning.samplers.options import Sampling
+from feature_learning.sweeps.provenance import provenance
+from feature_learning.sweeps.schema import schema
+from feature_learning.sweeps.store import Store
+from feature_learning.sweeps.table import read_csv, tabulate, write_csv
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_an_interrupt_while_loading_ends_with_one_line(environment, module, argu
 def test_an_interrupt_on_the_way_to_the_first_step_ends_with_one_line(environment):
     program = """
 import os, signal, sys
-from feature_learning import experiments
+from feature_learning.experiments import point as experiments
 from feature_learning_launcher import main
 
 def stop(config):
@@ -83,7 +83,7 @@ def test_signals_after_the_first_change_nothing_about_how_a_program_ends(environ
     """While its line is written, and while Python takes the process apart."""
     program = """
 import atexit, os, signal
-from feature_learning import ending
+from feature_learning.cli import ending
 
 def press(*arguments):
     os.kill(os.getpid(), signal.SIGINT)

@@ -10,7 +10,7 @@ from scipy.integrate import quad
 
 from feature_learning import HMC, SGLD, AdaptiveSGLD
 from feature_learning.errors import ArgumentError
-from feature_learning.laws import averages, harmonic, quartic, ridge
+from feature_learning.validation.laws import averages, harmonic, quartic, ridge
 
 LAWS = {
     "harmonic": lambda chains, **options: harmonic([0.7, 3.0], chains=chains, **options),

@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from feature_learning import locks
+from feature_learning.files import locks
 
 HOLD = """
 import sys
 from pathlib import Path
-from feature_learning import locks
+from feature_learning.files import locks
 kept = locks.acquire(Path(sys.argv[1]))
 print(kept is not None, flush=True)
 sys.stdin.read()

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from feature_learning.config import PointConfig
 from feature_learning.errors import ArgumentError, ConvergenceError
-from feature_learning.mean_field import solve
-from feature_learning.priors import Ard
-from feature_learning.sampling import Sampling
+from feature_learning.experiments.config import PointConfig
+from feature_learning.inference.mean_field import solve
+from feature_learning.model.priors import Ard
+from feature_learning.samplers.options import Sampling
 
 SHORT = {"step": 0.2, "langevin_time": 40.0, "looks": 20}
 

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_learning import native
-from feature_learning.energies import mean_field_energy, network_posterior
-from feature_learning.field import Field
-from feature_learning.minibatch import MiniBatchEnergy
+from feature_learning.energies.minibatch import MiniBatchEnergy
+from feature_learning.energies.particles import mean_field_energy, network_posterior
+from feature_learning.model.field import Field
+from feature_learning.model.student import Parameters, Student
+from feature_learning.model.teachers import Dataset
 from feature_learning.native import relu
 from feature_learning.native.library import load
-from feature_learning.student import Parameters, Student
-from feature_learning.teachers import Dataset
 
 
 def test_the_kernel_is_there_where_a_compiler_and_a_known_processor_are():

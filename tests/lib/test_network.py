@@ -7,11 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_learning.activations import ACTIVATIONS
 from feature_learning.errors import ArgumentError
-from feature_learning.field import Field
-from feature_learning.student import Student
-from feature_learning.teachers import Dataset, SingleIndex, draw
+from feature_learning.model.activations import ACTIVATIONS
+from feature_learning.model.field import Field
+from feature_learning.model.student import Student
+from feature_learning.model.teachers import Dataset, SingleIndex, draw
 
 PLAIN = {
     "relu": lambda z: max(z, 0.0),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from diagrams import table
 
-from feature_learning.onset import columns_apart, crossing, onset_text
+from feature_learning.analysis.onset import columns_apart, crossing, onset_text
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from feature_learning.errors import ArgumentError
-from feature_learning.field import Field
-from feature_learning.observables import anisotropy, decompose, weight_variances
-from feature_learning.overlaps import (
+from feature_learning.inference.observables import anisotropy, decompose, weight_variances
+from feature_learning.model.field import Field
+from feature_learning.model.overlaps import (
     enumerated_overlap,
     gaussian_overlap,
     neuron_covariance,
@@ -18,8 +18,8 @@ from feature_learning.overlaps import (
     relu_covariance,
     sign_cube,
 )
-from feature_learning.student import Parameters, Student
-from feature_learning.teachers import Dataset, SingleIndex, SparseParity, draw
+from feature_learning.model.student import Parameters, Student
+from feature_learning.model.teachers import Dataset, SingleIndex, SparseParity, draw
 
 PLAIN = {"relu": lambda z: max(z, 0.0), "tanh": math.tanh}
 

@@ -9,7 +9,7 @@ import pytest
 
 import feature_learning
 from feature_learning.errors import ArgumentError
-from feature_learning.paper import (
+from feature_learning.experiments.paper import (
     PARITY,
     PROTOCOLS,
     SINGLE_INDEX,

@@ -7,14 +7,14 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from feature_learning import PointConfig, run_point
-from feature_learning.cli import main
-from feature_learning.energies import ParticleEnergy, network_posterior
+from feature_learning.cli.main import main
+from feature_learning.energies.minibatch import MiniBatchEnergy
+from feature_learning.energies.particles import ParticleEnergy, network_posterior
 from feature_learning.errors import ArgumentError
-from feature_learning.minibatch import MiniBatchEnergy
-from feature_learning.penalties import HomogeneityPenalty
+from feature_learning.model.penalties import HomogeneityPenalty
+from feature_learning.model.student import Student
+from feature_learning.model.teachers import SparseParity, draw
 from feature_learning.samplers import SGLD
-from feature_learning.student import Student
-from feature_learning.teachers import SparseParity, draw
 
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
 

@@ -4,8 +4,13 @@ import numpy as np
 import pandas as pd
 from diagrams import GRID, axes, table
 
-from feature_learning.agreement import differences
-from feature_learning.phase_diagrams import PARITY_WINDOW, Window, difference_map, phase_diagram
+from feature_learning.analysis.agreement import differences
+from feature_learning.plotting.phase_diagrams import (
+    PARITY_WINDOW,
+    Window,
+    difference_map,
+    phase_diagram,
+)
 
 
 def test_a_diagram_draws_known_cells_only_on_the_published_axes():

@@ -8,9 +8,9 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from feature_learning.curve import Curve
+from feature_learning.analysis.curve import Curve
 from feature_learning.errors import ArgumentError
-from feature_learning.plots import (
+from feature_learning.plotting.curves import (
     RC,
     STYLES,
     learning_curves,

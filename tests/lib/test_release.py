@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from feature_learning import PointConfig, SparseParity, Student, draw, network_posterior, run_point
+from feature_learning.energies.release import FIRST_TILT, ReleasedEnergy
 from feature_learning.errors import ArgumentError
-from feature_learning.inference import sample, starting_position
-from feature_learning.release import FIRST_TILT, ReleasedEnergy
-from feature_learning.sampling import Sampling
-from feature_learning.table import read_csv
+from feature_learning.inference.sampling import sample, starting_position
+from feature_learning.samplers.options import Sampling
+from feature_learning.sweeps.table import read_csv
 
 STUDENT = Student(6, 20, weight_variance=1.5, tilt=3.0, tilted=2)
 

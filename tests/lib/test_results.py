@@ -4,15 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from feature_learning.config import PointConfig
+from feature_learning.analysis.results import Results, chosen, error_column, obtain, published_curve
 from feature_learning.errors import ArgumentError
-from feature_learning.grid import read_grid
-from feature_learning.keys import cell_key
-from feature_learning.paper import published
-from feature_learning.results import Results, chosen, error_column, obtain, published_curve
-from feature_learning.table import write_csv
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.keys import cell_key
+from feature_learning.experiments.paper import published
+from feature_learning.sweeps.grid import read_grid
+from feature_learning.sweeps.table import write_csv
+from feature_learning.sweeps.weights import write_weights
 from feature_learning.version import source_fingerprint
-from feature_learning.weights import write_weights
 
 GRID = """
 [defaults]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
 from feature_learning.errors import ArgumentError
-from feature_learning.ridgelines import overlap_densities, ridgelines, variance_scale
+from feature_learning.plotting.ridgelines import overlap_densities, ridgelines, variance_scale
 
 EDGES = np.linspace(-1, 1, 5)
 DENSITY = np.array([[0.0, 1.0, 0.5, 0.001], [0.1, 0.1, 1e-9, 2.0], [1.0, 0, 0, 1.0]])

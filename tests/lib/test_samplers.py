@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.linalg import solve_discrete_lyapunov
 
-from feature_learning.curvature import largest_curvature
+from feature_learning.energies.curvature import largest_curvature
 from feature_learning.errors import ArgumentError
 from feature_learning.samplers import SGLD, SamplerState, Underdamped
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_learning.errors import ArgumentError
-from feature_learning.paper import PARITY, SINGLE_INDEX
-from feature_learning.schedules import Segment, at_times, growing, uniform
+from feature_learning.experiments.paper import PARITY, SINGLE_INDEX
+from feature_learning.samplers.schedules import Segment, at_times, growing, uniform
 
 
 def ends(schedule):

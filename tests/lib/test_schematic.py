@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
 
-from feature_learning.schematic import RING, hierarchy
+from feature_learning.plotting.schematic import RING, hierarchy
 
 
 def test_the_hierarchy_goes_from_all_pairs_to_one_field_to_none_back():

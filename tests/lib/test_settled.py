@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from feature_learning.cli import main
-from feature_learning.config import PointConfig
+from feature_learning.cli.main import main
 from feature_learning.errors import ArgumentError
-from feature_learning.experiments import run_point
-from feature_learning.keys import canonical
-from feature_learning.verdict import AGREED, NOT_SETTLED, WITHIN
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.keys import canonical
+from feature_learning.experiments.point import run_point
+from feature_learning.inference.verdict import AGREED, NOT_SETTLED, WITHIN
 
 HALF_CUBE = "++++ +++- ++-+ ++-- +-++ +-+- +--+ +---"
 #: Two coordinates that matter of six: learned and agreed in a second.
@@ -129,7 +129,7 @@ def test_both_kinds_of_start_end_where_a_long_run_of_fixed_length_does(easy):
 
 def test_averages_are_over_the_chains_of_the_code(monkeypatch):
     """A run that is put into two codes by hand: the word, and whose numbers are reported."""
-    from feature_learning import observables
+    from feature_learning.inference import observables
 
     def codes(self, w):
         return np.array([8.0] * 5 + [256.0] * 3)

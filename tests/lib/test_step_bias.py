@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from feature_learning.analysis.results import Results
+from feature_learning.analysis.step_bias import halvings
 from feature_learning.errors import ArgumentError
-from feature_learning.results import Results
-from feature_learning.step_bias import halvings
 
 
 def table(values, sems=None, steps=(0.5, 0.25), block="a", samples=1000):

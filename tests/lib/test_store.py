@@ -18,17 +18,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_learning import atomic, documents, keys
-from feature_learning.cli import main
-from feature_learning.config import PointConfig
-from feature_learning.densities import read_npz
+from feature_learning.cli.main import main
 from feature_learning.errors import StoreError
-from feature_learning.experiments import Point, run_point
-from feature_learning.keys import cell_key
-from feature_learning.provenance import provenance
-from feature_learning.schema import schema, values_of
-from feature_learning.store import Store
-from feature_learning.table import read_csv, write_csv
+from feature_learning.experiments import keys
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.keys import cell_key
+from feature_learning.experiments.point import Point, run_point
+from feature_learning.files import atomic, documents
+from feature_learning.sweeps.densities import read_npz
+from feature_learning.sweeps.provenance import provenance
+from feature_learning.sweeps.schema import schema, values_of
+from feature_learning.sweeps.store import Store
+from feature_learning.sweeps.table import read_csv, write_csv
 from feature_learning.version import METHOD_VERSIONS, __version__
 
 
@@ -351,7 +352,8 @@ def test_a_cell_has_one_owner_and_a_killed_one_is_none(results, config, environm
     mine.release()
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from feature_learning import PointConfig; from feature_learning.store import Store\n"
+        "from feature_learning import PointConfig\n"
+        "from feature_learning.sweeps.store import Store\n"
         f"lock = Store(Path({str(results.folder)!r})).lock(PointConfig(**{vars(config)!r}))\n"
         "print(lock is not None, flush=True); time.sleep(600)\n"
     )

@@ -11,18 +11,20 @@ import time
 import numpy as np
 import pytest
 
-from feature_learning import atomic, costs, pool
-from feature_learning.cluster import DaskPool
-from feature_learning.config import PointConfig
-from feature_learning.costs import Speed, calibrate, estimated_steps, stored_bytes
 from feature_learning.errors import ArgumentError, StoreError, WorkerError
-from feature_learning.experiments import run_point
-from feature_learning.grid import Grid, GridCell
-from feature_learning.plan import duration, plan
-from feature_learning.pool import LocalPool, Task, checkpoint_path, outcomes
-from feature_learning.provenance import provenance
-from feature_learning.store import Store
-from feature_learning.sweep import sweep
+from feature_learning.experiments import costs
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.costs import Speed, calibrate, estimated_steps, stored_bytes
+from feature_learning.experiments.point import run_point
+from feature_learning.files import atomic
+from feature_learning.sweeps import pool
+from feature_learning.sweeps.cluster import DaskPool
+from feature_learning.sweeps.grid import Grid, GridCell
+from feature_learning.sweeps.plan import duration, plan
+from feature_learning.sweeps.pool import LocalPool, Task, checkpoint_path, outcomes
+from feature_learning.sweeps.provenance import provenance
+from feature_learning.sweeps.store import Store
+from feature_learning.sweeps.sweep import sweep
 
 SPEED = Speed(step=1e-4, element=2e-9, sign=1e-9, operation=1e-9)
 
@@ -199,7 +201,7 @@ def test_two_sweeps_on_one_store_share_the_work(results, configs, environment, t
     command = [
         sys.executable,
         "-m",
-        "feature_learning.cli",
+        "feature_learning.cli.main",
         "sweep",
         str(file),
         "--out",

@@ -9,9 +9,9 @@ import torch
 from numpy.polynomial.hermite_e import hermegauss, hermeval
 
 from feature_learning.errors import ArgumentError
-from feature_learning.overlaps import sign_cube
+from feature_learning.model.overlaps import sign_cube
+from feature_learning.model.teachers import Dataset, SingleIndex, SparseParity, Teacher, draw
 from feature_learning.randomness import STREAMS, generator
-from feature_learning.teachers import Dataset, SingleIndex, SparseParity, Teacher, draw
 
 
 def hermite(degree, z):

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from feature_learning.curve import Curve
+from feature_learning.analysis.curve import Curve
+from feature_learning.analysis.texts import ABSENT, mean_text, number_text, value_text
 from feature_learning.errors import ArgumentError
-from feature_learning.texts import ABSENT, mean_text, number_text, value_text
 
 
 @pytest.mark.parametrize(

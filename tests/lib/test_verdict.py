@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from feature_learning.codes import Code
-from feature_learning.diagnostics import ConvergenceRule
-from feature_learning.verdict import AGREED, NOT_SETTLED, WITHIN, judge
+from feature_learning.inference.diagnostics import ConvergenceRule
+from feature_learning.inference.verdict import AGREED, NOT_SETTLED, WITHIN, judge
+from feature_learning.model.codes import Code
 
 RULE = ConvergenceRule()
 PLANTED = ConvergenceRule(planted=True)

@@ -11,11 +11,11 @@ from concurrent.futures import BrokenExecutor, CancelledError, Future
 
 import pytest
 
-from feature_learning import pool
-from feature_learning.config import PointConfig
 from feature_learning.errors import WorkerError
-from feature_learning.pool import LocalPool, Task
-from feature_learning.worker import Worker
+from feature_learning.experiments.config import PointConfig
+from feature_learning.sweeps import pool
+from feature_learning.sweeps.pool import LocalPool, Task
+from feature_learning.sweeps.worker import Worker
 
 #: A script as a newcomer writes it.
 SCRIPT = """
@@ -109,7 +109,7 @@ def test_the_future_of_a_worker_that_dies_says_so_and_so_do_those_after_it(worke
 def test_a_worker_ends_with_its_parent(environment):
     program = """
 import os, time
-from feature_learning.worker import Worker
+from feature_learning.sweeps.worker import Worker
 worker = Worker()
 worker.submit(os.getpid).result()
 worker.submit(time.sleep, 600)

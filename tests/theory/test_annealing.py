@@ -9,11 +9,11 @@ from scipy.special import gammaln, logsumexp
 from scipy.stats import norm
 
 from feature_learning import Student
-from feature_learning.annealing import Population, anneal, combined
-from feature_learning.cooling import Cooling, Release, readout_evidence
+from feature_learning.energies.tether import Tether, TetheredEnergy
 from feature_learning.errors import ArgumentError
-from feature_learning.known_answers import gaussian, linear_network, one_neuron
-from feature_learning.tether import Tether, TetheredEnergy
+from feature_learning.evidence.annealing import Population, anneal, combined
+from feature_learning.evidence.cooling import Cooling, Release, readout_evidence
+from feature_learning.validation.known_answers import gaussian, linear_network, one_neuron
 
 MEMBERS, RUNS = 256, 12
 

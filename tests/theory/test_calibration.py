@@ -22,8 +22,8 @@ from feature_learning import (
     Underdamped,
     network_posterior,
 )
-from feature_learning.calibration import Calibration, OwnLabels, calibrate
 from feature_learning.errors import ArgumentError
+from feature_learning.validation.calibration import Calibration, OwnLabels, calibrate
 
 STUDENT, SAMPLES, KAPPA = Student(3, 4), 8, 0.3
 #: A right sampler fails once in a thousand seeds; the seeds here are fixed.

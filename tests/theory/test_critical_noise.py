@@ -16,13 +16,13 @@ from feature_learning import (
     ConvergenceError,
     Student,
     Underdamped,
-    population,
 )
-from feature_learning.ard_population import branch
-from feature_learning.critical_noise import noise_of_overlap
-from feature_learning.one_neuron import OneNeuron, sufficient
-from feature_learning.overlaps import gaussian_overlap, sign_cube
-from feature_learning.teachers import Dataset
+from feature_learning.model.overlaps import gaussian_overlap, sign_cube
+from feature_learning.model.teachers import Dataset
+from feature_learning.theory import population
+from feature_learning.theory.ard_population import branch
+from feature_learning.theory.critical_noise import noise_of_overlap
+from feature_learning.theory.one_neuron import OneNeuron, sufficient
 
 
 def test_averages_are_those_of_weighted_draws_from_the_prior():

@@ -10,23 +10,16 @@ import pytest
 import torch
 from scipy.special import logsumexp
 
-from feature_learning import (
-    Dataset,
-    Gibbs,
-    SparseParity,
-    Student,
-    draw,
-    evidence,
-    evidence_work,
-    network_posterior,
-)
-from feature_learning.annealing import Population, anneal, combined
-from feature_learning.cooling import Cooling, Release
+from feature_learning import Dataset, Gibbs, SparseParity, Student, draw, network_posterior
+from feature_learning.energies.tether import Tether
 from feature_learning.errors import ArgumentError, CheckpointError
-from feature_learning.evidence import arrangements, run
-from feature_learning.free_energy import log_evidence, prior_loss
-from feature_learning.integration import integrate
-from feature_learning.tether import Tether
+from feature_learning.evidence import populations as evidence
+from feature_learning.evidence import work as evidence_work
+from feature_learning.evidence.annealing import Population, anneal, combined
+from feature_learning.evidence.cooling import Cooling, Release
+from feature_learning.evidence.integration import integrate
+from feature_learning.evidence.populations import arrangements, run
+from feature_learning.theory.free_energy import log_evidence, prior_loss
 
 
 def two_sides():

@@ -22,9 +22,15 @@ from feature_learning import (
     Underdamped,
 )
 from feature_learning.errors import ArgumentError
-from feature_learning.known_answers import PROBLEMS, QUANTITIES, KnownAnswer, gaussian, one_neuron
 from feature_learning.samplers import __all__ as samplers
-from feature_learning.trials import FAMILY, Trial, averages, trial
+from feature_learning.validation.known_answers import (
+    PROBLEMS,
+    QUANTITIES,
+    KnownAnswer,
+    gaussian,
+    one_neuron,
+)
+from feature_learning.validation.trials import FAMILY, Trial, averages, trial
 
 MEMBERS = {member.name: member for member in FAMILY}
 

@@ -21,7 +21,7 @@ from feature_learning import (
     network_posterior,
 )
 from feature_learning.errors import ArgumentError
-from feature_learning.free_energy import (
+from feature_learning.theory.free_energy import (
     Integral,
     advantage,
     crossing,

@@ -12,9 +12,9 @@ from toys import SIGMAS, Toy
 
 from feature_learning import PointConfig, Student, Underdamped
 from feature_learning.errors import ArgumentError
-from feature_learning.friction import automatic_friction, harmonic_times, softest_frequency
-from feature_learning.keys import canonical, cell_key
+from feature_learning.experiments.keys import canonical, cell_key
 from feature_learning.samplers import Gibbs
+from feature_learning.samplers.friction import automatic_friction, harmonic_times, softest_frequency
 
 PAPER = Student(dim=35, width=512)
 

@@ -23,11 +23,11 @@ from feature_learning import (
     Student,
     Underdamped,
     draw,
-    kernel_limit,
     mean_field_energy,
     network_posterior,
 )
-from feature_learning.energies import ParticleEnergy
+from feature_learning.energies.particles import ParticleEnergy
+from feature_learning.theory import kernel_limit
 
 SIGMAS = 5.0
 

@@ -21,10 +21,10 @@ from feature_learning import (
     network_posterior,
     run,
 )
+from feature_learning.energies.minibatch import HELD
 from feature_learning.errors import ArgumentError
-from feature_learning.minibatch import HELD
-from feature_learning.priors import Ard
-from feature_learning.schedules import cyclical, polynomial, uniform
+from feature_learning.model.priors import Ard
+from feature_learning.samplers.schedules import cyclical, polynomial, uniform
 
 
 def problem(chains=2, build=network_posterior, batch_size=4, **options):

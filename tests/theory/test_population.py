@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
-from feature_learning import ArgumentError, CollapsedEnergy, Student, Underdamped, population
-from feature_learning.overlaps import gaussian_overlap, sign_cube
-from feature_learning.teachers import Dataset
+from feature_learning import ArgumentError, CollapsedEnergy, Student, Underdamped
+from feature_learning.model.overlaps import gaussian_overlap, sign_cube
+from feature_learning.model.teachers import Dataset
+from feature_learning.theory import population
 
 
 def right_side(student: Student, sparsity: int, kappa: float, m: float, seed: int) -> tuple:

@@ -11,8 +11,8 @@ from toys import SIGMAS
 
 from feature_learning import QuantisedLangevin
 from feature_learning.errors import ArgumentError
-from feature_learning.laws import averages, harmonic
-from feature_learning.rounding import well_law
+from feature_learning.theory.rounding import well_law
+from feature_learning.validation.laws import averages, harmonic
 
 ETA = 0.05
 SGLD_VARIANCE = 1 / (1 - ETA / 2)

@@ -32,7 +32,7 @@ from feature_learning import (
     network_posterior,
     run,
 )
-from feature_learning.schedules import uniform
+from feature_learning.samplers.schedules import uniform
 
 SIGMAS, CHAINS = 4.5, 16
 #: Bins of the densities, by the standard deviation in the prior: of weights on S, off S, readouts.

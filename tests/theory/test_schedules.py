@@ -7,12 +7,12 @@ import pytest
 from toys import SIGMAS
 
 from feature_learning import SGLD
-from feature_learning.chains import run
-from feature_learning.guards import Guards
-from feature_learning.known_answers import PROBLEMS, one_neuron
-from feature_learning.observables import Observer
+from feature_learning.inference.chains import run
+from feature_learning.inference.guards import Guards
+from feature_learning.inference.observables import Observer
 from feature_learning.randomness import generator
-from feature_learning.schedules import SHAPES, uniform
+from feature_learning.samplers.schedules import SHAPES, uniform
+from feature_learning.validation.known_answers import PROBLEMS, one_neuron
 
 
 def loss(problem, shape, share, *, steps, chains, seed=0):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from feature_learning.diagnostics import ConvergenceRule, standard_error
-from feature_learning.schedules import growing
-from feature_learning.stopping import StopWhenConverged
+from feature_learning.inference.diagnostics import ConvergenceRule, standard_error
+from feature_learning.inference.stopping import StopWhenConverged
+from feature_learning.samplers.schedules import growing
 
 RULE = ConvergenceRule(observables=("x",))
 #: The limit is 32: a run is judged first when its length is 1.

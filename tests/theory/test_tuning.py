@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from feature_learning import Student, Underdamped
-from feature_learning.collapsed import CollapsedEnergy
-from feature_learning.curvature import largest_curvature
-from feature_learning.energies import network_posterior
+from feature_learning.energies.collapsed import CollapsedEnergy
+from feature_learning.energies.curvature import largest_curvature
+from feature_learning.energies.particles import network_posterior
 from feature_learning.errors import ArgumentError
+from feature_learning.model.teachers import SparseParity, draw
 from feature_learning.randomness import generator
-from feature_learning.teachers import SparseParity, draw
-from feature_learning.tuning import tuned
+from feature_learning.samplers.tuning import tuned
 
 
 def network(kappa=0.05, *, width=64, dim=12, **options):

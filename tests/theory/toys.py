@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from feature_learning.student import Parameters
+from feature_learning.model.student import Parameters
 
 SIGMAS = 4.5
 

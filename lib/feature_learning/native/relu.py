@@ -4,8 +4,8 @@ r"""The compiled kernel of a ReLU field on a CPU, and whether this machine has i
 Inputs of ±1, those of parity, are taken five at a time from tables of partial sums (``signs.h``)
 where there are enough samples: the same sums with two and a half times less arithmetic. The kernel
 was built if a C compiler was there at installation, and runs on processors with AVX-512, AVX2 or
-NEON. Where it is absent :class:`~feature_learning.tiled_field.TiledField` does the same with torch;
-the two agree to rounding.
+NEON. Where it is absent :class:`~feature_learning.model.tiled_field.TiledField` does the same with
+torch; the two agree to rounding.
 """
 
 from __future__ import annotations

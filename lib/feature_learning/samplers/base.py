@@ -9,9 +9,9 @@ from typing import Any, Protocol, Self, cast
 import torch
 from torch import Tensor
 
-from feature_learning.energies import Density, Energy
+from feature_learning.energies.particles import Density, Energy
 from feature_learning.errors import ArgumentError
-from feature_learning.student import against, chain_sums, spread
+from feature_learning.model.student import against, chain_sums, spread
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Sampler(Protocol):
         """Present step over ``step_size``, by which a curvature is to be multiplied."""
 
     def with_tuning(self, step_size: float, friction: float, readout_mass: float) -> Sampler:
-        """The same sampler with what :mod:`feature_learning.tuning` has found."""
+        """The same sampler with what :mod:`feature_learning.samplers.tuning` has found."""
 
     def begin(self, state: SamplerState, energy: Energy) -> None:
         """Compute the force anew, after that."""

@@ -1,7 +1,7 @@
 r"""Replica exchange: chains at neighbouring κ swap their networks.
 
 Between ``every`` steps of another sampler, pairs of neighbouring rungs r, r+1 of a ladder
-(:class:`~feature_learning.ladder.LadderEnergy`; r even and odd in turn) swap positions and
+(:class:`~feature_learning.energies.ladder.LadderEnergy`; r even and odd in turn) swap positions and
 velocities with probability ::
 
     min(1, exp{ (1/T_r - 1/T_{r+1}) (L_r - L_{r+1}) })
@@ -19,9 +19,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from feature_learning.energies import Energy
+from feature_learning.energies.ladder import LadderEnergy
+from feature_learning.energies.particles import Energy
 from feature_learning.errors import ArgumentError, check_integer, store_plain
-from feature_learning.ladder import LadderEnergy
 from feature_learning.samplers.base import Plain, SamplerState
 from feature_learning.samplers.sgld import SGLD
 from feature_learning.samplers.underdamped import Underdamped

@@ -5,8 +5,8 @@ output, Φ (particles, samples) the features and T = 2κ²::
 
     a | W ~ N(Λ⁻¹ b, Λ⁻¹),   Λ = s² ΦΦᵀ/(κ²P) + 1/σ_a²,   b = s Φy/(κ²P)
 
-(mean field: see :meth:`~feature_learning.energies.ParticleEnergy.readout_law`). Every ``every``
-steps of underdamped dynamics of the weights (BAOAB, as in
+(mean field: see :meth:`~feature_learning.energies.particles.ParticleEnergy.readout_law`). Every
+``every`` steps of underdamped dynamics of the weights (BAOAB, as in
 :mod:`feature_learning.samplers.underdamped`) the readouts are drawn anew by a Cholesky
 factorisation in double precision, which costs particles³/3 and one Gram matrix, for every chain.
 Both moves leave the posterior invariant but for the bias of BAOAB in its step, of second order.
@@ -21,7 +21,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from feature_learning.energies import Energy, ParticleEnergy
+from feature_learning.energies.particles import Energy, ParticleEnergy
 from feature_learning.errors import ArgumentError, check_integer, check_real, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Inertial, SamplerState

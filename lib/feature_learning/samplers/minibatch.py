@@ -1,14 +1,15 @@
 r"""SGLD with mini-batches: the gradient is estimated from a block of samples.
 
-One step, with ĝ an unbiased estimate of ∇U from one block (see :mod:`feature_learning.minibatch`)::
+One step, with ĝ an unbiased estimate of ∇U from one block (see
+:mod:`feature_learning.energies.minibatch`)::
 
     θ ← θ - η ĝ + √(2Tη) ξ,   ξ ~ N(0, 1)
 
 Welling and Teh (2011). In a harmonic well of curvature λ where ĝ has the variance C the sampled
 variance is ``(T + ηC/2)/λ · 1/(1 - ηλ/2)``: the estimate heats by ηC/2, which at the small
 temperatures here can be far more than T. A decreasing or cyclical step
-(:func:`feature_learning.schedules.polynomial`, :func:`feature_learning.schedules.cyclical`) makes
-it small where it counts.
+(:func:`feature_learning.samplers.schedules.polynomial`,
+:func:`feature_learning.samplers.schedules.cyclical`) makes it small where it counts.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from feature_learning.energies import Energy
+from feature_learning.energies.minibatch import MiniBatchEnergy
+from feature_learning.energies.particles import Energy
 from feature_learning.errors import ArgumentError
-from feature_learning.minibatch import MiniBatchEnergy
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import SamplerState
 from feature_learning.samplers.sgld import SGLD
@@ -30,7 +31,7 @@ from feature_learning.samplers.sgld import SGLD
 
 @dataclass(frozen=True)
 class MiniBatchSGLD(SGLD):
-    """SGLD on the estimate of a :class:`~feature_learning.minibatch.MiniBatchEnergy`."""
+    """SGLD on the estimate of a :class:`~feature_learning.energies.minibatch.MiniBatchEnergy`."""
 
     def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
         """Start at ``position``; nothing is drawn."""

@@ -17,7 +17,8 @@ time s²/T (10⁴ to 10⁶ here).
 
 Light readouts: where the data leave them alone, readouts move at the frequency √(T/m) of their
 prior, by the paper's scales √d times more slowly than weights if m = 1. A smaller mass makes the
-slowest parameters faster, until theirs is the largest curvature (:mod:`feature_learning.tuning`).
+slowest parameters faster, until theirs is the largest curvature
+(:mod:`feature_learning.samplers.tuning`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from feature_learning.energies import Energy
+from feature_learning.energies.particles import Energy
 from feature_learning.errors import check_real, check_scale, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Inertial, SamplerState

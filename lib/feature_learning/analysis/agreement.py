@@ -1,0 +1,77 @@
+"""Do two tables agree? Cell by cell, in units of their combined standard error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student_t
+
+from feature_learning.analysis.cells import check_table
+from feature_learning.errors import ArgumentError, check_scale
+
+
+def differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    """Cell by cell, ours minus theirs in combined standard errors.
+
+    Two means of several seeds each have the error √(s² + s'²). Of a single seed nothing says how
+    far another would lie; it is then taken to scatter as the published seeds of the same cell do.
+
+    Parameters
+    ----------
+    ours, theirs : DataFrame
+        In the same unit. Theirs has at least two seeds a cell.
+
+    Returns
+    -------
+    DataFrame
+        Cells that both have, with their standard error: ``samples``, ``kappa``, ``ours``,
+        ``theirs``, ``error`` (combined), ``z``, ``freedom`` (degrees of freedom of that error) and
+        ``borrowed`` (our part of the error is their scatter).
+    """
+    check_table(ours)
+    check_table(theirs)
+    rows = []
+    for mine in ours.itertuples():
+        same = np.isclose(theirs["kappa"].to_numpy(float), mine.kappa, rtol=1e-9, atol=0)
+        for other in theirs[same & (theirs["samples"] == mine.samples)].itertuples():
+            if not other.sem > 0 or other.seeds < 2:
+                continue
+            borrowed = mine.seeds < 2
+            own = other.sem * np.sqrt(other.seeds / mine.seeds) if borrowed else mine.sem
+            error = float(np.hypot(own, other.sem))
+            rows.append(
+                {
+                    "samples": int(mine.samples),
+                    "kappa": float(mine.kappa),
+                    "ours": float(mine.value),
+                    "theirs": float(other.value),
+                    "error": error,
+                    "z": (mine.value - other.value) / error,
+                    "freedom": int(other.seeds - 1 + (0 if borrowed else mine.seeds - 1)),
+                    "borrowed": bool(borrowed),
+                }
+            )
+    names = ["samples", "kappa", "ours", "theirs", "error", "z", "freedom", "borrowed"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def share_within(found: pd.DataFrame, errors: float = 3.0) -> tuple[float, float]:
+    """The share of cells whose difference is at most so many combined standard errors.
+
+    Returns
+    -------
+    share, expected : float
+        Counted, and expected if there were no difference: errors from three seeds are themselves
+        uncertain, so that this is Student's t with few degrees of freedom, not the normal law.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no cell, or ``errors`` is not positive.
+    """
+    check_scale("errors", errors)
+    if found.empty:
+        raise ArgumentError("found must have at least one cell, not none")
+    inside = found["z"].abs() <= errors
+    expected = 1 - 2 * student_t.sf(errors, found["freedom"].to_numpy(float))
+    return float(inside.mean()), float(np.mean(expected))

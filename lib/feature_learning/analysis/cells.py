@@ -1,0 +1,123 @@
+"""Tables with one row a cell of the plane of samples and noise, and the grid they fill.
+
+Columns are ``samples``, ``kappa``, ``value``, ``sem``, ``seeds`` and ``converged``, as
+:meth:`feature_learning.analysis.results.Results.summary` gives them. A cell that is not in the
+table is a hole, never interpolated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from feature_learning.analysis.texts import ABSENT, value_text
+from feature_learning.errors import ArgumentError
+from feature_learning.experiments.paper import published
+
+FloatArray = NDArray[np.float64]
+COLUMNS = ("samples", "kappa", "value", "sem", "seeds", "converged")
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The rows and columns of a diagram; several diagrams with the same ones can be compared.
+
+    Attributes
+    ----------
+    samples : array
+        P, increasing, (columns,).
+    kappas : array
+        κ, increasing, (rows,).
+    """
+
+    samples: FloatArray
+    kappas: FloatArray
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "kappas"):
+            values = getattr(self, name)
+            if len(values) < 2 or np.any(np.diff(values) <= 0) or values[0] <= 0:
+                raise ArgumentError(f"{name} must be at least 2 increasing numbers, not {values}")
+
+    def array(self, table: pd.DataFrame, column: str) -> FloatArray:
+        """A column of a table as (rows, columns), NaN where the table has no cell."""
+        check_table(table)
+        found = np.full((len(self.kappas), len(self.samples)), np.nan)
+        for samples, kappa, value in zip(
+            table["samples"], table["kappa"], table[column], strict=True
+        ):
+            row = np.flatnonzero(np.isclose(self.kappas, kappa, rtol=1e-9, atol=0))
+            place = np.flatnonzero(self.samples == samples)
+            if row.size and place.size:
+                found[row[0], place[0]] = value
+        return found
+
+
+def cells(*tables: pd.DataFrame) -> Cells:
+    """Every number of samples and every noise of any of the tables."""
+    joined = pd.concat(tables)
+    check_table(joined)
+    kappas = np.unique(np.round(joined["kappa"].to_numpy(float), 12))
+    return Cells(np.unique(joined["samples"].to_numpy(float)), kappas)
+
+
+def edges(centres: FloatArray) -> FloatArray:
+    """Borders between cells, in the middle on a logarithmic axis; (cells + 1,)."""
+    logs = np.log(centres)
+    middle = (logs[1:] + logs[:-1]) / 2
+    first, last = 2 * logs[0] - middle[0], 2 * logs[-1] - middle[-1]
+    return np.asarray(np.exp(np.concatenate([[first], middle, [last]])))
+
+
+def published_cells(
+    method: str, observable: str = "test_mse", *, table: str = "parity-grid"
+) -> pd.DataFrame:
+    """The published grid of a method as a table of this module; an MSE is not half."""
+    points = published(table, method, observable)
+    return pd.DataFrame(
+        [(p.samples, p.kappa, p.value, p.sem, p.seeds, True) for p in points], columns=list(COLUMNS)
+    )
+
+
+def half(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of MSE as one of half MSE, the unit of the published diagrams."""
+    return table.assign(value=table["value"] / 2, sem=table["sem"] / 2)
+
+
+def check_table(table: pd.DataFrame) -> None:
+    """Refuse a table that has not the columns of this module."""
+    for name in ("samples", "kappa", "value", "sem", "seeds"):
+        if name not in table.columns:
+            raise ArgumentError(f"table must have a column {name}, it has {list(table.columns)}")
+
+
+def cell_value(table: pd.DataFrame, samples: int, kappa: float) -> float | None:
+    """The value of one cell; None if it is a hole."""
+    row = _row(table, samples, kappa)
+    return None if row is None else float(row["value"])
+
+
+def cell_text(table: pd.DataFrame, samples: int, kappa: float) -> str:
+    """Value ± standard error of one cell, for a table of a page; a dash if it is a hole."""
+    row = _row(table, samples, kappa)
+    return ABSENT if row is None else value_text(row["value"], row["sem"])
+
+
+def column_text(table: pd.DataFrame, samples: int) -> str:
+    """How many cells a table has at one number of samples, and of how many seeds: "5 × 4"."""
+    check_table(table)
+    seeds = table[table["samples"] == samples]["seeds"]
+    if seeds.empty:
+        return ABSENT
+    low, high = int(seeds.min()), int(seeds.max())
+    return f"{len(seeds)} × {low}" if low == high else f"{len(seeds)} × {low} to {high}"
+
+
+def _row(table: pd.DataFrame, samples: int, kappa: float) -> pd.Series | None:
+    check_table(table)
+    same = np.isclose(table["kappa"].to_numpy(float), kappa, rtol=1e-9, atol=0)
+    found = table[same & (table["samples"] == samples)]
+    return None if found.empty else found.iloc[0]

@@ -1,0 +1,259 @@
+"""The draws of a run, read from its checkpoint, and whether those of several runs agree.
+
+A checkpoint holds the series of every look, of a finished run as of an interrupted one, and says
+which configuration it belongs to. So one file serves both: to resume a run and to judge it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_learning.errors import ArgumentError, CheckpointError
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.keys import canonical
+from feature_learning.inference import checkpoints
+from feature_learning.inference.diagnostics import ConvergenceRule, Diagnosis, r_hat, report
+from feature_learning.inference.starts import start_of_each
+from feature_learning.inference.verdict import Verdict, judge
+
+FloatArray = NDArray[np.float64]
+#: Observables that are reported, as far as a run has them.
+REPORTED = ("m_S", "test_mse", "train_mse", "anisotropy")
+#: What may differ between runs that sample the same law: how it is sampled, not what. A field that
+#: is not named here counts as part of the law.
+_HOW = (
+    *("sampler", "protocol", "chains", "langevin_time", "step", "friction", "burn_in", "looks"),
+    *("start", "stop_when_converged", "until_settled", "solver", "dtype", "device"),
+    *("block_elements", "batch_size", "nngp_variant", "step_schedule", "rounding", "quantum"),
+    *("quantum_epoch", "rungs", "rung_ratio", "members", "moves", "code"),
+)
+#: Fewest looks past burn-in, as R-hat splits each chain in two.
+_FEWEST = 4
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Series of one run.
+
+    Attributes
+    ----------
+    name : str
+        Tells runs apart.
+    series : dict of array (chains, looks)
+        Every observable at every look.
+    counted : array (looks,) of bool
+        Looks past burn-in.
+    times : array (looks,)
+        Langevin time at each look.
+    starts : tuple of str
+        Of each chain: ``prior`` or ``planted``, or ``?`` if the file does not say.
+    kinetic_temperature : float
+        In units of T, averaged over the looks past burn-in; NaN for overdamped samplers.
+    finished : bool or None
+        Whether the run reached its end; None if the file does not say where that is.
+    config : PointConfig or None
+        None if the file has none of this version.
+    """
+
+    name: str
+    series: dict[str, FloatArray]
+    counted: NDArray[np.bool_]
+    times: FloatArray
+    starts: tuple[str, ...]
+    kinetic_temperature: float
+    finished: bool | None
+    config: PointConfig | None
+
+    def past_burn_in(self) -> dict[str, FloatArray]:
+        """The reported observables, (chains, draws)."""
+        return {
+            name: self.series[name][:, self.counted] for name in REPORTED if name in self.series
+        }
+
+    def report(self) -> dict[str, Diagnosis]:
+        """Each reported observable, diagnosed."""
+        return report(self.past_burn_in(), self.times[self.counted])
+
+    def verdict(self) -> Verdict:
+        """The verdict of the run in the file, see :mod:`feature_learning.inference.verdict`."""
+        rule = ConvergenceRule(planted=set(self.starts) == {"planted"})
+        found = judge({name: each[:, self.counted] for name, each in self.series.items()}, rule)
+        judged = found.convergence.of_run(
+            self.kinetic_temperature, interrupted=self.finished is False
+        )
+        snapshot = self.config is not None and self.config.protocol is not None
+        return found.judged(judged.of_snapshot() if snapshot else judged)
+
+
+def read_draws(path: Path | str, *, name: str | None = None) -> Draws:
+    """Read the draws in a checkpoint; ``name`` is by default the file's, without suffix.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file, if it is damaged or no checkpoint of a run, or if it holds fewer
+        than two chains or four looks past burn-in.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointError(f"there is no checkpoint {path}")
+    arrays, fingerprint = checkpoints.read(path)
+    try:
+        series = {
+            name.removeprefix("series."): np.asarray(values, dtype=np.float64)
+            for name, values in arrays.items()
+            if name.startswith("series.")
+        }
+        counted = np.asarray(arrays["counted"], dtype=bool)
+        times, temperatures = arrays["times"], arrays["temperatures"]
+        chains, stopped = len(arrays["final_look"]), bool((arrays["final_look"] >= 0).all())
+        finished = stopped or int(arrays["counters"][0]) >= int(arrays["planned"])
+        shape = (chains, len(times))
+        if len(counted) != shape[1] or any(each.shape != shape for each in series.values()):
+            raise ValueError("its series do not fit together")
+        judged = temperatures[counted & np.isfinite(temperatures)]
+        temperature = float(judged.mean()) if len(judged) else math.nan
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise CheckpointError(f"checkpoint {path} holds no run ({error})") from error
+    config = _configuration(fingerprint)
+    if config is not None and config.rungs > 1:
+        # Of a ladder the first rung is what was asked for; the others have other laws.
+        series = {name: draws[:: config.rungs] for name, draws in series.items()}
+        chains //= config.rungs
+    if chains < 2:
+        raise CheckpointError(
+            f"checkpoint {path} holds {chains} chain: R-hat compares at least 2 "
+            "(point --chains; 4 for the convergence criterion)"
+        )
+    if (looks := int(counted.sum())) < _FEWEST or not series.keys() & set(REPORTED):
+        raise CheckpointError(
+            f"checkpoint {path} holds {looks} looks past burn-in: at least {_FEWEST} are needed"
+        )
+    return Draws(
+        name=path.stem if name is None else name,
+        series=series,
+        counted=counted,
+        times=times,
+        starts=("?",) * chains if config is None else start_of_each(config.start, chains),
+        kinetic_temperature=temperature,
+        finished=None if config is None else finished,
+        config=config,
+    )
+
+
+def _configuration(fingerprint: dict[str, Any]) -> PointConfig | None:
+    """The configuration a fingerprint was made of, if it is one of this version's."""
+    fields = {name: value for name, value in fingerprint.items() if name != "version"}
+    try:
+        config = PointConfig(**fields)
+    except (TypeError, ArgumentError):
+        return None
+    return config if canonical(config) == fields else None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Whether chains from different starts, or of different runs, are in the same place.
+
+    Attributes
+    ----------
+    within : dict of float
+        R-hat of the chains of each group (a start of one run); NaN for a single chain.
+    across : float
+        R-hat of all chains of all groups.
+    agree : bool
+        ``across`` is below its threshold.
+    """
+
+    within: dict[str, float]
+    across: float
+    agree: bool
+
+
+def compare(runs: Sequence[Draws], *, threshold: float = 1.01) -> dict[str, Agreement]:
+    """Compare the starts of one run, or of several that sample the same law.
+
+    Longer runs are thinned evenly to the draws of the shortest. (Runs of one seed share their
+    noise, be their starts the same or not: ``start="spread"`` puts independent chains into one.)
+
+    Parameters
+    ----------
+    runs : sequence of Draws
+    threshold : float
+        Of R-hat.
+
+    Returns
+    -------
+    dict
+        By observable; empty if there is but one start of one run, with which nothing is compared.
+
+    Raises
+    ------
+    ArgumentError
+        If two runs have the same name, do not sample the same law, or do not say which.
+    """
+    _check_comparable(runs)
+    if len({(run.name, start) for run in runs for start in run.starts}) < 2:
+        return {}
+    labels = [label for run in runs for label in chain_groups(run, several=len(runs) > 1)]
+    found: dict[str, Agreement] = {}
+    for name in REPORTED:
+        if not all(name in run.series for run in runs):
+            continue
+        draws = pooled(runs, name)
+        groups = {
+            label: r_hat(draws[[each == label for each in labels]])
+            for label in dict.fromkeys(labels)
+        }
+        across = r_hat(draws)
+        found[name] = Agreement(groups, across, across < threshold)
+    return found
+
+
+def chain_groups(run: Draws, *, several: bool) -> list[str]:
+    """Name of the group of each chain: its start, with the run's name if there are several."""
+    return [f"{run.name}: {start}" if several else start for start in run.starts]
+
+
+def pooled(runs: Sequence[Draws], name: str) -> FloatArray:
+    """Draws of an observable past burn-in, all chains of all runs, as long as the shortest run."""
+    fewest = min(int(run.counted.sum()) for run in runs)
+    return np.concatenate([_thinned(run.past_burn_in()[name], fewest) for run in runs])
+
+
+def _thinned(draws: FloatArray, count: int) -> FloatArray:
+    """``count`` evenly spaced draws, the last one among them."""
+    spaced = np.arange(1, count + 1) * draws.shape[1] / count
+    return np.asarray(draws[:, np.round(spaced).astype(int) - 1])
+
+
+def _check_comparable(runs: Sequence[Draws]) -> None:
+    """Refuse runs that are of different laws, or the same file twice."""
+    name, count = Counter(run.name for run in runs).most_common(1)[0]
+    if count > 1:
+        raise ArgumentError(f"runs must have different names, not {name} {count} times")
+    laws = [_law(run) for run in runs] if len(runs) > 1 else []
+    for run, law in zip(runs[1:], laws[1:], strict=True) if laws else ():
+        for field, value in law.items():
+            if value != laws[0][field]:
+                raise ArgumentError(
+                    f"runs must sample the same law: {field} is {value!r} in {run.name}, "
+                    f"{laws[0][field]!r} in {runs[0].name}"
+                )
+
+
+def _law(run: Draws) -> dict[str, Any]:
+    if run.config is None:
+        raise ArgumentError(
+            f"{run.name} does not say what it sampled, so it can be compared with no other run"
+        )
+    law = {name: value for name, value in asdict(run.config).items() if name not in _HOW}
+    return law | {"particles": run.config.particles or run.config.width}

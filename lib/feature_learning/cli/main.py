@@ -1,0 +1,75 @@
+"""The command line ``feature-learning``: which module runs what.
+
+Options and help: :mod:`feature_learning.cli.options`. One point: :mod:`feature_learning.cli.point`;
+many: :mod:`feature_learning.cli.sweep`; how good a run is: :mod:`feature_learning.cli.diagnose`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from feature_learning.cli.ending import loading, run_program
+from feature_learning.cli.options import add_commands, take_file
+from feature_learning.version import __version__
+
+NAME = "feature-learning"
+#: Command to the module that runs it; the others are in that of ``sweep``.
+_MODULES = {"point": "point", "diagnose": "diagnose"}
+
+
+class _Parser(argparse.ArgumentParser):
+    """One readable line and exit code 2 for a bad option, without the usage block.
+
+    Options are never abbreviated: a new one would change what an old command means.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """What is not known is refused by the command it was given to, which has the right help."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        take_file(self, known)
+        return known, unknown
+
+    def error(self, message: str) -> Any:
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of ``feature-learning``."""
+    parser = _Parser(
+        prog=NAME,
+        description="Feature learning in two-layer networks: posterior, mean field, MF-ARD, NNGP.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    add_commands(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: see :mod:`feature_learning.cli.ending` and ``--help``.
+
+    The program ``feature-learning`` comes here by way of :mod:`feature_learning_launcher`, which
+    watches over the import of this module.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return run_program(NAME, lambda: _run(given))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    options = vars(build_parser().parse_args(arguments))
+    command = options.pop("command")
+    with loading(NAME):
+        module = import_module(f"feature_learning.cli.{_MODULES.get(command, 'sweep')}")
+    return int(module.run_command(command, options, arguments[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

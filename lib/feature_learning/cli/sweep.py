@@ -1,0 +1,235 @@
+"""The commands ``feature-learning sweep``, ``table`` and ``densities``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from feature_learning.cli.ending import answer, say
+from feature_learning.errors import StoreError, WorkerError, check_real
+from feature_learning.experiments.costs import calibrate
+from feature_learning.experiments.hardware import check_device, memory_available
+from feature_learning.experiments.keys import cell_key
+from feature_learning.files import atomic
+from feature_learning.sweeps.grid import Grid, read_grid
+from feature_learning.sweeps.plan import Plan, duration, plan
+from feature_learning.sweeps.pool import Executor, LocalPool, worker_count
+from feature_learning.sweeps.store import Store
+from feature_learning.sweeps.sweep import sweep
+
+#: Cells that a dry run lists.
+_SHOWN = 10
+
+
+def run_command(command: str, options: dict[str, Any], arguments: Sequence[str]) -> int:
+    """Run one of the commands; returns the exit code."""
+    if command == "sweep":
+        return _sweep(options)
+    if command == "table":
+        return _table(options["folder"], options["csv"])
+    return _densities(options["folder"], options["npz"])
+
+
+def _say(text: str) -> None:
+    say("feature-learning", text)
+
+
+def _sweep(options: dict[str, Any]) -> int:
+    if options["limit"] is not None:
+        check_real("limit", options["limit"], above=0)
+    grid = read_grid(options["file"])
+    if options["block"] is not None:
+        grid = grid.select(options["block"])
+    if options["device"] is not None:
+        grid = grid.on(options["device"])
+    weights, out = not options["no_weights"], options["out"]
+    workers = worker_count(options["workers"])
+    if options["dry_run"]:
+        # Looks, and touches nothing.
+        store = Store(out, create=False) if out.exists() else None
+        planned = plan(grid, store, calibrate())
+        shown = None if options["verbose"] else _SHOWN
+        answer(_estimate(grid, planned, store, workers, weights=weights, shown=shown))
+        return 0
+    if options["table"] is not None:
+        from feature_learning.sweeps.table import check_place  # pandas is slow to import
+
+        check_place(options["table"])
+        atomic.check_writable(options["table"])
+    # The workers first: a wrong number of them, or no scheduler, is heard of before any work.
+    executor: Executor
+    if options["scheduler"] is not None:
+        from feature_learning.sweeps.cluster import DaskPool
+
+        executor = DaskPool(options["scheduler"])
+    else:
+        for device in sorted({cell.config.device for cell in grid.cells}):
+            check_device(device)
+        executor = LocalPool(workers)
+    told = (lambda text: None) if options["quiet"] else _say
+    code = run_grid(
+        grid,
+        out,
+        executor,
+        limit=options["limit"],
+        weights=weights,
+        here=options["scheduler"] is None,
+        say=told,
+        complain=_say,
+    )
+    if options["table"] is not None:
+        _table(out, options["table"])
+    return code
+
+
+def run_grid(
+    grid: Grid,
+    out: Path,
+    executor: Executor,
+    *,
+    limit: float | None = None,
+    weights: bool = True,
+    here: bool = True,
+    say: Callable[[str], None],
+    complain: Callable[[str], None],
+) -> int:
+    """Compute what of a grid is not in a folder, as the command ``sweep`` does.
+
+    Parameters
+    ----------
+    grid : Grid
+    out : Path
+        Folder of the results.
+    executor : Executor
+        Is closed at the end.
+    limit : float, optional
+        Seconds after which no new cell is started.
+    weights : bool
+        Store the hidden weights too.
+    here : bool
+        The executor computes on this machine, whose memory is then looked at.
+    say, complain : callable
+        Are given lines of progress, and of errors.
+
+    Returns
+    -------
+    int
+        The exit code: 0 all cells are in the folder, 1 some failed or are left, 128 + n after
+        signal n, as 130 after Ctrl-C.
+
+    Raises
+    ------
+    FeatureLearningError
+        For bad input.
+    KeyboardInterrupt
+        On Ctrl-C before the first cell, and on a second one.
+    """
+    kill = True
+    try:
+        store = Store(out)
+        store.record(
+            grid.name, grid.text, {cell_key(cell.config): cell.blocks for cell in grid.cells}
+        )
+        planned = plan(grid, store, calibrate())
+        say(
+            f"{len(planned.cells)} cells, {len(planned.todo)} to do, about "
+            f"{duration(planned.cpu_seconds)} of CPU time"
+        )
+        peak, free = planned.memory_peak(executor.slots), memory_available("cpu")
+        if here and free is not None and peak > free:
+            say(f"the largest cells together may need {_gib(peak)}, {_gib(free)} are free")
+        report = sweep(planned, store, executor, limit=limit, weights=weights, say=say)
+        kill = False
+    except WorkerError as error:
+        complain(f"error: {error}; what was finished is in {out}")
+        return 1
+    finally:
+        executor.close(kill=kill)
+    for failure in report.failures:
+        complain(f"failed: {failure}")
+    say(
+        f"{report.found} found, {report.computed} computed, {len(report.failures)} failed, "
+        f"{report.left} left"
+    )
+    return report.exit_code
+
+
+def _table(folder: Path, csv: Path) -> int:
+    from feature_learning.sweeps.table import tabulate, write_csv  # pandas is slow to import
+
+    store = Store(folder, create=False)
+    cells, problems = store.scan()
+    write_csv(tabulate(cells, store.labels()), csv)
+    if not cells:
+        _say(f"there is no result in {folder}; the table has no rows")
+    for problem in problems:
+        _say(f"left out: {problem}")
+    return 1 if problems else 0
+
+
+def _densities(folder: Path, npz: Path) -> int:
+    from feature_learning.sweeps import densities  # pandas is slow to import
+
+    store = Store(folder, create=False)
+    cells, problems = store.scan()
+    good = []
+    for cell in cells:
+        try:
+            store.weights(cell)
+            good.append(cell)
+        except StoreError as error:
+            problems.append(str(error))
+    densities.write_npz(densities.records_of(store, good), npz)
+    for problem in problems:
+        _say(f"left out: {problem}")
+    return 1 if problems else 0
+
+
+def _estimate(
+    grid: Grid,
+    planned: Plan,
+    store: Store | None,
+    workers: int,
+    *,
+    weights: bool,
+    shown: int | None,
+) -> str:
+    """The dry run, for people; with the ``shown`` most expensive cells, or all."""
+    todo = planned.todo
+    lines = [
+        f"{len(planned.cells)} cells, {len(planned.cells) - len(todo)} done, {len(todo)} to do"
+    ]
+    for name in grid.blocks:
+        mine = [each for each in planned.cells if name in each.cell.blocks]
+        left = [each for each in mine if not each.done]
+        lines.append(
+            f"  {name}: {len(mine)} cells, {len(left)} to do, "
+            f"{duration(sum(each.seconds for each in left))} of CPU time"
+        )
+    for each in todo[:shown]:
+        config = each.cell.config
+        lines.append(
+            f"  to do: {config.method} P={config.samples} kappa={config.kappa:g} "
+            f"seed={config.seed}: {each.steps} steps, {duration(each.seconds)}"
+        )
+    if shown is not None and len(todo) > shown:
+        lines.append(f"  and {len(todo) - shown} cheaper cells (--verbose lists them)")
+    lines += [f"  computed again: {each.problem}" for each in todo if each.problem is not None]
+    if store is not None:
+        remains = [*atomic.leftovers(store.folder), *atomic.leftovers(store.checkpoints)]
+        if remains:
+            lines.append(f"  {len(remains)} temporary files of killed runs, which are ignored")
+    free = memory_available("cpu")
+    lines += [
+        f"CPU time: about {duration(planned.cpu_seconds)} (measured on this machine's CPU)",
+        f"wall time: about {duration(planned.wall_seconds(workers))} with {workers} workers",
+        f"memory: about {_gib(planned.memory_peak(workers))} at the peak"
+        + ("" if free is None else f", {_gib(free)} are free"),
+        f"disk: about {planned.disk(weights=weights) / 2**20:.1f} MiB",
+    ]
+    return "\n".join(lines)
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"

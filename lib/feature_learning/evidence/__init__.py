@@ -1,0 +1,1 @@
+"""Evidence of a code: populations and thermodynamic integration along a way of noises."""

@@ -1,0 +1,260 @@
+r"""The two ways of a population of networks: from the prior to the posterior, and off a tether.
+
+Cooling, t = β = 1/(2κ²), from the prior (β = 0) to the posterior at the asked κ ::
+
+    π_β(W) = p(W) G_β(W),   G_β(W) = ∫ p(a) exp(-β L(W, a)) da
+
+with the readouts a integrated out, so that weights do not spread with them. With e_i and g_i the
+eigenvalues of ΦΦᵀ and the components of Φy along its eigenvectors, s the scale of the output and
+q = 2β/P, all β cost one decomposition::
+
+    log G_β = -½ Σ_i log σ_a² λ_i - ½ q |y|² + ½ Σ_i (q s g_i)²/λ_i,   λ_i = q s² e_i + 1/σ_a²
+
+Release, t = λ: the tether of the first neurons (:mod:`feature_learning.energies.tether`) is let go,
+at κ.
+
+Both are for networks (no mean field) without output bias. Members move by
+:class:`~feature_learning.samplers.Gibbs`: exact readouts given W, weights by Langevin dynamics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from feature_learning.energies.tether import Tether, TetheredEnergy
+from feature_learning.errors import ArgumentError, check_integer, check_scale
+from feature_learning.evidence.annealing import FloatArray, Population
+from feature_learning.model.student import Student
+from feature_learning.model.teachers import Dataset
+from feature_learning.model.tiled_field import TiledField
+from feature_learning.randomness import offspring
+from feature_learning.samplers import Gibbs
+from feature_learning.samplers.friction import automatic_friction
+from feature_learning.samplers.options import default_step
+
+#: The noise at which members first move; hotter ones are the prior's, as good as.
+_HOTTEST = 10.0
+#: Moves between two measurements of the curvature, of which the step size follows.
+_STEP_EVERY = 5
+
+
+@dataclass(frozen=True)
+class ReadoutEvidence:
+    """log G_β of networks with given weights, for every β.
+
+    Attributes
+    ----------
+    eigenvalues, components : array (chains, particles)
+        e_i and g_i.
+    power : float
+        ``|y|²``.
+    samples : int
+        P.
+    student : Student
+    """
+
+    eigenvalues: FloatArray
+    components: FloatArray
+    power: float
+    samples: int
+    student: Student
+
+    def __call__(self, beta: float) -> FloatArray:
+        """The log of G_β, (chains,)."""
+        q, scale = 2 * beta / self.samples, self.student.scale
+        variance = self.student.readout_variance
+        precision = q * scale**2 * self.eigenvalues + 1 / variance
+        explained = (np.square(q * scale * self.components) / precision).sum(axis=1)
+        return np.asarray(
+            0.5 * (explained - q * self.power) - 0.5 * np.log(variance * precision).sum(axis=1)
+        )
+
+
+class _Networks:
+    """What both ways share: networks in one batch, and how they move."""
+
+    def __init__(
+        self,
+        student: Student,
+        data: Dataset,
+        *,
+        kappa: float,
+        members: int,
+        steps: int = 20,
+        tether: Tether | None = None,
+        block_elements: int | None = None,
+    ) -> None:
+        check_scale("kappa", kappa)
+        check_integer("members", members, at_least=2)
+        check_integer("steps", steps, at_least=1)
+        if student.output_bias_variance is not None:
+            raise ArgumentError(
+                "a population needs a student without output bias, not output_bias_variance = "
+                f"{student.output_bias_variance!r}"
+            )
+        self.student, self.data, self.kappa, self.members = student, data, kappa, members
+        self.steps, self.tether, self.block_elements = steps, tether, block_elements
+
+    def views(self, position: Tensor) -> Tensor:
+        """Hidden weights (members, particles, fan_in)."""
+        return self.student.views(position, self.members, self.student.width).w
+
+    def choose(self, position: Tensor, order: NDArray[np.int64]) -> None:
+        """Put member ``order[r]`` in the place of member r."""
+        chosen = torch.from_numpy(order).to(position.device)
+        for piece in self.student.views(position, self.members, self.student.width):
+            piece.copy_(piece[chosen])
+
+    def energy(self, kappa: float, law: Tether | None) -> TetheredEnergy:
+        """Of all members, at κ and with the law of the first neurons."""
+        energy = TetheredEnergy(
+            self.student,
+            self.data,
+            kappa=kappa,
+            chains=self.members,
+            block_elements=self.block_elements,
+        )
+        if law is not None:
+            energy.tether(law)
+        return energy
+
+    def advance(
+        self, population: Population, energy: TetheredEnergy, random: torch.Generator
+    ) -> None:
+        """``steps`` steps of every member, in place, after an exact draw of the readouts."""
+        friction = automatic_friction(self.student, kappa=energy.kappa, readout=False)
+        sampler = Gibbs(1.0, every=self.steps + 1, friction=friction)
+        # The step size is measured with readouts of this noise.
+        sampler.draw_readouts(energy, population.position, random)
+        if not population.step_size or len(population.ladder) % _STEP_EVERY == 1:
+            population.step_size = default_step(sampler, energy, population.position)
+        sampler = sampler.with_step(population.step_size)
+        state = sampler.init(energy, population.position, random)
+        with energy.field.stepping():
+            # From 1: no second draw.
+            sampler.advance(state, energy, self.steps, random, done=1)
+        population.position.copy_(state.position)
+
+
+class Cooling(_Networks):
+    """From the prior, or the tether's law of the first neurons, to the posterior at κ.
+
+    Parameters
+    ----------
+    student : Student
+    data : Dataset
+    kappa : float
+        Where to end.
+    members : int
+    steps : int
+        Steps of the sampler at every noise.
+    tether : Tether, optional
+        Law of the first neurons in place of their prior, on all of the way.
+    block_elements : int, optional
+        Memory bound.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is out of range, or for a student with output bias.
+    """
+
+    begin = 0.0
+
+    @property
+    def end(self) -> float:
+        """β at κ."""
+        return 0.5 / self.kappa**2
+
+    def place(self, share: float) -> float:
+        """A share of the logarithm of 1 + β/β_0, with β_0 that of the hottest noise."""
+        first = 0.5 / _HOTTEST**2
+        return first * math.expm1(share * math.log1p(self.end / first))
+
+    def start(self, random: torch.Generator) -> Tensor:
+        """Draws at β = 0; drawn on the CPU."""
+        random = offspring(random)
+        labels = self.data.labels
+        position = self.student.sample_prior(
+            self.members, self.student.width, random, dtype=labels.dtype, device=labels.device
+        )
+        if self.tether is not None:
+            w = self.views(position)
+            w[:, : self.tether.neurons] = self.tether.draw(self.members, random).to(w)
+        return position
+
+    def log_density(self, position: Tensor) -> Callable[[float], FloatArray]:
+        """β to log G_β of every member: the prior is the same at all β."""
+        return readout_evidence(
+            self.student, self.data, self.views(position), block_elements=self.block_elements
+        )
+
+    def move(self, population: Population, random: torch.Generator) -> None:
+        """At κ = 1/√(2β)."""
+        beta = population.at or self.end
+        kappa = self.kappa if beta >= self.end else min(math.sqrt(0.5 / beta), _HOTTEST)
+        self.advance(population, self.energy(kappa, self.tether), random)
+
+
+class Release(_Networks):
+    """Off the tether, from λ = 0 to 1, at κ; arguments as of :class:`Cooling`."""
+
+    begin, end = 0.0, 1.0
+
+    @cached_property
+    def ends(self) -> tuple[Tether, Tether]:
+        """The laws q_0 and q_1."""
+        if self.tether is None:
+            raise ArgumentError("a release needs a tether")
+        return self.tether, Tether.prior(self.student, self.tether.neurons)
+
+    def place(self, share: float) -> float:
+        """1 - (1 - share)³: the tether that is nearly let go changes most."""
+        return float(1 - (1 - share) ** 3)
+
+    def law(self, fraction: float) -> Tether:
+        """q_λ."""
+        held, free = self.ends
+        return held.towards(free, fraction)
+
+    def log_density(self, position: Tensor) -> Callable[[float], FloatArray]:
+        """λ to log q_λ of the first neurons: all else is the same at every λ."""
+        w = self.views(position)[:, : self.ends[0].neurons].double().cpu().numpy()
+        return lambda fraction: self.law(fraction).log_density(w)
+
+    def move(self, population: Population, random: torch.Generator) -> None:
+        """At κ, held to q_λ."""
+        law = self.law(1.0 if population.at is None else population.at)
+        self.advance(population, self.energy(self.kappa, law), random)
+
+
+def readout_evidence(
+    student: Student, data: Dataset, w: Tensor, *, block_elements: int | None = None
+) -> ReadoutEvidence:
+    """Of networks with weights (chains, particles, fan_in) log G_β, in double precision."""
+    field = TiledField(
+        student,
+        Dataset(data.inputs.double(), data.labels.double()),
+        chains=w.shape[0],
+        particles=w.shape[1],
+        scale=student.scale,
+        block_elements=block_elements,
+    )
+    gram, drive = field.gram(w.double())
+    eigenvalues, vectors = torch.linalg.eigh(gram)
+    components = (vectors.mT @ drive.unsqueeze(2)).squeeze(2)
+    return ReadoutEvidence(
+        eigenvalues.clamp_min(0).cpu().numpy(),
+        components.cpu().numpy(),
+        float(field.labels.square().sum()),
+        len(data),
+        student,
+    )

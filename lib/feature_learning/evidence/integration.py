@@ -1,0 +1,98 @@
+r"""Thermodynamic integration along a path: a second way to an evidence, beside resampling.
+
+Along a path of densities π_t, known up to a constant (:mod:`feature_learning.evidence.annealing`),
+::
+
+    log Z(end)/Z(begin) = ∫ ⟨∂ log π_t/∂t⟩_t dt
+
+with the mean over draws from π_t (Kirkwood, J. Chem. Phys. 3, 300 (1935); Gelman and Meng, Stat.
+Sci. 13, 163 (1998)). The integral is taken by the rule of Gauss and Legendre in u, the share of
+the way, with t(u) such that the integrand is smooth in it. Members go from node to node and are
+never resampled, so that nothing that the populations of
+:func:`~feature_learning.evidence.annealing.anneal` count is used here. Members that lag behind π_t
+make an error that several integrals share: the number of steps at a node decides it, not the
+spread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import takewhile
+
+import numpy as np
+import torch
+
+from feature_learning.errors import check_integer
+from feature_learning.evidence.annealing import FloatArray, Path, Population
+
+#: Of the rule, and moves at each node.
+NODES, LOOKS = 20, 20
+#: Width of the difference that stands for the derivative, in shares of the way.
+_WIDTH = 1e-4
+
+
+def integrate(
+    population: Population,
+    path: Path,
+    *,
+    nodes: int = NODES,
+    looks: int = LOOKS,
+    random: torch.Generator,
+    after: Callable[[Population], bool] | None = None,
+) -> bool:
+    """Take a population along a path, in place; True once it is at the end.
+
+    Parameters
+    ----------
+    population : Population
+        At the beginning of the path, or where an earlier call has left it on it.
+    path : Path
+    nodes : int
+        Of the rule.
+    looks : int
+        Moves at each node; the first quarter of them does not count.
+    random : torch.Generator
+        On the device of the positions.
+    after : callable, optional
+        Called with the population after every move; true ends the call there.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is out of range.
+    """
+    check_integer("nodes", nodes, at_least=2)
+    check_integer("looks", looks, at_least=4)
+    points, weights = np.polynomial.legendre.leggauss(nodes)
+    shares, weights = (points + 1) / 2, weights / 2
+    places = np.array([path.place(share) for share in shares])
+    while (found := _next(population, places, looks)) is not None:
+        node, look = found
+        population.at = float(places[node])
+        if look == 0:
+            population.step_size = 0.0  # that of the last node is for another density
+        population.ladder.append(population.at)
+        population.effective.append(float(len(population.families)))
+        path.move(population, random)
+        if look >= looks // 4:
+            ends = [path.place(shares[node] + side * _WIDTH / 2) for side in (-1, 1)]
+            log_density = path.log_density(population.position)
+            slope = float((log_density(ends[1]) - log_density(ends[0])).mean()) / _WIDTH
+            population.log_evidence += weights[node] * slope / (looks - looks // 4)
+        if after is not None and after(population):
+            break
+    done = _next(population, places, looks) is None
+    if done:
+        population.at = None
+    return done
+
+
+def _next(population: Population, places: FloatArray, looks: int) -> tuple[int, int] | None:
+    """The node and the look that come next; None at the end of the path."""
+    if population.at is None:
+        return 0, 0
+    node = int(np.flatnonzero(places == population.at)[0])
+    made = sum(1 for _ in takewhile(lambda t: t == population.at, reversed(population.ladder)))
+    if made < looks:
+        return node, made
+    return (node + 1, 0) if node + 1 < len(places) else None

@@ -1,0 +1,242 @@
+r"""Independent populations of networks, one after another, and what they say together.
+
+Each is cooled from the prior to κ or, with a code, from a tether that holds the code, and let go
+(:mod:`feature_learning.evidence.cooling`). A code is n specialised neurons with given sign patterns
+(:mod:`feature_learning.model.codes`). Which n of the N neurons they are does not matter: the part
+of the posterior that has the code consists of N!/((N-n)! Π m!) equal parts, m the number of neurons
+that share a pattern, of which the populations measure one. So ::
+
+    log Z(code) = log (mean Ẑ) + log N!/((N-n)! Π m!)
+
+Nothing in it has to find the code by chance. Members that have left the code by the end, so that
+its neurons have other signs, do not count: Ẑ is multiplied by the share of those that stay.
+Differences of log Z between codes are those of their free energies, in units of T.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from feature_learning.errors import check_integer, check_real, check_scale
+from feature_learning.evidence.annealing import FloatArray, Population, combined
+from feature_learning.evidence.work import Work
+from feature_learning.inference import checkpoints
+from feature_learning.inference.interruption import deferred_interrupt
+from feature_learning.inference.progress import progress_bar
+from feature_learning.inference.stopwatch import Stopwatch
+from feature_learning.model.codes import check_signs, pattern_text
+from feature_learning.model.student import Student
+from feature_learning.model.teachers import Dataset
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What :func:`run` has found.
+
+    Attributes
+    ----------
+    log_evidence : float
+        log Z of the code, or without one of whatever the populations found; NaN if none is
+        finished, or none has stayed in the code.
+    sem : float
+        Its standard error, from the spread of the populations or integrals; NaN for fewer than two.
+    populations : array (finished,)
+        log Ẑ of each, without the arrangements; -inf if no member has stayed in the code.
+    weights : array (finished,)
+        Ẑ/Σ Ẑ, with which averages over populations are averaged; of integrals all alike.
+    staying : list of array (members,) of bool
+        Of each finished population the members whose first neurons have the code's signs at the
+        end; all without a code.
+    surviving : array (finished,) of int
+        Families with members left.
+    concentration : array (finished,)
+        ρ_t: averages have the error of members/ρ_t independent ones, at the worst.
+    noises : array (finished,) of int
+        Steps along the paths.
+    positions : list of Tensor
+        Members of each finished population, flat.
+    interrupted : bool
+    """
+
+    log_evidence: float
+    sem: float
+    populations: FloatArray
+    weights: FloatArray
+    staying: list[NDArray[np.bool_]]
+    surviving: NDArray[np.int64]
+    concentration: FloatArray
+    noises: NDArray[np.int64]
+    positions: list[Tensor]
+    interrupted: bool
+
+
+def arrangements(signs: ArrayLike, width: int) -> float:
+    """In how many ways neurons can take the roles of a code: log N!/((N-n)! Π m!).
+
+    Raises
+    ------
+    ArgumentError
+        If ``signs`` are not (n, sparsity) of +1 and -1, or more than the network has neurons.
+    """
+    patterns = check_signs(signs)
+    check_integer("width", width, at_least=max(1, len(patterns)))
+    ways = math.lgamma(width + 1) - math.lgamma(width - len(patterns) + 1)
+    shared = Counter(map(pattern_text, patterns)).values()
+    return ways - sum(math.lgamma(count + 1) for count in shared)
+
+
+def run(
+    student: Student,
+    data: Dataset,
+    signs: ArrayLike,
+    *,
+    kappa: float,
+    populations: int = 4,
+    members: int = 16,
+    steps: int = 30,
+    share: float = 0.9,
+    langevin_time: float = 1500.0,
+    integral: bool = False,
+    random: torch.Generator,
+    block_elements: int | None = None,
+    checkpoint: Path | str | None = None,
+    fingerprint: dict[str, Any] | None = None,
+    progress: bool = False,
+    label: str = "",
+    stopwatch: Stopwatch | None = None,
+) -> Evidence:
+    """Evidence of a code at κ, or of what populations from the prior find.
+
+    Parameters
+    ----------
+    student : Student
+        Without output bias.
+    data : Dataset
+        Of a target that depends on the first coordinates.
+    signs : array (n, sparsity)
+        Of the weights of the specialised neurons; (0, sparsity) begins in the prior.
+    kappa : float
+    populations, members : int
+        Independent populations, and members of each.
+    steps : int
+        Steps of the sampler at every point of the paths. Too few make Ẑ too small.
+    share : float
+        Least effective share of members after a step along a path.
+    langevin_time : float
+        Of the networks that make the tether of a code.
+    integral : bool
+        Integrate along the same ways (:mod:`feature_learning.evidence.integration`) instead of
+        resampling: every population is one integral, and their mean counts. ``share`` has no effect
+        then.
+    random : torch.Generator
+        On the device of the data.
+    block_elements, checkpoint, fingerprint, progress, label, stopwatch
+        As of :func:`feature_learning.inference.chains.run`.
+
+    Raises
+    ------
+    ArgumentError
+        If something is out of range, or the code does not hold at this κ.
+    CheckpointError
+        If the checkpoint is damaged, of another run or in use by one, or cannot be written.
+    """
+    patterns = check_signs(signs)
+    check_scale("kappa", kappa)
+    check_integer("populations", populations, at_least=1)
+    check_integer("members", members, at_least=2)
+    check_integer("steps", steps, at_least=1)
+    check_real("langevin_time", langevin_time, above=0)
+    check_real("share", share, above=0, at_most=0.999)
+    ways = arrangements(patterns, student.width)
+    stopwatch, known = stopwatch or Stopwatch(), fingerprint or {}
+    checkpoint = None if checkpoint is None else Path(checkpoint)
+    with checkpoints.reserved(checkpoint):
+        work = Work(
+            student,
+            data,
+            patterns,
+            random,
+            populations=populations,
+            members=members,
+            kappa=kappa,
+            steps=steps,
+            share=share,
+            langevin_time=langevin_time,
+            block_elements=block_elements,
+            integral=integral,
+        )
+        stored = checkpoints.load(checkpoint, known) if checkpoint is not None else None
+        if stored is not None:
+            with checkpoints.fitting(checkpoint):
+                work.restore(stored)
+                stopwatch.earlier = float(stored["seconds"])
+            if progress:
+                name = f"{label}: " if label else ""
+                print(
+                    f"{name}goes on after {work.done:.2f} of {work.total:g} populations and "
+                    f"{stopwatch.earlier:.1f} s, from {checkpoint}",
+                    file=sys.stderr,
+                )
+        with (
+            deferred_interrupt() as interrupt,
+            progress_bar(
+                work.total,
+                work.done,
+                label=label,
+                unit="population",
+                shown=progress,
+                bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}",
+            ) as bar,
+        ):
+            while len(work.finished) < populations and not interrupt:
+                work.advance()
+                bar.update(work.done - bar.n)
+                if checkpoint is not None:
+                    seconds = {"seconds": np.array(stopwatch.seconds)}
+                    checkpoints.save(checkpoint, work.arrays() | seconds, known)
+    return _evidence(work, ways)
+
+
+def _evidence(work: Work, ways: float) -> Evidence:
+    finished = work.finished
+    staying = [_staying(work, each) for each in finished]
+    with np.errstate(divide="ignore"):
+        shares = np.log([each.mean() for each in staying])
+    logs = np.array([each.log_evidence for each in finished]) + shares
+    log_evidence, sem, weights = math.nan, math.nan, np.zeros(len(logs))
+    if work.integral and len(logs):
+        weights = np.full(len(logs), 1 / len(logs))
+        log_evidence = float(logs.mean())
+        sem = float(logs.std(ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
+    elif (logs > -math.inf).any():
+        log_evidence, sem, weights = combined(logs)
+    return Evidence(
+        log_evidence + ways,
+        sem,
+        logs,
+        weights,
+        staying,
+        np.array([each.surviving for each in finished], np.int64),
+        np.array([each.concentration for each in finished], np.float64),
+        np.array([len(each.ladder) for each in finished], np.int64),
+        [each.position for each in finished],
+        len(finished) < work.populations,
+    )
+
+
+def _staying(work: Work, population: Population) -> NDArray[np.bool_]:
+    """Which members have the code, (members,)."""
+    w = work.student.views(population.position, work.members, work.student.width).w
+    neurons, sparsity = work.signs.shape
+    roles = w[:, :neurons, :sparsity].double().cpu().numpy()
+    return np.asarray((np.sign(roles) == work.signs).all(axis=(1, 2)))

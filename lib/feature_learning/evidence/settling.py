@@ -1,0 +1,141 @@
+r"""Networks planted in a code and left to settle: where the tether of the code comes from.
+
+Four networks get n neurons with given signs on the relevant coordinates, exact readouts, and are
+sampled by underdamped Langevin dynamics at κ. Means and variances of these neurons' weights, over
+the networks and the last two thirds of the time, make a tether
+(:mod:`feature_learning.energies.tether`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from feature_learning.energies.particles import network_posterior
+from feature_learning.energies.tether import Tether
+from feature_learning.errors import ArgumentError
+from feature_learning.evidence.annealing import FloatArray
+from feature_learning.model.codes import pattern_text
+from feature_learning.model.student import Student
+from feature_learning.model.teachers import Dataset
+from feature_learning.randomness import offspring
+from feature_learning.samplers import Gibbs, Underdamped
+from feature_learning.samplers.options import default_step
+
+#: How many networks, and how often they are looked at.
+_CHAINS, _LOOKS = 4, 60
+#: The tether is so many times as wide as the weights are at κ, where it holds them narrower.
+_WIDER = 1.2
+#: Size of a specialised neuron's irrelevant weights at the start, of the prior's: they are small.
+_IRRELEVANT = 0.2
+
+
+class Settling:
+    """The networks on their way; everything random comes from the generator it is made with.
+
+    Parameters
+    ----------
+    student : Student
+    data : Dataset
+    signs : array (n, sparsity)
+        +1 and -1.
+    kappa : float
+    langevin_time : float
+        In all.
+    random : torch.Generator
+        On the device of the data.
+    block_elements : int, optional
+        Memory bound.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        data: Dataset,
+        signs: FloatArray,
+        *,
+        kappa: float,
+        langevin_time: float,
+        random: torch.Generator,
+        block_elements: int | None = None,
+    ) -> None:
+        self.signs, self.kappa, self.random = signs, kappa, random
+        self.energy = network_posterior(
+            student, data, kappa=kappa, chains=_CHAINS, block_elements=block_elements
+        )
+        like = data.labels
+        position = student.sample_prior(
+            _CHAINS, student.width, offspring(random), dtype=like.dtype, device=like.device
+        )
+        neurons, sparsity = signs.shape
+        w = self.energy.views(position).w
+        w[:, :neurons].mul_(_IRRELEVANT)
+        w[:, :neurons, :sparsity] = torch.from_numpy(signs).to(w)
+        Gibbs(1.0).draw_readouts(self.energy, position, random)
+        self.sampler = Underdamped(default_step(Underdamped(1.0), self.energy, position))
+        self.state = self.sampler.init(self.energy, position, random)
+        self._steps = math.ceil(langevin_time / _LOOKS / self.sampler.step_size)
+        self._look = 0
+        self._sums = np.zeros((2, neurons, student.fan_in))
+        self._kept = 0
+
+    @property
+    def fraction(self) -> float:
+        """How much of it is done."""
+        return self._look / _LOOKS
+
+    def advance(self) -> None:
+        """To the next look."""
+        sampler = self.sampler.settling() if self._look < _LOOKS // 10 else self.sampler
+        with self.energy.field.stepping():
+            sampler.advance(
+                self.state, self.energy, self._steps, self.random, done=self._look * self._steps
+            )
+        if self._look >= _LOOKS // 3:
+            neurons, sparsity = self.signs.shape
+            w = self.energy.views(self.state.position).w[:, :neurons].double().cpu().numpy()
+            self._sums += w.sum(axis=0), np.square(w).sum(axis=0)
+            self._kept += int((np.sign(w[..., :sparsity]) == self.signs).all(axis=2).sum())
+        self._look += 1
+
+    def tether(self) -> Tether:
+        """What the weights were like.
+
+        Raises
+        ------
+        ArgumentError
+            If the neurons have not kept their signs: there is no such code at this κ.
+        """
+        seen = _CHAINS * (_LOOKS - _LOOKS // 3)
+        kept = self._kept / (seen * len(self.signs))
+        if kept < 1:
+            texts = " ".join(map(pattern_text, self.signs))
+            raise ArgumentError(
+                f"code {texts} does not hold at kappa = {self.kappa:g}: after settling its neurons "
+                f"have these signs in {100 * kept:.0f} % of the looks"
+            )
+        mean, square = self._sums / seen
+        variance = (square - mean**2) * seen / (seen - 1)
+        return Tether(mean, 1 / (_WIDER**2 * variance))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What changes, for a checkpoint; the generator's state is the caller's."""
+        tensors = {f"settling.{name}": each for name, each in self.state.memory().items()}
+        return {
+            **{name: each.cpu().numpy() for name, each in tensors.items()},
+            "settling.sums": self._sums,
+            "settling.counts": np.array([self._look, self._kept], np.int64),
+        }
+
+    def restore(self, stored: dict[str, NDArray[Any]]) -> None:
+        """Put back what :meth:`arrays` gave."""
+        for name, tensor in self.state.memory().items():
+            tensor.copy_(torch.from_numpy(stored[f"settling.{name}"]))
+        if stored["settling.sums"].shape != self._sums.shape:
+            raise ValueError(f"settling.sums has shape {stored['settling.sums'].shape}")
+        self._sums = stored["settling.sums"].copy()
+        self._look, self._kept = (int(each) for each in stored["settling.counts"])

@@ -1,0 +1,1 @@
+"""One point: its configuration, its machine, what it returns."""

@@ -1,0 +1,167 @@
+"""The row of a point that measures an evidence, and averages over its members."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from feature_learning.energies.particles import network_posterior
+from feature_learning.evidence import populations as evidence
+from feature_learning.evidence.annealing import FloatArray
+from feature_learning.evidence.populations import Evidence
+from feature_learning.experiments.config import PointConfig
+from feature_learning.files.documents import finite
+from feature_learning.inference.observables import Observer, decompose
+from feature_learning.model.codes import Code, codes_of, summary
+from feature_learning.model.student import Student
+from feature_learning.model.teachers import Dataset
+from feature_learning.randomness import generator
+
+#: Of log Z, where one population in four must not outweigh the others.
+_LARGEST_ERROR = 0.5
+#: Observables of one network, by their names in a row.
+_NAMES = ("test_mse", "train_mse", "m_S", "noise", "relevant_variance", "specialised")
+
+
+def compute(config: PointConfig, **common: Any) -> tuple[dict[str, Any], FloatArray, FloatArray]:
+    """The row, and weights and readouts of one member of each population.
+
+    ``common`` are checkpoint, fingerprint, progress, label and stopwatch.
+    """
+    student = config.make_student
+    data, test = config.datasets()
+    found = evidence.run(
+        student,
+        data,
+        np.array(config.signs, dtype=np.float64).reshape(-1, config.sparsity),
+        kappa=config.kappa,
+        populations=config.chains,
+        members=config.networks,
+        steps=config.steps_a_noise,
+        langevin_time=config.make_sampling.langevin_time,
+        integral=config.sampler == "integration",
+        random=generator(config.seed, "population", device=config.device),
+        block_elements=config.block_elements,
+        **common,
+    )
+    measured = [
+        _measure(config, student, data, test, *each)
+        for each in zip(found.positions, found.staying, strict=True)
+    ]
+    share = float(np.mean(found.staying)) if found.staying else math.nan
+    row: dict[str, Any] = {"chains": {}}
+    for name in (*_NAMES, "test_mse_posterior_mean"):
+        values = np.array([each[name] for each in measured])
+        row[name], row[f"{name}_sem"] = _average(values, found.weights)
+        row["chains"][name] = [finite(each) for each in values]
+    reasons = _reasons(config, found)
+    row |= {
+        "test_mse_last": row["test_mse"],
+        "m_S_last": row["m_S"],
+        "predictor": "one sample",
+        "steps": int(found.noises.sum()) * config.steps_a_noise,
+        "langevin_time": None,
+        "step": None,
+        "kinetic_temperature": None,
+        "curvature": None,
+        "converged": not reasons,
+        "not_converged_because": reasons,
+        "interrupted": found.interrupted,
+        "r_hat": None,
+        "ess": None,
+        "swap_rate": None,
+        "log_evidence": finite(found.log_evidence),
+        "log_evidence_sem": finite(found.sem),
+        "populations": [finite(each) for each in found.populations],
+        "surviving_families": found.surviving.tolist(),
+        "concentration": found.concentration.tolist(),
+        "noises": found.noises.tolist(),
+        "staying": finite(share),
+        "codes": None,
+    }
+    # Of populations that an interrupt has left unfinished there are none.
+    weights = np.full((config.chains, student.width, student.fan_in), math.nan)
+    readouts = np.full((config.chains, student.width), math.nan)
+    codes: list[Code] = []
+    for number, position in enumerate(found.positions):
+        w, a, _ = student.views(position, config.networks, student.width)
+        weights[number], readouts[number] = w[0].cpu().numpy(), a[0].cpu().numpy()
+        codes += codes_of(
+            w.double().cpu().numpy(),
+            dim=config.dim,
+            sparsity=config.sparsity,
+            weight_variance=config.weight_variance,
+        )
+    if codes:
+        row["codes"] = summary(codes)
+    return row, weights, readouts
+
+
+def _measure(
+    config: PointConfig,
+    student: Student,
+    data: Dataset,
+    test: Dataset,
+    position: torch.Tensor,
+    staying: NDArray[np.bool_],
+) -> dict[str, float]:
+    """Averages over the members of a population that have the code; NaN without any."""
+    if not staying.any():
+        return dict.fromkeys((*_NAMES, "test_mse_posterior_mean"), math.nan)
+    energy = network_posterior(
+        student,
+        data,
+        kappa=config.kappa,
+        chains=config.networks,
+        block_elements=config.block_elements,
+    )
+    observer = Observer(
+        student, energy, test, sparsity=config.sparsity, block_elements=config.block_elements
+    )
+    values = observer.measure(position, average=True)
+    here = torch.from_numpy(staying).to(position.device)
+    together = observer.mean_predictions[here].mean(dim=0, keepdim=True)
+    mean = decompose(together, test.labels.double())["test_mse"]
+    return {name: float(values[name][staying].mean()) for name in _NAMES} | {
+        "test_mse_posterior_mean": float(mean)
+    }
+
+
+def _average(values: FloatArray, weights: FloatArray) -> tuple[float | None, float | None]:
+    """Weighted mean over populations, and its standard error from their spread."""
+    counted = weights > 0
+    values, weights, count = values[counted], weights[counted], len(values)
+    if not len(values):
+        return None, None
+    mean = float(weights @ values)
+    if count < 2:
+        return finite(mean), None
+    spread = float(np.square(weights) @ np.square(values - mean)) * count / (count - 1)
+    return finite(mean), finite(math.sqrt(spread))
+
+
+def _reasons(config: PointConfig, found: Evidence) -> list[str]:
+    """Why the members are not to be trusted with averages over the posterior."""
+    reasons = []
+    kind = "populations" if config.sampler == "population" else "integrals"
+    finished = len(found.populations)
+    if found.interrupted:
+        reasons.append(f"interrupted: {finished} of {config.chains} {kind} are finished")
+    if finished < 4:
+        reasons.append(f"{finished} {kind} of at least 4")
+    if finished > 1 and not found.sem <= _LARGEST_ERROR:
+        reasons.append(
+            f"the error of the log evidence is {found.sem:.2g}, not at most {_LARGEST_ERROR:g}"
+        )
+    alone = int((found.surviving == 1).sum())
+    if alone:
+        reasons.append(f"of {alone} populations one family is left")
+    if found.staying and (share := np.mean(found.staying)) < 1:
+        reasons.append(f"{100 * share:.3g} % of the members have kept the code")
+    if config.code is not None:
+        reasons.append("other codes count for the posterior too: compare their log evidence")
+    return reasons

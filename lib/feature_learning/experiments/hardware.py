@@ -1,0 +1,203 @@
+"""Devices and memory: say what is missing before the work starts, in one sentence."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from feature_learning.energies.minibatch import HELD
+from feature_learning.errors import ArgumentError, DeviceError
+from feature_learning.experiments.containers import memory_left, processors_allowed
+from feature_learning.model.activations import ACTIVATIONS
+from feature_learning.model.tiles import default_block_elements
+from feature_learning.native import ReluKernel
+
+
+class _Sizes(Protocol):
+    """What the memory estimate reads of a configuration."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def teacher(self) -> str: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def hidden_bias_variance(self) -> float | None: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def test_samples(self) -> int: ...
+    @property
+    def chains(self) -> int: ...
+    @property
+    def networks(self) -> int: ...
+    @property
+    def measures_evidence(self) -> bool: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def particles(self) -> int | None: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def collapsed(self) -> bool: ...
+    @property
+    def block_elements(self) -> int | None: ...
+    @property
+    def batch_size(self) -> int | None: ...
+
+
+def device_parts(device: str) -> tuple[str, int]:
+    """Kind and index that a name says, whether or not this machine has such a device.
+
+    Raises
+    ------
+    ArgumentError
+        If the name is not cpu, cuda or cuda:N.
+    """
+    kind, colon, index = device.partition(":")
+    # More digits than torch takes are no device of any machine.
+    known = index.isascii() and index.isdecimal() and len(index) <= 4
+    good = known and kind == "cuda" if colon else kind in ("cpu", "cuda")
+    if not good:
+        raise ArgumentError(f"device must be cpu, cuda or cuda:N, not {device!r}")
+    return kind, int(index or 0)
+
+
+def check_device(device: str) -> torch.device:
+    """The device, if this machine has it.
+
+    Raises
+    ------
+    ArgumentError
+        If the name is not cpu, cuda or cuda:N.
+    DeviceError
+        If CUDA is asked for and absent.
+    """
+    kind, index = device_parts(device)
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if index >= count:
+            raise DeviceError(
+                f"device {device!r} is not available: this machine has {count} CUDA devices; "
+                "use device cpu"
+            )
+    return torch.device(device)
+
+
+def usable_cores() -> int:
+    """The processors that this process may use; a limit of its container is rounded up."""
+    # Not every system can say which those are.
+    mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    count = len(mine) if mine else os.cpu_count() or 1
+    allowed = processors_allowed()
+    return count if allowed is None else max(1, min(count, math.ceil(allowed)))
+
+
+def memory_needed(config: _Sizes) -> int:
+    """Estimate of the bytes a point allocates at its peak."""
+    size = 8 if config.dtype == "float64" else 4
+    points = config.samples + config.test_samples
+    if config.method == "nngp":
+        # Kernel matrix and two buffers of its size while it is filled, in double precision.
+        return 8 * (3 * config.samples**2 + points * config.dim)
+    particles = config.particles or config.width
+    parameters = config.networks * particles * (config.dim + 2)
+    # Predictions per chain, their means in double precision, and parameters with about ten buffers
+    # of their size.
+    total = size * (4 * points * config.networks + 10 * parameters)
+    total += _field(config, config.samples, config.networks)
+    total += _field(config, config.test_samples, config.networks)
+    if config.batch_size is not None:
+        # Fields of one chain on a few blocks; the last block may be smaller.
+        blocks = math.ceil(config.samples / config.batch_size)
+        last = config.samples - (blocks - 1) * config.batch_size
+        total += min(HELD, blocks - 1) * _field(config, config.batch_size, 1)
+        total += _field(config, last, 1)
+    if config.measures_evidence:
+        # Gram matrices, their eigenvectors and two buffers, a field in double precision, and the
+        # members of those that are finished.
+        total += 8 * config.networks * 4 * particles**2
+        total += 2 * _field(config, config.samples, config.networks)
+        total += size * config.chains * parameters
+    if config.collapsed:
+        # The linear system and its factor, over samples or over particles, and the features.
+        side = min(config.samples, particles)
+        total += 8 * config.networks * (3 * side**2 + 2 * side * particles)
+    return total
+
+
+def _field(config: _Sizes, samples: int, chains: int) -> int:
+    """Bytes of a :class:`~feature_learning.model.field.Field` and of its samples."""
+    size, dtype = (8, torch.float64) if config.dtype == "float64" else (4, torch.float32)
+    particles = config.particles or config.width
+    bias = config.hidden_bias_variance is not None
+    fan_in = config.dim + bias
+    # Labels, and inputs plain (once more with the ones of a bias) and transposed.
+    numbers = samples * (1 + config.dim + bias * fan_in + fan_in)
+    # A tile holds at least one sample of one chain: activations, what the slope needs of them, the
+    # residuals and these times the inputs.
+    bound = config.block_elements or default_block_elements(config.device)
+    rows = min(chains * samples, max(1, bound // particles))
+    second = config.method != "network" or ACTIVATIONS[config.activation].needs_scratch
+    numbers += rows * ((1 + second) * (particles + 16) + fan_in + 1)
+    total = size * numbers
+    if config.device == "cpu" and ReluKernel.takes(config.activation, torch.empty(0, dtype=dtype)):
+        signs = config.teacher == "parity"
+        total += ReluKernel.memory(samples, fan_in, particles, chains=chains, signs=signs)
+    return total
+
+
+def memory_available(device: str) -> int | None:
+    """Bytes free on the device, and allowed to this process; None where the system does not say."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0])
+    sizes = [size for size in (_memory_free(), memory_left()) if size is not None]
+    return min(sizes, default=None)
+
+
+def _memory_free() -> int | None:
+    """Bytes of the machine's memory that are free, or all of them where it does not say."""
+    try:
+        with Path("/proc/meminfo").open(encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def check_memory(config: _Sizes) -> None:
+    """Refuse a point that cannot fit, before it takes the machine down.
+
+    Raises
+    ------
+    DeviceError
+        With the estimate, what is free, and what to change.
+    """
+    needed, available = memory_needed(config), memory_available(config.device)
+    if available is not None and needed > available:
+        rungs = "" if config.networks == config.chains else f", {config.networks} networks in all,"
+        advice = (
+            "use fewer samples"
+            if config.method == "nngp"
+            else f"use fewer chains,{' rungs,' if rungs else ''} samples or neurons"
+        )
+        raise DeviceError(
+            f"out of memory: {config.method} with samples={config.samples}, "
+            f"chains={config.chains}{rungs} needs about {needed / 2**30:.1f} GiB and "
+            f"{available / 2**30:.1f} GiB are free; {advice}"
+        )

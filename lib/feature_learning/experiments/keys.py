@@ -1,0 +1,61 @@
+"""The name of a stored result: a digest of everything that decides their law, and the seed.
+
+That is the whole configuration and the version of its method
+(:data:`feature_learning.version.METHOD_VERSIONS`), not the source code.
+
+Every field of the configuration is part of the key. The device is, because a GPU draws other
+random numbers; ``block_elements`` is, because sums in another order round differently, and
+chaotic chains turn that into other samples of the same law. Two things are not part of it: the
+processor and the compiled code, with or without which one seed has one noise or another
+(:func:`feature_learning.randomness.normal_`). A folder is for numbers of one law, and both give it;
+the provenance of a result says on which machine it was computed. An option too many in the key
+costs a computation; one too few would mix results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from functools import cache
+from typing import Any, get_args, get_type_hints
+
+from feature_learning.experiments.applicability import NEUTRAL
+from feature_learning.experiments.config import PointConfig
+from feature_learning.version import METHOD_VERSIONS
+
+
+@cache
+def _real_fields() -> frozenset[str]:
+    hints = get_type_hints(PointConfig)
+    return frozenset(name for name, hint in hints.items() if float in (hint, *get_args(hint)))
+
+
+def canonical(config: PointConfig) -> dict[str, Any]:
+    """The configuration as it enters the key: 1 and 1.0 are the same κ."""
+    plain: dict[str, Any] = {}
+    for name, value in asdict(config).items():
+        if name in NEUTRAL and value == NEUTRAL[name]:
+            continue
+        if value is None or isinstance(value, str | bool):
+            plain[name] = value
+        else:
+            plain[name] = float(value) if name in _real_fields() else int(value)
+    return plain
+
+
+def cell_key(config: PointConfig, version: int | None = None) -> str:
+    """Name of a cell: method and samples for people, a digest of everything for the machine.
+
+    Parameters
+    ----------
+    config : PointConfig
+    version : int, optional
+        Version of the method; this library's by default.
+    """
+    identity = {
+        "config": canonical(config),
+        "method_version": METHOD_VERSIONS[config.method] if version is None else version,
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+    return f"{config.method}-P{config.samples}-{digest}"

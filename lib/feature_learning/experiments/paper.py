@@ -1,0 +1,195 @@
+r"""The published numbers, and the protocol by which they were made, as we read the public code.
+
+Göring, Mingard, Nam and Louis, arXiv 2510.15174, with the authors' public research repository. The
+tables are shipped with the package in one tidy file (``data/published.csv``), each value with its
+unit (MSE or half MSE) and the kind of its error (standard deviation or standard error over seeds).
+
+The SGLD runs were stopped on a clock and a rule. In terms of the number n of original steps::
+
+    t(n) = η₁ n + (η₀ - η₁)(n₀/3)(1 - (1 - min(n, n₀)/n₀)³)
+
+is the Langevin time of a step size falling from η₀ to η₁ as a power-2 decay over n₀ steps. Every so
+often they looked at the network, and ended a fixed number of looks after the first at which the
+test MSE of that sample was below a threshold, or, at few samples or high noise, the training error
+was. The last sample is what was reported.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+from importlib import resources
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_learning.errors import ArgumentError, check_choice
+from feature_learning.samplers.schedules import Schedule, at_times
+
+
+@dataclass(frozen=True)
+class PublishedProtocol:
+    """Clock and stopping rule; all times in Langevin units of the mean squared error.
+
+    Attributes
+    ----------
+    first_step : float
+        η₀ of the decay, per original step.
+    final_step : float
+        η₁.
+    decay_steps : int
+        n₀.
+    total_steps : int
+        The last original step.
+    look_every : int
+        Original steps between two looks.
+    test_mse : float
+        Stop when one sample's test MSE (not half) is below this,
+    train_measure : str
+        or, where ``samples`` ≤ 550 or κ ≥ 0.02, when this training observable
+    train_threshold : float
+        is at most this.
+    looks_after : int
+        Looks run after the one at which the rule was first met.
+    """
+
+    first_step: float
+    final_step: float
+    decay_steps: int
+    total_steps: int
+    look_every: int
+    test_mse: float
+    train_measure: str
+    train_threshold: float
+    looks_after: int
+
+    def time(self, step: int) -> float:
+        """t(n)."""
+        left = 1 - min(step, self.decay_steps) / self.decay_steps
+        decayed = (self.first_step - self.final_step) * self.decay_steps / 3 * (1 - left**3)
+        return self.final_step * step + decayed
+
+    def schedule(self, step_size: float) -> Schedule:
+        """Our own steps of at most ``step_size``, with looks at the published times."""
+        count = self.total_steps // self.look_every
+        times = [self.time(self.look_every * (look + 1)) for look in range(count)]
+        return at_times(times, step_size=step_size)
+
+    def rule(self, samples: int, kappa: float) -> PublishedStop:
+        """The stopping rule of one cell (P, κ)."""
+        return PublishedStop(self, watch_training=samples <= 550 or kappa >= 0.02)
+
+
+@dataclass(frozen=True)
+class PublishedStop:
+    """The stopping rule of the published protocol, chain by chain."""
+
+    protocol: PublishedProtocol
+    watch_training: bool
+
+    def finished(
+        self, series: dict[str, NDArray[np.float64]], counted: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """True for chains whose first hit lies at least ``looks_after`` looks back."""
+        hit = series["test_mse"] < self.protocol.test_mse
+        if self.watch_training:
+            hit = hit | (series[self.protocol.train_measure] <= self.protocol.train_threshold)
+        due = hit.shape[1] - self.protocol.looks_after
+        return np.asarray(hit[:, : max(due, 0)].any(axis=1))
+
+
+#: The runs on sparse parity.
+PARITY = PublishedProtocol(
+    first_step=1e-3,
+    final_step=5e-4,
+    decay_steps=2_000_000,
+    total_steps=7_500_000,
+    look_every=250_000,
+    test_mse=0.03,
+    train_measure="train_error",
+    train_threshold=0.01,
+    looks_after=1,
+)
+
+#: The runs on the single-index teacher.
+SINGLE_INDEX = PublishedProtocol(
+    first_step=1e-2,
+    final_step=5e-4,
+    decay_steps=2_500_000,
+    total_steps=4_000_000,
+    look_every=50_000,
+    test_mse=0.015,
+    train_measure="train_mse",
+    train_threshold=0.01,
+    looks_after=2,
+)
+
+PROTOCOLS = {"parity": PARITY, "single-index": SINGLE_INDEX}
+
+
+class PublishedPoint(NamedTuple):
+    """One published value, converted: an MSE is never half, ``sem`` is a standard error."""
+
+    samples: int
+    kappa: float
+    value: float
+    sem: float
+    seeds: int
+
+
+def published(table: str, method: str, observable: str = "test_mse") -> list[PublishedPoint]:
+    """Published points of one table, in the order of samples then κ.
+
+    Parameters
+    ----------
+    table : str
+        A name of :func:`published_tables`, such as ``figure-1`` or ``figure-2``.
+    method : str
+        SGLD, MF, MF-ARD or NNGP.
+    observable : str
+        ``test_mse`` or ``m_S``.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such table, no such method in it, or no such observable.
+    """
+    rows = _rows()
+    check_choice("table", table, {row["table"] for row in rows})
+    rows = [row for row in rows if row["table"] == table]
+    check_choice("method", method, {row["method"] for row in rows})
+    rows = [row for row in rows if row["method"] == method]
+    check_choice("observable", observable, ("test_mse", "m_S"))
+    points = []
+    for row in rows:
+        if row["observable"] != observable:
+            continue
+        # An overlap printed as E[y f] is divided by E[y²] = 4!, that of the one teacher concerned.
+        factor = {"half MSE": 2.0, "E[f y]": 1 / math.factorial(4)}.get(row["unit"], 1.0)
+        seeds = int(row["seeds"])
+        error = float(row["error"]) if row["error"] else math.nan
+        spread = 1 / math.sqrt(seeds) if row["error_kind"] == "std" else 1.0
+        points.append(
+            PublishedPoint(
+                int(row["samples"]),
+                float(row["kappa"]),
+                factor * float(row["value"]),
+                factor * error * spread,
+                seeds,
+            )
+        )
+    if not points:
+        raise ArgumentError(f"observable {observable!r} is not printed for {method} in {table}")
+    return sorted(points)
+
+
+def published_tables() -> list[str]:
+    """Names of the tables that are shipped."""
+    return sorted({row["table"] for row in _rows()})
+
+
+def _rows() -> list[dict[str, str]]:
+    text = resources.files("feature_learning").joinpath("data/published.csv").read_text("utf-8")
+    return list(csv.DictReader(text.splitlines()))

@@ -1,0 +1,333 @@
+"""One point of a figure: a configuration in, one row of numbers out.
+
+Notebooks, the command line and sweeps all call :func:`run_point`; nothing else decides what a
+"point" is. Chains of one point share the data set and differ in start and noise; the data, the test
+points, the starts and the noise all come from the seed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from feature_learning.energies.ladder import LadderEnergy
+from feature_learning.energies.particles import Energy, network_posterior
+from feature_learning.energies.release import ReleasedEnergy
+from feature_learning.errors import check_real
+from feature_learning.experiments import evidence as evidence_point
+from feature_learning.experiments.applicability import refuse_without_effect
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.defaults import library_defaults
+from feature_learning.experiments.hardware import check_device, check_memory
+from feature_learning.experiments.keys import canonical
+from feature_learning.experiments.paper import PROTOCOLS
+from feature_learning.files.documents import finite
+from feature_learning.inference import mean_field
+from feature_learning.inference.chains import ChainRun
+from feature_learning.inference.diagnostics import Convergence, ConvergenceRule
+from feature_learning.inference.sampling import sample
+from feature_learning.inference.stopping import StopRule, StopWhenConverged
+from feature_learning.inference.stopwatch import Stopwatch
+from feature_learning.inference.verdict import AGREED, NOT_SETTLED, WITHIN, Verdict
+from feature_learning.model.codes import codes_of, summary
+from feature_learning.model.priors import Ard
+from feature_learning.model.teachers import Dataset
+from feature_learning.samplers import Sampler
+from feature_learning.theory import kernel_limit
+from feature_learning.version import __version__
+
+FloatArray = NDArray[np.float64]
+#: Keys of a row that are numbers per chain, reported with a standard error over chains.
+MEASURED = ("test_mse", "test_mse_posterior_mean", "train_mse", "m_S", "noise")
+
+#: What every run is told that may take long.
+_OF_RUNS = ("checkpoint", "fingerprint", "progress", "label", "stopwatch")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A finished point.
+
+    Attributes
+    ----------
+    row : dict
+        The numbers, see :func:`run_point`.
+    weights : array (chains, particles, fan_in) or None
+        Hidden weights of each chain at its final look, the sample that the published protocol
+        reports (None for the NNGP).
+    readouts : array (chains, particles) or None
+        The readouts a of that sample; of the collapsed solver their means given the weights.
+    """
+
+    row: dict[str, Any]
+    weights: FloatArray | None = None
+    readouts: FloatArray | None = None
+
+
+@library_defaults()
+def run_point(
+    config: PointConfig,
+    *,
+    progress: bool = False,
+    checkpoint: Path | str | None = None,
+    max_time: float | None = None,
+) -> Point:
+    """Compute one point.
+
+    Parameters
+    ----------
+    config : PointConfig
+    progress : bool
+        Progress with the time left on standard error.
+    checkpoint : Path or str, optional
+        Resume from, and save to, this file.
+    max_time : float, optional
+        Seconds of wall time, with those of earlier calls, after which chains end as they are.
+
+    Returns
+    -------
+    Point
+        ``row`` holds for every name of :data:`MEASURED` the mean over chains and ``NAME_sem``, its
+        standard error over chains (None for one chain), and ``steps``, ``langevin_time``,
+        ``seconds``, ``converged``, ``not_converged_because``, ``r_hat``, ``ess``, ``config``,
+        ``version``, ``agreement``, the word of :mod:`feature_learning.inference.verdict` (the
+        numbers are averages over the chains that have earned it, ``agreeing_chains`` of them),
+        ``specialised``, the number of neurons that know the target, ``codes``, those of the chains'
+        final looks (:mod:`feature_learning.model.codes`; None but for networks), and ``swap_rate``:
+        of the two neighbouring rungs of any ladder that swap least, the fraction of accepted swaps
+        in the whole run, burn-in included (None without a swap that was tried). Every error is MSE.
+        After Ctrl-C ``interrupted`` is set and the numbers are those of the looks until then, None
+        without any: a loop over points has to ask for it. ``seconds`` is the wall time of all calls
+        together, if the run was resumed. ``predictor`` says what ``test_mse`` is of; ``converged``
+        is that of :class:`~feature_learning.inference.chains.ChainRun`, and never set for a
+        published-protocol snapshot; ``not_converged_because`` is the list of reasons, empty if it
+        is set.
+
+    Raises
+    ------
+    FeatureLearningError
+        See :mod:`feature_learning.errors`.
+    """
+    check_device(config.device)
+    check_memory(config)
+    if max_time is not None:
+        check_real("max_time", max_time, above=0)
+        refuse_without_effect(config, {"max_time": max_time})
+    stopwatch = Stopwatch()
+    point = (
+        _nngp(config)
+        if config.method == "nngp"
+        else _chains(config, progress, checkpoint, stopwatch, max_time)
+    )
+    point.row["seconds"] = stopwatch.seconds
+    point.row["config"] = asdict(config)
+    point.row["version"] = __version__
+    return point
+
+
+def _nngp(config: PointConfig) -> Point:
+    """Kernel ridge regression at infinite width: a deterministic predictor."""
+    if config.nngp_variant == "as-published":
+        data = replace(config, test_samples=50_000)
+        train, fresh = data.datasets()
+        test = kernel_limit.as_published_points(train, fresh)
+    else:
+        train, test = config.datasets()
+    result = kernel_limit.solve(
+        config.make_student, train, test, kappa=config.kappa, variant=config.nngp_variant
+    )
+    values = {
+        "test_mse": result.test_mse,
+        "test_mse_posterior_mean": result.test_mse,
+        "train_mse": result.train_mse,
+        "m_S": result.m_S,
+        "noise": result.noise,
+    }
+    return Point(
+        {
+            **values,
+            **{f"{name}_sem": None for name in values},
+            "predictor": "posterior mean",
+            "steps": 0,
+            "langevin_time": 0.0,
+            "converged": True,
+            "not_converged_because": [],
+            "interrupted": False,
+            "r_hat": None,
+            "ess": None,
+        }
+    )
+
+
+def _chains(
+    config: PointConfig,
+    progress: bool,
+    checkpoint: Path | str | None,
+    stopwatch: Stopwatch,
+    max_time: float | None,
+) -> Point:
+    """Network, MF or MF-ARD: sample, then summarise."""
+    student, teacher, sampling = config.make_student, config.make_teacher, config.make_sampling
+    data, test = config.datasets()
+    common: dict[str, Any] = {
+        "seed": config.seed,
+        "checkpoint": checkpoint,
+        "fingerprint": {**canonical(config), "version": __version__},
+        "progress": progress,
+        "stopwatch": stopwatch,
+        "label": f"{config.method} P={config.samples} κ={config.kappa:g}",
+        "block_elements": config.block_elements,
+    }
+    if config.measures_evidence:
+        row, *networks = evidence_point.compute(config, **{name: common[name] for name in _OF_RUNS})
+        return Point(row, *networks)
+    rule = ConvergenceRule(rungs=config.rungs, planted=config.start == "planted")
+    common["max_time"] = max_time
+    stop: StopRule | None = None
+    if config.stop_when_converged:
+        stop = StopWhenConverged(rule)
+    if config.until_settled:
+        stop = StopWhenConverged(rule, every=2 * (config.looks // 4))
+    if config.method == "network":
+        energy = _network(config, data)
+        schedule = None
+        if config.protocol is not None:
+            protocol = PROTOCOLS[config.teacher]
+            stop, schedule = (
+                protocol.rule(config.samples, config.kappa),
+                lambda sampler: protocol.schedule(sampler.step_size),
+            )
+        run, sampler = sample(
+            energy,
+            student,
+            teacher,
+            test,
+            sampling,
+            rule=rule,
+            signs=torch.tensor(config.signs) if config.signs else None,
+            schedule=schedule,
+            stop=stop,
+            **common,
+        )
+    else:
+        solution = mean_field.solve(
+            student,
+            teacher,
+            data,
+            test,
+            kappa=config.kappa,
+            solver=config.solver,
+            particles=config.particles,
+            ard=Ard(config.alpha0) if config.method == "mf-ard" else None,
+            chains=config.chains,
+            sampling=sampling,
+            stop=stop,
+            **common,
+        )
+        run, sampler = solution.run, solution.sampler
+    swaps = _swap_rate(config, run)
+    run = run.first_rungs(config.rungs)
+    arrays = (each.double().cpu().numpy() for each in (run.weights, run.readouts))
+    return Point(_summary(config, run, sampler) | {"swap_rate": swaps}, *arrays)
+
+
+def _network(config: PointConfig, data: Dataset) -> Energy:
+    """The posterior of a network, or of ladders of them."""
+    student, bound = config.make_student, config.block_elements
+    if config.rungs > 1:
+        return LadderEnergy(
+            student, data, kappas=config.kappas, copies=config.chains, block_elements=bound
+        )
+    options: dict[str, Any] = {
+        "kappa": config.kappa,
+        "chains": config.chains,
+        "penalty": config.penalty,
+        "block_elements": bound,
+    }
+    if config.start == "released":
+        return ReleasedEnergy(student, data, relevant=config.sparsity, **options)
+    return network_posterior(student, data, **options)
+
+
+def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, Any]:
+    """The row of a sampled point."""
+    snapshot = config.protocol is not None
+    counted = run.verdict.chains
+    names = ("test_mse", "train_mse", "m_S", "noise", "relevant_variance", "specialised")
+    values = {name: run.last(name) if snapshot else run.mean(name) for name in names}
+    values["test_mse_posterior_mean"] = (
+        np.full(config.chains, math.nan) if snapshot else run.posterior_mean["test_mse"]
+    )
+    row: dict[str, Any] = {}
+    for name in MEASURED:
+        row[name] = finite(values[name][counted].mean())
+        row[f"{name}_sem"] = _standard_error(values[name][counted])
+    row |= {f"{name}_last": finite(run.last(name).mean()) for name in ("test_mse", "m_S")}
+    for name in ("relevant_variance", "specialised"):
+        row[name] = finite(values[name][counted].mean())
+        row[f"{name}_sem"] = _standard_error(values[name][counted])
+    row["codes"] = _codes(config, run)
+    row["chains"] = {name: [finite(value) for value in values[name]] for name in MEASURED}
+    judged = run.convergence.of_snapshot() if snapshot else run.convergence
+    row |= {
+        "predictor": "one sample",
+        "steps": int(run.steps[run.final_look].max()) if len(run.steps) else 0,
+        "langevin_time": finite(run.times[run.final_look].mean()) if len(run.times) else 0.0,
+        "step": sampler.step_size,
+        "kinetic_temperature": finite(run.kinetic_temperature),
+        "curvature": run.curvature,
+        "agreement": NOT_SETTLED if snapshot else run.verdict.word,
+        "agreeing_chains": int(counted.sum()) if judged.converged else 0,
+        "converged": judged.converged and run.verdict.word == AGREED,
+        "not_converged_because": _reasons(run.verdict, judged),
+        "interrupted": run.interrupted,
+        "r_hat": finite(max(judged.r_hat.values(), default=math.nan)),
+        "ess": finite(min(judged.ess.values(), default=math.nan)),
+        "r_hat_by_observable": {name: finite(value) for name, value in judged.r_hat.items()},
+        "ess_by_observable": {name: finite(value) for name, value in judged.ess.items()},
+    }
+    return row
+
+
+def _reasons(verdict: Verdict, judged: Convergence) -> list[str]:
+    """Why the run has not converged, or only within a code."""
+    if judged.converged and verdict.word == WITHIN:
+        inside, all_of_them = int(verdict.chains.sum()), len(verdict.chains)
+        seen = f"{inside} of {all_of_them} chains are in one code and agree"
+        seen += ", the others in others" if inside < all_of_them else ", where they were planted"
+        return [f"{seen}: compare the log evidence of codes (samplers population, integration)"]
+    return list(judged.reasons)
+
+
+def _codes(config: PointConfig, run: ChainRun) -> str | None:
+    """The codes of the networks at their final look; None of particles, or before any look."""
+    if config.method != "network" or not len(run.times):
+        return None
+    found = codes_of(
+        run.weights.double().cpu().numpy(),
+        dim=config.dim,
+        sparsity=config.sparsity,
+        weight_variance=config.weight_variance,
+    )
+    return summary(found)
+
+
+def _swap_rate(config: PointConfig, run: ChainRun) -> float | None:
+    """Accepted swaps of the two neighbours that swap least, over all of the run; None without."""
+    if not run.draws("swapped").shape[1]:
+        return None  # no ladder, or interrupted before the first look
+    rates = run.draws("swapped")[:, -1].reshape(config.chains, config.rungs)
+    return finite(rates[:, :-1].min())
+
+
+def _standard_error(values: NDArray[np.float64]) -> float | None:
+    """Standard error of the mean over chains; None for one chain."""
+    if len(values) < 2:
+        return None
+    return finite(values.std(ddof=1) / math.sqrt(len(values)))

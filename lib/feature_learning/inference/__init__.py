@@ -1,0 +1,1 @@
+"""Chains: where they start, the run loop, what it measures, when it ends."""

@@ -1,0 +1,396 @@
+r"""The one run loop: burn-in, streaming observables, guards, stopping, checkpoints, Ctrl-C.
+
+Chains live in one batch and advance together through a schedule
+(:class:`~feature_learning.samplers.schedules.Schedule`). At each look observables are measured
+(floats per chain, never weights), and a stopping rule (:mod:`feature_learning.inference.stopping`)
+may end the run.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from feature_learning.energies.particles import Energy
+from feature_learning.inference import checkpoints
+from feature_learning.inference.diagnostics import Convergence, ConvergenceRule
+from feature_learning.inference.guards import Guards
+from feature_learning.inference.interruption import deferred_interrupt
+from feature_learning.inference.observables import Observer
+from feature_learning.inference.progress import Progress, progress_bar, restore, snapshot
+from feature_learning.inference.stopping import StopRule
+from feature_learning.inference.stopwatch import Stopwatch
+from feature_learning.inference.verdict import NOT_SETTLED, Verdict, judge
+from feature_learning.samplers import Sampler, SamplerState
+from feature_learning.samplers.schedules import Schedule, Segment
+
+FloatArray = NDArray[np.float64]
+#: Steps between two looks at the interrupt flag and the progress bar.
+_CHUNK = 50
+
+
+@dataclass(frozen=True)
+class ChainRun:
+    """Result of :func:`run`.
+
+    Attributes
+    ----------
+    series : dict of array (chains, looks)
+        Every observable at every look.
+    counted : array (looks,) of bool
+        Looks past burn-in.
+    times : array (looks,)
+        Langevin time at each look.
+    steps : array (looks,) of int
+        Number of steps at each look.
+    final_look : array (chains,) of int
+        The look at which each chain was done (the last one without a stopping rule).
+    posterior_mean : dict of array (chains,)
+        Test MSE, m_S and noise of the predictor averaged over the looks past burn-in.
+    verdict : Verdict
+        What the looks past burn-in have earned to be called.
+    convergence : Convergence
+        Of the chains of the verdict: converged, or the reasons why not. Converged means: R-hat
+        below 1.01 for m_S and the test MSE over at least four chains of 40 draws and effective
+        sample size at least 100 (the defaults of the rule), a kinetic temperature within 2 % of T,
+        and not interrupted.
+    state : SamplerState
+        Where the chains are now: the batch runs on after a chain's final look.
+    weights : Tensor (chains, particles, fan_in)
+        Hidden weights of each chain at its final look.
+    readouts : Tensor (chains, particles)
+        Its readouts there; of a collapsed energy their means given the weights.
+    kinetic_temperature : float
+        Temperature of the velocities in units of T, averaged over the looks past burn-in; NaN for
+        overdamped samplers.
+    curvature : float
+        Largest curvature measured during the run.
+    interrupted : bool
+    sampler : Sampler
+        With the step size, friction and masses it had in the end.
+    """
+
+    series: dict[str, FloatArray]
+    counted: NDArray[np.bool_]
+    times: FloatArray
+    steps: NDArray[np.int64]
+    final_look: NDArray[np.int64]
+    posterior_mean: dict[str, FloatArray]
+    verdict: Verdict
+    convergence: Convergence
+    state: SamplerState
+    weights: Tensor
+    readouts: Tensor
+    kinetic_temperature: float
+    curvature: float
+    interrupted: bool
+    sampler: Sampler
+
+    def mean(self, name: str) -> FloatArray:
+        """Average of an observable over the looks past burn-in, per chain; NaN if there is none.
+
+        Weighted where the sampler or the schedule says so: then the series has a ``weight``.
+        R-hat and effective sample size know nothing of weights.
+        """
+        draws = self.draws(name)[:, self.counted]
+        if not draws.shape[1]:
+            return np.full(draws.shape[0], math.nan)
+        if "weight" in self.series:
+            weights = self.series["weight"][:, self.counted]
+            draws = np.asarray(draws * weights / weights.mean(axis=1, keepdims=True))
+        return np.asarray(draws.mean(axis=1))
+
+    def last(self, name: str) -> FloatArray:
+        """An observable at the final look of each chain, (chains,)."""
+        draws, chains = self.draws(name), len(self.final_look)
+        return (
+            draws[np.arange(chains), self.final_look] if draws.size else np.full(chains, math.nan)
+        )
+
+    def first_rungs(self, rungs: int) -> ChainRun:
+        """The same of every ``rungs``-th chain: of a batch of ladders, the first rung of each."""
+        return replace(
+            self,
+            series={name: draws[::rungs] for name, draws in self.series.items()},
+            final_look=self.final_look[::rungs],
+            verdict=replace(self.verdict, chains=self.verdict.chains[::rungs]),
+            posterior_mean={name: each[::rungs] for name, each in self.posterior_mean.items()},
+            weights=self.weights[::rungs],
+            readouts=self.readouts[::rungs],
+        )
+
+    def draws(self, name: str) -> FloatArray:
+        """An observable at every look, (chains, looks); none if interrupted before the first."""
+        return self.series.get(name, np.empty((len(self.final_look), 0)))
+
+
+def run(
+    energy: Energy,
+    sampler: Sampler,
+    position: Tensor,
+    schedule: Schedule,
+    observer: Observer,
+    *,
+    stop: StopRule | None = None,
+    tune: Callable[[Energy, Tensor], tuple[float, float, float]] | None = None,
+    max_time: float | None = None,
+    rule: ConvergenceRule | None = None,
+    guards: Guards | None = None,
+    checkpoint: Path | str | None = None,
+    checkpoint_every: int = 10,
+    fingerprint: dict[str, Any] | None = None,
+    progress: bool = False,
+    label: str = "",
+    stopwatch: Stopwatch | None = None,
+    random: torch.Generator,
+) -> ChainRun:
+    """Run chains from ``position`` through ``schedule``.
+
+    Parameters
+    ----------
+    energy, sampler, position, schedule, observer
+        What is sampled, how, from where (flat vector), for how long, and what is measured.
+    stop : StopRule, optional
+        Ends the run early, per chain; the batch runs on until every chain is done.
+    tune : callable, optional
+        Gives the step size, friction and readout mass of the underdamped sampler, once settling is
+        over. The segments of the schedule keep their Langevin time.
+    max_time : float, optional
+        Seconds of wall time, with those of earlier calls, after which the run ends as it is.
+    rule : ConvergenceRule, optional
+        How convergence is judged at the end.
+    guards : Guards, optional
+        Thresholds of the watch.
+    checkpoint : Path or str, optional
+        Saved every ``checkpoint_every`` looks, at an interrupt and at the end; if it exists the run
+        resumes from it. On the CPU a resumed run equals an uninterrupted one bit for bit.
+    fingerprint : dict, optional
+        Identifies the run in its checkpoint (JSON-serialisable).
+    progress : bool
+        Progress with the time left, on standard error; first of all where the run resumes.
+    label : str
+        Name of the run in the progress line.
+    stopwatch : Stopwatch, optional
+        Is given the seconds of earlier calls, from the checkpoint.
+    random : torch.Generator
+        The Langevin noise, on the device of ``position``.
+
+    Returns
+    -------
+    ChainRun
+        After Ctrl-C too, with ``interrupted`` set and what has been measured so far.
+
+    Raises
+    ------
+    DivergenceError, EquipartitionError
+        From the guards, with the step, the step size and a size that would work.
+    CheckpointError
+        If the checkpoint is damaged, of another run or in use by one, or cannot be written.
+    """
+    guards, rule, known = guards or Guards(), rule or ConvergenceRule(), fingerprint or {}
+    stopwatch = stopwatch or Stopwatch()
+    checkpoint = None if checkpoint is None else Path(checkpoint)
+    with checkpoints.reserved(checkpoint):
+        state, at = sampler.init(energy, position, random), Progress()
+        stored = checkpoints.load(checkpoint, known) if checkpoint is not None else None
+        if stored is not None:
+            with checkpoints.fitting(checkpoint):
+                restore(stored, at, state, energy, observer, random)
+            stopwatch.earlier = at.seconds
+            if progress:
+                name = f"{label}: " if label else ""
+                print(f"{name}{at.resumption(schedule)}, from {checkpoint}", file=sys.stderr)
+        else:
+            start = observer.measure(state.position, average=False)["train_mse"]
+            labels = energy.field.labels
+            at.ceiling = max(float(start.max()), float(labels.square().mean()))
+            first = sampler.with_step(max(segment.step_size for segment in schedule.segments))
+            at.curvature = guards.check_curvature(first, energy, state, "at the start")
+            at.final_look = np.full(energy.chains, -1, np.int64)
+
+        def save() -> None:
+            if checkpoint is not None:
+                at.seconds = stopwatch.seconds
+                arrays = snapshot(at, state, energy, observer, random)
+                arrays["planned"] = np.array(looks)  # tells readers of the file where the end is
+                checkpoints.save(checkpoint, arrays, known)
+
+        def going() -> bool:
+            return not interrupt and (max_time is None or stopwatch.seconds < max_time)
+
+        looks, missing = len(schedule.segments), ""
+        if at.tuning:
+            sampler = sampler.with_tuning(*at.tuning)
+        with (
+            deferred_interrupt() as interrupt,
+            progress_bar(schedule.steps, at.done, label=label, unit="step", shown=progress) as bar,
+        ):
+            while at.segment < looks and going() and (at.final_look < 0).any():
+                segment = schedule.segments[at.segment]
+                if tune is not None and not segment.settle and not at.tuning:
+                    at.tuning = list(tune(energy, state.position))
+                    sampler = sampler.with_tuning(*at.tuning)
+                    sampler.begin(state, energy)
+                    # What it was before was of other masses.
+                    at.curvature = guards.check_curvature(sampler, energy, state, "after settling")
+                if at.tuning:
+                    segment = segment.with_step(sampler.step_size)
+                if segment.opens and at.opened < len(at.counted):
+                    at.open_block()
+                    observer.open_block()
+                if schedule.grows:
+                    bar.total = at.done - at.within + schedule.ahead(at.segment, segment.step_size)
+                mover = sampler.with_step(segment.step_size)
+                mover = mover.burning() if segment.burn_in else mover
+                mover = mover.settling() if segment.settle else mover
+                while at.within < segment.steps and going():
+                    steps = min(_CHUNK, segment.steps - at.within)
+                    with energy.field.stepping():
+                        mover.advance(state, energy, steps, random, done=at.done)
+                    at.within, at.done = at.within + steps, at.done + steps
+                    bar.update(steps)
+                if at.within < segment.steps:
+                    break
+                at.segment, at.within = at.segment + 1, 0
+                at.time += segment.steps * segment.step_size
+                weight = _weight(schedule, segment, mover, state, energy.chains)
+                average = not segment.burn_in if weight is None or segment.burn_in else weight
+                values = observer.measure(state.position, average=average)
+                report = mover.report(state) | ({} if weight is None else {"weight": weight})
+                values |= {name: value.double().cpu().numpy() for name, value in report.items()}
+                _record(at, values, segment.burn_in, state, energy, mover)
+                _watch(guards, at, mover, energy, state, values["train_mse"], looks)
+                bar.set_postfix_str(
+                    f"m_S={values['m_S'].mean():.3f}, test MSE={values['test_mse'].mean():.3g}"
+                    f"{missing}",
+                    refresh=False,
+                )
+                if stop is not None:
+                    done = stop.finished(at.arrays(), np.array(at.counted))
+                    if (new := (at.final_look < 0) & done).any():
+                        at.finish(new, energy.readout(state.position))
+                    elif progress and schedule.closes(at.segment):
+                        missing = f"; not settled: {_judged(at, rule).convergence.reasons[0]}"
+                if at.segment % checkpoint_every == 0:
+                    save()
+            save()
+            unfinished = at.segment < looks and bool((at.final_look < 0).any())
+            late = unfinished and not bool(interrupt)
+        return _result(
+            at,
+            state,
+            energy,
+            observer,
+            rule,
+            sampler,
+            interrupted=unfinished and not late,
+            late=max_time if late else None,
+        )
+
+
+def _weight(
+    schedule: Schedule, segment: Segment, mover: Sampler, state: SamplerState, chains: int
+) -> Tensor | None:
+    """Weight of the present sample, (chains,): its Langevin time, if samples differ in it."""
+    weight = mover.weight(state)
+    if not schedule.weighted:
+        return weight
+    span = segment.steps * segment.step_size
+    return torch.full((chains,), span, dtype=torch.float64) if weight is None else span * weight
+
+
+def _record(
+    at: Progress,
+    values: dict[str, FloatArray],
+    burn_in: bool,
+    state: SamplerState,
+    energy: Energy,
+    sampler: Sampler,
+) -> None:
+    """Append one look."""
+    for name, value in values.items():
+        at.series.setdefault(name, []).append(value)
+    at.counted.append(not burn_in)
+    at.times.append(at.time)
+    at.steps.append(at.done)
+    temperature = sampler.kinetic_temperature(state) / energy.temperature
+    at.temperatures.append(math.nan if burn_in else temperature)
+
+
+def _watch(
+    guards: Guards,
+    at: Progress,
+    mover: Sampler,
+    energy: Energy,
+    state: SamplerState,
+    train_mse: FloatArray,
+    looks: int,
+) -> None:
+    """Let the guards look; the curvature, which costs gradients, about eight times a run."""
+    where = f"by step {at.done} with step size {mover.step_size:.4g}"
+    advice = f"a step size of {mover.largest_step(at.curvature):.2g} or less would work"
+    guards.check_finite(state, train_mse, at.ceiling, where, advice)
+    sampled = at.time - at.times[at.counted.index(True)] if True in at.counted else 0.0
+    guards.check_temperature(at.counted_temperatures(), sampled / mover.memory, where, advice)
+    if at.segment % math.ceil(looks / 8) == 0:
+        curvature = guards.check_curvature(mover, energy, state, f"at step {at.done}")
+        at.curvature = max(at.curvature, curvature)
+
+
+def _result(
+    at: Progress,
+    state: SamplerState,
+    energy: Energy,
+    observer: Observer,
+    rule: ConvergenceRule,
+    sampler: Sampler,
+    *,
+    interrupted: bool,
+    late: float | None,
+) -> ChainRun:
+    series = at.arrays()
+    counted = np.array(at.counted, dtype=bool)
+    final = np.where(at.final_look < 0, len(at.counted) - 1, at.final_look)
+    temperatures = at.counted_temperatures()
+    temperature = float(np.mean(temperatures)) if temperatures else math.nan
+    verdict = _judged(at, rule)
+    present = energy.readout(state.position)
+    judged = verdict.convergence.of_run(temperature, interrupted=interrupted)
+    if late is not None and not verdict.convergence.converged:
+        judged = judged.denied(f"the time of {late:g} s was over")
+    verdict = verdict.judged(judged)
+    return ChainRun(
+        series=series,
+        counted=counted,
+        times=np.array(at.times),
+        steps=np.array(at.steps, dtype=np.int64),
+        final_look=final,
+        posterior_mean=observer.posterior_mean(),
+        verdict=verdict,
+        convergence=judged,
+        state=state,
+        weights=at.at_final_look("weights", present.w),
+        readouts=at.at_final_look("readouts", present.a),
+        kinetic_temperature=temperature,
+        curvature=at.curvature,
+        interrupted=interrupted,
+        sampler=sampler,
+    )
+
+
+def _judged(at: Progress, rule: ConvergenceRule) -> Verdict:
+    """What the looks that count say."""
+    counted = np.array(at.counted, dtype=bool)
+    draws = at.arrays()
+    if not draws:  # interrupted before the first look
+        return Verdict(NOT_SETTLED, np.ones(len(at.final_look), dtype=bool), rule.judge({}))
+    return judge({name: each[:, counted] for name, each in draws.items()}, rule)

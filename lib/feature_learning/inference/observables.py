@@ -1,0 +1,176 @@
+r"""What is measured on a network, streaming: no weights are ever stored.
+
+With y the target, E over test inputs and q = E[y²] over the same inputs::
+
+    m_S      = E[f y] / q                        1 when the target is learned, 0 before
+    noise    = E[(f - m_S y)²]                   what the network adds off the target
+    test MSE = E[(f - y)²] = q (1 - m_S)² + noise
+    v_j      = mean_i w_ij²,   anisotropy = mean_{j∈S} v_j / mean_{j∉S} v_j
+    specialised = number of neurons that know all of S (:mod:`feature_learning.model.codes`)
+    code = number of the profile of these, of a network
+
+Every error is the mean squared error, not half of it, and of ONE posterior sample unless its name
+says ``posterior_mean``: the predictor averaged over a chain, whose error is smaller by the
+posterior variance of f.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from feature_learning.energies.particles import Energy
+from feature_learning.model.codes import codes_of, threshold
+from feature_learning.model.field import Field
+from feature_learning.model.student import Parameters, Student
+from feature_learning.model.teachers import Dataset
+
+FloatArray = NDArray[np.float64]
+
+
+def decompose(predictions: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Test MSE, m_S and noise of predictions (chains, samples) against labels (samples,)."""
+    # The sample mean of y² stands in for q in m_S, so that a perfect predictor has m_S = 1 exactly;
+    # the identity test MSE = q (1 - m_S)² + noise then holds on the sample as well.
+    power = labels.square().mean()
+    overlap = (predictions @ labels) / len(labels) / power
+    noise = (predictions - overlap.unsqueeze(1) * labels).square().mean(dim=1)
+    return {
+        "test_mse": (predictions - labels).square().mean(dim=1),
+        "m_S": overlap,
+        "noise": noise,
+    }
+
+
+def weight_variances(w: Tensor, dim: int) -> Tensor:
+    """v_j = mean_i w_ij², the mean squared weight of each input coordinate over neurons.
+
+    w (..., particles, ≥ dim), where a column beyond ``dim`` is a bias, to (..., dim).
+    """
+    return w[..., :dim].square().mean(dim=-2)
+
+
+def anisotropy(w: Tensor, dim: int, sparsity: int) -> Tensor:
+    """mean_{j∈S} v_j / mean_{j∉S} v_j of weights (..., particles, ≥ dim), (...,)."""
+    variances = weight_variances(w, dim)
+    irrelevant = variances[..., sparsity:].mean(dim=-1) if sparsity < dim else math.nan
+    return variances[..., :sparsity].mean(dim=-1) / irrelevant
+
+
+class Observer:
+    """Measures an energy's predictor on held-out points and streams the posterior-mean predictor.
+
+    Parameters
+    ----------
+    student : Student
+    energy : Energy
+        Gives the predictor (``readout``, ``scale``) and the training field.
+    test : Dataset
+        Held-out points, disjoint from the training set.
+    sparsity : int
+        ``|S|``, for the anisotropy.
+    block_elements : int or None
+        Memory bound of the test field.
+    codes : bool
+        Whether codes are measured: of networks, whose neurons are few.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        energy: Energy,
+        test: Dataset,
+        *,
+        sparsity: int,
+        block_elements: int | None = None,
+        codes: bool = False,
+    ) -> None:
+        self.student, self.energy, self.test, self.sparsity = student, energy, test, sparsity
+        self.codes = codes
+        self.field = Field(
+            student,
+            test,
+            chains=energy.chains,
+            particles=energy.particles,
+            scale=energy.scale,
+            block_elements=block_elements,
+        )
+        self._predictions = test.inputs.new_empty(energy.chains, len(test))
+        self._train = test.inputs.new_empty(energy.chains, len(energy.field))
+        # Means over many samples of float32 numbers: sum in double precision.
+        self.mean_predictions = torch.zeros_like(self._predictions, dtype=torch.float64)
+        self.averaged = test.inputs.new_zeros(energy.chains, 1, dtype=torch.float64)
+        # The same of the block of looks before the present one.
+        self._before = torch.zeros_like(self.mean_predictions), torch.zeros_like(self.averaged)
+        #: The smallest relevant weight of a specialised neuron is larger.
+        self._limit = threshold(energy.particles, sparsity) * math.sqrt(
+            student.weight_variance / student.dim
+        )
+
+    def measure(self, theta: Tensor, *, average: bool | Tensor) -> dict[str, FloatArray]:
+        """All observables of this sample, each (chains,).
+
+        With ``average`` it joins the mean: with weight 1 if True, or with that of each chain,
+        (chains,).
+        """
+        parameters: Parameters = self.energy.readout(theta)
+        predictions = self.field.predict(parameters, out=self._predictions)
+        values = decompose(predictions, self.test.labels)
+        train = self.energy.field.predict(parameters, out=self._train)
+        labels = self.energy.field.labels
+        values["train_mse"] = (train - labels).square().mean(dim=1)
+        values["train_error"] = (train.sign() != labels.sign()).float().mean(dim=1)
+        values["anisotropy"] = anisotropy(parameters.w, self.student.dim, self.sparsity)
+        smallest = parameters.w[..., : self.sparsity].abs().amin(dim=-1)
+        values["specialised"] = (smallest > self._limit).sum(dim=-1)
+        values["relevant_variance"] = weight_variances(parameters.w, self.sparsity).mean(dim=-1)
+        if isinstance(average, Tensor):
+            weight = average.to(self.averaged).unsqueeze(1)
+            self.averaged += weight
+            self.mean_predictions += weight * predictions
+        elif average:
+            self.averaged += 1
+            self.mean_predictions += predictions
+        found = {name: value.double().cpu().numpy() for name, value in values.items()}
+        if self.codes:
+            found["code"] = self._codes(parameters.w)
+        return found
+
+    def _codes(self, w: Tensor) -> FloatArray:
+        """The number of each network's profile, (chains,)."""
+        student = self.student
+        found = codes_of(
+            w.double().cpu().numpy(),
+            dim=student.dim,
+            sparsity=self.sparsity,
+            weight_variance=student.weight_variance,
+        )
+        return np.array([each.number for each in found], np.float64)
+
+    def posterior_mean(self) -> dict[str, FloatArray]:
+        """Test MSE, m_S and noise of the posterior-mean predictor of each chain, (chains,)."""
+        # 0/0 is NaN where no look has counted yet: nothing is made up.
+        mean = (self.mean_predictions + self._before[0]) / (self.averaged + self._before[1])
+        values = decompose(mean, self.test.labels.double())
+        return {name: value.cpu().numpy() for name, value in values.items()}
+
+    def open_block(self) -> None:
+        """Forget what was averaged but for the block that ends now."""
+        for before, present in zip(
+            self._before, (self.mean_predictions, self.averaged), strict=True
+        ):
+            before.copy_(present)
+            present.zero_()
+
+    def memory(self) -> dict[str, Tensor]:
+        """The running sums, for a checkpoint."""
+        return {
+            "mean_predictions": self.mean_predictions,
+            "averaged": self.averaged,
+            "mean_predictions_before": self._before[0],
+            "averaged_before": self._before[1],
+        }

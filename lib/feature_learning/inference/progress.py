@@ -1,0 +1,186 @@
+"""How far a run has come: all that grows during it, and its snapshot for a checkpoint."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from feature_learning.energies.particles import Energy
+from feature_learning.inference.observables import Observer
+from feature_learning.model.student import Parameters
+from feature_learning.samplers import SamplerState
+from feature_learning.samplers.schedules import Schedule
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass
+class Progress:
+    """Everything of a run that grows: exactly what a checkpoint holds besides tensors."""
+
+    segment: int = 0
+    within: int = 0  # steps done of the present segment
+    done: int = 0  # steps done in all
+    time: float = 0.0
+    ceiling: float = 0.0  # the scale of the training MSE, for the divergence guard
+    curvature: float = 0.0
+    seconds: float = 0.0  # wall time of all calls up to the last checkpoint
+    counted: list[bool] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    temperatures: list[float] = field(default_factory=list)  # one a look, NaN in burn-in
+    opened: int = 0  # the look with which the present block of looks began
+    # Step size, friction and readout mass once they are tuned.
+    tuning: list[float] = field(default_factory=list)
+    series: dict[str, list[FloatArray]] = field(default_factory=dict)
+    final_look: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    # Weights (chains, particles, fan_in) and readouts (chains, particles) of the chains that are
+    # done; the batch moves on.
+    final: dict[str, Tensor] = field(default_factory=dict)
+
+    def resumption(self, schedule: Schedule) -> str:
+        """Where a run goes on that a checkpoint has just put here, for people."""
+        if self.segment == len(schedule.segments) or (self.final_look >= 0).all():
+            return f"was finished at step {self.done}"
+        time = self.time + self.within * schedule.segments[self.segment].step_size
+        return (
+            f"resumes at step {self.done} of {schedule.steps}, Langevin time {time:.6g}, after "
+            f"{self.seconds:.1f} s"
+        )
+
+    def open_block(self) -> None:
+        """The next look opens a block: of those before, only the last block's still count."""
+        self.counted[: self.opened] = [False] * self.opened
+        self.opened = len(self.counted)
+
+    def counted_temperatures(self) -> list[float]:
+        """Kinetic temperatures at the looks that count."""
+        pairs = zip(self.temperatures, self.counted, strict=True)
+        return [each for each, counted in pairs if counted and not math.isnan(each)]
+
+    def finish(self, done: NDArray[np.bool_], present: Parameters) -> None:
+        """Note the present look, and the parameters at it, for the chains ``done`` now."""
+        for name, tensor in (("weights", present.w), ("readouts", present.a)):
+            kept = self.final.setdefault(name, torch.zeros_like(tensor))
+            now = torch.from_numpy(done).to(tensor.device)
+            kept[now] = tensor[now]
+        self.final_look[done] = self.segment - 1
+
+    def at_final_look(self, name: str, present: Tensor) -> Tensor:
+        """``weights`` or ``readouts`` of each chain at its final look, or now if it is not done."""
+        found = present.clone()
+        if name in self.final:
+            done = torch.from_numpy(self.final_look >= 0).to(present.device)
+            found[done] = self.final[name][done]
+        return found
+
+    def arrays(self) -> dict[str, FloatArray]:
+        """The series as arrays (chains, looks)."""
+        return {name: np.stack(values, axis=1) for name, values in self.series.items()}
+
+
+def progress_bar(
+    total: float, initial: float, *, label: str, unit: str, shown: bool, **options: Any
+) -> tqdm[Any]:
+    """The line of a run, with the time left, on standard error."""
+    return tqdm(
+        total=total,
+        initial=initial,
+        desc=label,
+        unit=unit,
+        file=sys.stderr,
+        disable=not shown,
+        # In a log every redraw is a line of its own: seldom there.
+        mininterval=0.5 if sys.stderr.isatty() else 10,
+        dynamic_ncols=True,
+        **options,
+    )
+
+
+def _tensors(state: SamplerState, energy: Energy, observer: Observer) -> dict[str, Tensor]:
+    return {
+        **{f"state.{name}": tensor for name, tensor in state.memory().items()},
+        **{f"energy.{name}": tensor for name, tensor in energy.memory().items()},
+        **{f"observer.{name}": tensor for name, tensor in observer.memory().items()},
+    }
+
+
+def snapshot(
+    at: Progress,
+    state: SamplerState,
+    energy: Energy,
+    observer: Observer,
+    random: torch.Generator,
+) -> dict[str, NDArray[Any]]:
+    """Everything that changes during a run, as arrays."""
+    tensors = _tensors(state, energy, observer)
+    return {
+        **{name: tensor.cpu().numpy() for name, tensor in tensors.items()},
+        **{f"series.{name}": values for name, values in at.arrays().items()},
+        "random": random.get_state().numpy(),
+        "counters": np.array([at.segment, at.within, at.done, at.opened], np.int64),
+        "tuning": np.array(at.tuning),
+        "clock": np.array([at.time, at.ceiling, at.curvature, at.seconds]),
+        "counted": np.array(at.counted, dtype=bool),
+        "times": np.array(at.times),
+        "steps": np.array(at.steps, np.int64),
+        "temperatures": np.array(at.temperatures),
+        "final_look": at.final_look,
+        **{f"final_{name}": tensor.cpu().numpy() for name, tensor in at.final.items()},
+    }
+
+
+def _check_shapes(stored: dict[str, NDArray[Any]]) -> None:
+    looks, chains = len(stored["times"]), len(stored["final_look"])
+    shapes = {"counters": (4,), "clock": (4,), "final_look": (chains,)}
+    shapes |= dict.fromkeys(("counted", "times", "steps", "temperatures"), (looks,))
+    for name, values in stored.items():
+        wanted = (chains, looks) if name.startswith("series.") else shapes.get(name, values.shape)
+        if values.shape != wanted or values.dtype.kind not in "biuf":
+            raise ValueError(f"{name} has type {values.dtype} and shape {values.shape}")
+    if stored["tuning"].shape not in ((0,), (3,)):
+        raise ValueError(f"tuning has shape {stored['tuning'].shape}")
+
+
+def restore(
+    stored: dict[str, NDArray[Any]],
+    at: Progress,
+    state: SamplerState,
+    energy: Energy,
+    observer: Observer,
+    random: torch.Generator,
+) -> None:
+    """Put a snapshot back.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, IndexError
+        If a part of it is missing, or is not of the kind or shape that it should have.
+    """
+    _check_shapes(stored)
+    for name, tensor in _tensors(state, energy, observer).items():
+        tensor.copy_(torch.from_numpy(stored[name]))
+    energy.restore({name: tensor.clone() for name, tensor in energy.memory().items()})
+    random.set_state(torch.from_numpy(stored["random"]))
+    at.segment, at.within, at.done, at.opened = (int(value) for value in stored["counters"])
+    at.tuning = stored["tuning"].tolist()
+    at.time, at.ceiling, at.curvature, at.seconds = (float(value) for value in stored["clock"])
+    at.counted, at.times = stored["counted"].tolist(), stored["times"].tolist()
+    at.steps, at.temperatures = stored["steps"].tolist(), stored["temperatures"].tolist()
+    at.final_look = stored["final_look"].copy()
+    if "final_weights" in stored:
+        for name in ("weights", "readouts"):
+            at.final[name] = torch.from_numpy(stored[f"final_{name}"]).to(state.position.device)
+    at.series = {
+        name.removeprefix("series."): list(values.T.copy())
+        for name, values in stored.items()
+        if name.startswith("series.")
+    }

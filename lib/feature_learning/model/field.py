@@ -1,0 +1,91 @@
+"""The field of a batch of networks on one data set: compiled where that can be, else in torch."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+
+from torch import Tensor
+
+from feature_learning.model.student import Parameters
+from feature_learning.model.tiled_field import TiledField
+from feature_learning.native import ReluKernel
+
+
+class Field(TiledField):
+    """A tiled field that takes the compiled kernel if it may.
+
+    The kernel knows ReLU in single precision on a CPU, and memory laid out as that of
+    ``Student.views``; the two agree to rounding. Arguments and errors are those of the base.
+    """
+
+    @cached_property
+    def kernel(self) -> ReluKernel | None:
+        """The compiled kernel, made when it is first asked for; None where torch computes."""
+        if not ReluKernel.takes(self.student.activation, self._inputs):
+            return None
+        return ReluKernel(self._inputs, self.labels, chains=self.chains, particles=self.particles)
+
+    def refill(self, inputs: Tensor, labels: Tensor) -> None:
+        """Put other samples in the place of these; the kernel reads its codes again."""
+        super().refill(inputs, labels)
+        if self.kernel is not None:
+            self.kernel.read_inputs()
+
+    def stepping(self) -> AbstractContextManager[None]:
+        """To be held while many gradients are computed one after the other."""
+        return nullcontext() if self.kernel is None else self.kernel.owns_the_threads()
+
+    def predict(self, parameters: Parameters, out: Tensor | None = None) -> Tensor:
+        """The field f on every sample, (chains, samples)."""
+        if out is None:
+            out = parameters.w.new_empty(self.chains, len(self))
+        w, a, c = parameters
+        if self.kernel is None or not _laid_out(w, a, out):
+            return super().predict(parameters, out)
+        self.kernel.run(w.transpose(1, 2), a, c, scale=self.scale, f=out)
+        return out
+
+    def correlate(
+        self,
+        parameters: Parameters,
+        *,
+        gain: float,
+        drive: Tensor,
+        drive_readout: Tensor,
+        coupling: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> None:
+        """The sums of :meth:`TiledField.correlate`."""
+        w, a, c = parameters
+        if self.kernel is None or not _laid_out(w, a, drive, drive_readout, coupling):
+            super().correlate(
+                parameters,
+                gain=gain,
+                drive=drive,
+                drive_readout=drive_readout,
+                coupling=coupling,
+                bias=bias,
+            )
+            return
+        self.kernel.run(
+            w.transpose(1, 2),
+            a,
+            c,
+            scale=self.scale,
+            gain=gain,
+            coupling=coupling,
+            drive=drive.transpose(1, 2),
+            drive_readout=drive_readout,
+            bias=bias,
+        )
+
+
+def _laid_out(w: Tensor, *others: Tensor | None) -> bool:
+    """Whether the compiled kernel can read and write this memory as it lies."""
+    plain = all(
+        other is None
+        or (other.transpose(1, 2) if other.shape == w.shape else other).is_contiguous()
+        for other in others
+    )
+    return plain and w.transpose(1, 2).is_contiguous()

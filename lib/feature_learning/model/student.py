@@ -1,0 +1,194 @@
+r"""The student: a two-layer network, its parameters and its prior.
+
+The student is::
+
+    f(x) = N^(-γ) Σ_{i=1..N} a_i φ(w_i·x + b_i) + c
+
+with a_i ~ N(0, σ_a²), w_ij ~ N(0, σ_w²/d) and, if asked for, hidden biases b_i and an output bias c
+with prior variances of their own. A hidden bias is nothing special: it is one more weight on a
+constant input of 1, with its own prior variance.
+
+Parameters live in ONE flat vector, so that a sampler is a handful of element-wise operations on
+it; ``Student.views`` gives the same memory as w: (chains, particles, fan_in), a: (chains,
+particles) and c: (chains, 1). In memory the particles of w come last (w is a transposed view).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from feature_learning.errors import check_integer, check_real, check_scale, store_plain
+from feature_learning.model.activations import Activation, activation
+
+
+class Parameters(NamedTuple):
+    """Views into the flat parameter vector of a batch of networks.
+
+    Attributes
+    ----------
+    w : Tensor
+        (chains, particles, fan_in); the last column holds the hidden bias if there is one.
+    a : Tensor
+        (chains, particles); empty for a collapsed model, whose readout is integrated out.
+    c : Tensor
+        (chains, 1) or (chains, 0) without an output bias.
+    """
+
+    w: Tensor
+    a: Tensor
+    c: Tensor
+
+
+def against(values: Tensor, piece: Tensor) -> Tensor:
+    """(chains,) shaped so that it meets the leading axis of ``piece``."""
+    return values.view(-1, *(1,) * (piece.dim() - 1))
+
+
+def spread(values: Tensor, like: Tensor, views: Callable[[Tensor], Iterable[Tensor]]) -> Tensor:
+    """(chains,) to a flat vector, seen by ``views``, whose every entry is its chain's value."""
+    flat = torch.empty_like(like)
+    for piece in views(flat):
+        piece.copy_(against(values, piece))
+    return flat
+
+
+def chain_sums(pieces: Iterable[Tensor]) -> Tensor:
+    """Sum of all entries of each chain, (chains,), in double precision; the chains lead in each."""
+    # Over the axes as they lie: flattening a transposed view would copy it first.
+    sums = [piece.sum(dim=tuple(range(1, piece.dim())), dtype=torch.float64) for piece in pieces]
+    return torch.stack(sums).sum(dim=0)
+
+
+@dataclass(frozen=True)
+class Student:
+    """Architecture and prior of a two-layer network.
+
+    Parameters
+    ----------
+    dim : int
+        Input dimension d.
+    width : int
+        Number of hidden neurons N.
+    gamma : float
+        Exponent of the output scale N^(-γ); 1/2 is the paper's, 1 the mean-field scaling.
+    activation : str
+        relu, erf, tanh, sigmoid or linear.
+    weight_variance, readout_variance : float
+        σ_w² (a weight has variance σ_w²/d) and σ_a².
+    hidden_bias_variance, output_bias_variance : float or None
+        Prior variances of b_i and c; None means there is no such bias.
+    tilt : float
+        The first ``tilted`` weights of each neuron have this multiple of the prior variance: a
+        field on the coordinates of the target (:mod:`feature_learning.theory.free_energy`).
+    tilted : int
+        Number of these weights.
+
+    Raises
+    ------
+    ArgumentError
+        If a size or a variance is out of range.
+    """
+
+    dim: int
+    width: int
+    gamma: float = 0.5
+    activation: str = "relu"
+    weight_variance: float = 1.0
+    readout_variance: float = 1.0
+    hidden_bias_variance: float | None = None
+    output_bias_variance: float | None = None
+    tilt: float = 1.0
+    tilted: int = 0
+
+    def __post_init__(self) -> None:
+        store_plain(self)
+        check_integer("dim", self.dim, at_least=1)
+        check_integer("width", self.width, at_least=1)
+        check_real("gamma", self.gamma, at_least=0, at_most=2)
+        activation(self.activation)
+        check_scale("weight_variance", self.weight_variance)
+        check_scale("readout_variance", self.readout_variance)
+        if self.hidden_bias_variance is not None:
+            check_scale("hidden_bias_variance", self.hidden_bias_variance)
+        if self.output_bias_variance is not None:
+            check_scale("output_bias_variance", self.output_bias_variance)
+        check_scale("tilt", self.tilt)
+        check_integer("tilted", self.tilted, at_least=0, at_most=self.dim)
+
+    @property
+    def phi(self) -> Activation:
+        """The activation."""
+        return activation(self.activation)
+
+    @property
+    def fan_in(self) -> int:
+        """Number of weights of a hidden neuron, d and one more with a hidden bias."""
+        return self.dim + (self.hidden_bias_variance is not None)
+
+    @property
+    def scale(self) -> float:
+        """N^(-γ)."""
+        return math.pow(self.width, -self.gamma)
+
+    def size(self, chains: int, particles: int, *, readout: bool = True) -> int:
+        """Length of the flat parameter vector."""
+        per_chain = particles * (self.fan_in + readout) + (self.output_bias_variance is not None)
+        return chains * per_chain
+
+    def views(
+        self, flat: Tensor, chains: int, particles: int, *, readout: bool = True
+    ) -> Parameters:
+        """The same memory as :class:`Parameters`; ``flat`` is parameter-major, then chain-major."""
+        weights = chains * particles * self.fan_in
+        readouts = chains * particles * readout
+        return Parameters(
+            # Stored with the particles last: the layout in which matrix products are fastest.
+            flat[:weights].view(chains, self.fan_in, particles).transpose(1, 2),
+            flat[weights : weights + readouts].view(chains, particles * readout),
+            flat[weights + readouts :].view(chains, -1),
+        )
+
+    def prior_variances(
+        self,
+        chains: int,
+        particles: int,
+        *,
+        readout: bool = True,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+    ) -> Tensor:
+        """Prior variance of each entry of the flat vector."""
+        flat = torch.empty(
+            self.size(chains, particles, readout=readout), dtype=dtype, device=device
+        )
+        w, a, c = self.views(flat, chains, particles, readout=readout)
+        w.fill_(self.weight_variance / self.dim)
+        w[..., : self.tilted].mul_(self.tilt)
+        if self.hidden_bias_variance is not None:
+            w[..., self.dim :].fill_(self.hidden_bias_variance)
+        a.fill_(self.readout_variance)
+        c.fill_(self.output_bias_variance or 0.0)
+        return flat
+
+    def sample_prior(
+        self,
+        chains: int,
+        particles: int,
+        random: torch.Generator,
+        *,
+        readout: bool = True,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+    ) -> Tensor:
+        """Independent draws from the prior, as a flat vector; drawn on the CPU in float32."""
+        deviations = self.prior_variances(chains, particles, readout=readout).sqrt_()
+        start = torch.randn(
+            deviations.shape, generator=random, dtype=torch.float32, device="cpu"
+        ).mul_(deviations)
+        return start.to(device, dtype)

@@ -1,0 +1,144 @@
+r"""What the network is asked to learn: sparse parities and single-index Hermite polynomials.
+
+A teacher draws inputs x and labels y = target(x), and knows its exact second moments. Both
+teachers are isotropic, E[x_i x_j] = δ_ij, and both depend on the first k coordinates S only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from feature_learning.choices import LARGEST_DEGREE
+from feature_learning.errors import ArgumentError, check_integer, store_plain
+from feature_learning.randomness import generator
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """What the rest of the library asks of a teacher."""
+
+    @property
+    def dim(self) -> int:
+        """Number of input coordinates d."""
+
+    @property
+    def sparsity(self) -> int:
+        """Number k of relevant coordinates; S is the first k."""
+
+    @property
+    def second_moment(self) -> float:
+        """E[y²], exactly; also the test MSE of the zero predictor."""
+
+    def inputs(self, samples: int, random: torch.Generator) -> Tensor:
+        """Draw inputs, shape (samples, dim), float32, on the CPU."""
+
+    def target(self, inputs: Tensor) -> Tensor:
+        """The label of each input: (samples, dim) to (samples,)."""
+
+
+def _check_support(dim: int, sparsity: int) -> None:
+    check_integer("dim", dim, at_least=1)
+    check_integer("sparsity", sparsity, at_least=1)
+    if sparsity > dim:
+        raise ArgumentError(f"sparsity must be at most dim = {dim}, not {sparsity!r}")
+
+
+@dataclass(frozen=True)
+class SparseParity:
+    r"""Sparse parity: x uniform on {-1,+1}^d, y = χ_S(x) = Π_{j∈S} x_j, S the first k coordinates.
+
+    E[y²] = 1, E[x_i x_j] = δ_ij and ``|x|² = d`` for every input.
+    """
+
+    dim: int
+    sparsity: int
+
+    def __post_init__(self) -> None:
+        store_plain(self)
+        _check_support(self.dim, self.sparsity)
+
+    @property
+    def second_moment(self) -> float:
+        """E[y²] = 1."""
+        return 1.0
+
+    def inputs(self, samples: int, random: torch.Generator) -> Tensor:
+        """Uniform signs, shape (samples, dim)."""
+        signs = torch.randint(0, 2, (samples, self.dim), generator=random, device="cpu")
+        return signs.float().mul_(2).sub_(1)
+
+    def target(self, inputs: Tensor) -> Tensor:
+        """χ_S(x) = Π_{j<k} x_j, shape (samples,)."""
+        return inputs[:, : self.sparsity].prod(dim=1)
+
+
+@dataclass(frozen=True)
+class SingleIndex:
+    r"""Single index: x ~ N(0, I_d), z = k^(-1/2) Σ_{j∈S} x_j, y = He_p(z).
+
+    He_p is the probabilists' Hermite polynomial, *not* normalised: E[y²] = p! (24 for p = 4).
+    """
+
+    dim: int
+    sparsity: int
+    degree: int = 4
+
+    def __post_init__(self) -> None:
+        store_plain(self)
+        _check_support(self.dim, self.sparsity)
+        check_integer("degree", self.degree, at_least=1, at_most=LARGEST_DEGREE)
+
+    @property
+    def second_moment(self) -> float:
+        """E[y²] = p!."""
+        return float(math.factorial(self.degree))
+
+    def inputs(self, samples: int, random: torch.Generator) -> Tensor:
+        """Standard normal coordinates, shape (samples, dim)."""
+        return torch.randn(samples, self.dim, generator=random, dtype=torch.float32, device="cpu")
+
+    def target(self, inputs: Tensor) -> Tensor:
+        """He_p(z) by the recursion He_{n+1} = z He_n - n He_{n-1}, shape (samples,)."""
+        z = inputs[:, : self.sparsity].sum(dim=1) / math.sqrt(self.sparsity)
+        previous, current = torch.ones_like(z), z
+        for order in range(1, self.degree):
+            previous, current = current, z * current - order * previous
+        return current
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Inputs (samples, dim) and labels (samples,) on one device in one precision."""
+
+    inputs: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return self.inputs.shape[0]
+
+
+def draw(
+    teacher: Teacher,
+    samples: int,
+    *,
+    seed: int,
+    stream: str = "data",
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+) -> Dataset:
+    """Draw a data set; the same (seed, stream) gives the same data on every device.
+
+    Raises
+    ------
+    ArgumentError
+        If ``samples`` is below 1 or ``seed`` is negative.
+    """
+    check_integer("samples", samples, at_least=1)
+    inputs = teacher.inputs(samples, generator(seed, stream))
+    labels = teacher.target(inputs.double())
+    return Dataset(inputs.to(device, dtype), labels.to(device, dtype))

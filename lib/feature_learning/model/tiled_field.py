@@ -1,0 +1,311 @@
+"""The sums that every gradient is made of, in torch: any activation, precision and device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from feature_learning.errors import ArgumentError, check_integer
+from feature_learning.model.student import Parameters, Student
+from feature_learning.model.teachers import Dataset
+from feature_learning.model.tiles import Tile, cut, default_block_elements
+
+
+class _Share(NamedTuple):
+    """A tile's share of the parameters or of a sum shaped like them."""
+
+    w: Tensor  # (tile, fan_in, particles)
+    a: Tensor  # (tile, particles, 1)
+    c: Tensor  # (tile, 1, 0 or 1)
+
+
+class TiledField:
+    r"""The field of a batch of networks on one data set, and its gradient, in buffers made once.
+
+    Work is cut into tiles, some chains on some samples. Two matrix products per tile are all the
+    arithmetic that counts: pre-activations ``Z = X Wᵀ`` and ``Gᵀ = (r ∘ X)ᵀ φ'(Z)``. A tile's
+    residual is final as soon as its own forward pass is done, so one pass over the data does both,
+    and the activations of a tile can stay in the cache. Samples are the rows of Z and particles
+    its columns: the long sum over samples then runs along rows, which matrix libraries do at full
+    speed for a result as narrow as G.
+
+    Parameters
+    ----------
+    student : Student
+    data : Dataset
+        Inputs (samples, dim) and labels (samples,).
+    chains, particles : int
+        Leading axes of the parameters; ``particles`` is the width for a network.
+    scale : float
+        f = scale · Σ_b a_b φ_b + c; N^(-γ) for a network, N^(1-γ)/M for a mean field.
+    coupled : bool
+        :meth:`correlate` will be given a coupling: the mean field's self-energy.
+    block_elements : int or None
+        Upper bound for (chains · particles · samples) of a tile, one sample of one chain at least:
+        the size of one activation buffer in numbers. Memory is at most two such buffers whatever
+        the number of samples. None means
+        :func:`~feature_learning.model.tiles.default_block_elements`.
+
+    Raises
+    ------
+    ArgumentError
+        If a size is below 1 or the inputs do not have ``dim`` columns.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        data: Dataset,
+        *,
+        chains: int,
+        particles: int,
+        scale: float,
+        coupled: bool = False,
+        block_elements: int | None = None,
+    ) -> None:
+        check_integer("chains", chains, at_least=1)
+        check_integer("particles", particles, at_least=1)
+        if block_elements is None:
+            block_elements = default_block_elements(data.inputs.device)
+        check_integer("block_elements", block_elements, at_least=1)
+        if data.inputs.shape[1] != student.dim:
+            raise ArgumentError(
+                f"inputs must have dim = {student.dim} columns, not {data.inputs.shape[1]}"
+            )
+        self.student, self.chains, self.particles, self.scale = student, chains, particles, scale
+        self.labels, samples = data.labels, len(data)
+        inputs = data.inputs
+        if student.hidden_bias_variance is not None:
+            inputs = torch.cat([inputs, inputs.new_ones(samples, 1)], dim=1)
+        self.tiles = cut(
+            inputs,
+            data.labels,
+            chains=chains,
+            particles=particles,
+            elements=block_elements,
+            second_buffer=coupled or student.phi.needs_scratch,
+        )
+        self._inputs = inputs
+        self._recalled: tuple[Parameters, list[_Share]] | None = None
+
+    def refill(self, inputs: Tensor, labels: Tensor) -> None:
+        """Put other samples in the place of these, as many; nothing is allocated but their codes.
+
+        ``inputs`` (samples, dim), ``labels`` (samples,). The memory of the data set that the field
+        was made of is overwritten: give it one of its own.
+
+        Raises
+        ------
+        ArgumentError
+            For another number of samples or of inputs.
+        """
+        if inputs.shape != (len(self), self.student.dim) or labels.shape != self.labels.shape:
+            raise ArgumentError(
+                f"inputs and labels must be {(len(self), self.student.dim)} and {(len(self),)}, "
+                f"not {tuple(inputs.shape)} and {tuple(labels.shape)}"
+            )
+        self.labels.copy_(labels)
+        dim = self.student.dim
+        for tile in self.tiles:
+            rows = inputs[tile.span]
+            tile.inputs[:, :dim].copy_(rows)  # beyond dim stands the one of the hidden bias
+            tile.inputs_t[:dim].copy_(rows.t())
+
+    def __len__(self) -> int:
+        return self.labels.shape[0]
+
+    def _shares(self, parameters: Parameters) -> list[_Share]:
+        """Each tile's share; remembered, since the same object comes back every step."""
+        if self._recalled is not None and self._recalled[0] is parameters:
+            return self._recalled[1]
+        shares = [
+            _Share(
+                parameters.w[tile.chains].transpose(1, 2),
+                parameters.a[tile.chains].unsqueeze(2),
+                parameters.c[tile.chains].unsqueeze(1),
+            )
+            for tile in self.tiles
+        ]
+        self._recalled = parameters, shares
+        return shares
+
+    def _activate(self, share: _Share, tile: Tile) -> None:
+        """Fill ``tile.z`` with φ (and its scratch with what the slope will need)."""
+        if tile.z.shape[0] == 1:  # the plain product has less overhead than the batched one
+            torch.mm(tile.inputs, share.w[0], out=tile.z[0])
+        else:
+            torch.bmm(tile.inputs_batch, share.w, out=tile.z)
+        self.student.phi.value_(tile.z, tile.scratch)
+
+    def _output(self, share: _Share, tile: Tile, minus: Tensor | None) -> None:
+        """Fill ``tile.f`` with scale Σ_b a_b φ_b + c, minus the labels if given."""
+        if minus is None:
+            torch.bmm(tile.z, share.a, out=tile.f)
+            tile.f.mul_(self.scale)
+        else:
+            torch.baddbmm(minus, tile.z, share.a, beta=-1, alpha=self.scale, out=tile.f)
+        if share.c.shape[2]:
+            tile.f.add_(share.c)
+
+    def _walk(self, parameters: Parameters) -> Iterator[tuple[Tile, _Share]]:
+        """Tiles with their share, activations computed."""
+        for tile, share in zip(self.tiles, self._shares(parameters), strict=True):
+            self._activate(share, tile)
+            yield tile, share
+
+    def predict(self, parameters: Parameters, out: Tensor | None = None) -> Tensor:
+        """The field f on every sample, (chains, samples)."""
+        if out is None:
+            out = parameters.w.new_empty(self.chains, len(self))
+        for tile, share in self._walk(parameters):
+            self._output(share, tile, None)
+            out[tile.chains, tile.span] = tile.f.squeeze(2)
+        return out
+
+    def features(self, w: Tensor) -> Tensor:
+        """φ(w_b·x_μ) for all samples, (chains, particles, samples): allocates."""
+        out = w.new_empty(self.chains, self.particles, len(self))
+        for tile, _ in self._walk(_weights_only(w)):
+            out[tile.chains, :, tile.span] = tile.z.transpose(1, 2)
+        return out
+
+    def powers(self, w: Tensor) -> Tensor:
+        """Σ_μ φ(w_b·x_μ)², (chains, particles), tile by tile."""
+        out = w.new_zeros(self.chains, self.particles)
+        for tile, _ in self._walk(_weights_only(w)):
+            out[tile.chains] += tile.z.square().sum(dim=1)
+        return out
+
+    def gram(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """ΦΦᵀ, (chains, particles, particles), and Φy, (chains, particles), in double precision.
+
+        Tile by tile: memory does not grow with the number of samples.
+        """
+        gram = w.new_zeros(self.chains, self.particles, self.particles, dtype=torch.float64)
+        drive = w.new_zeros(self.chains, self.particles, dtype=torch.float64)
+        for tile, _ in self._walk(_weights_only(w)):
+            phi_t = tile.z.transpose(1, 2)
+            gram[tile.chains] += phi_t @ tile.z
+            drive[tile.chains] += (phi_t @ tile.labels).squeeze(2)
+        return gram, drive
+
+    def correlate(
+        self,
+        parameters: Parameters,
+        *,
+        gain: float,
+        drive: Tensor,
+        drive_readout: Tensor,
+        coupling: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> None:
+        r"""Sums over the samples that the gradient of an energy of particles is made of.
+
+        With r_μ = f(x_μ) - y_μ the residual, k the gain and s the coupling (zero if not given)::
+
+            drive[c,b,:]        = k a_b Σ_μ (r_μ + s_b φ(z_bμ)) φ'(z_bμ) x_μ
+            drive_readout[c,b]  = k     Σ_μ (r_μ + s_b φ(z_bμ)) φ(z_bμ)
+            bias[c]             =       Σ_μ r_μ                         if asked for
+
+        of shapes (chains, particles, fan_in), (chains, particles) and (chains, 1).
+        For a homogeneous activation ``drive_readout`` is w · drive before the factor a. ``drive``
+        is filled fastest when its memory is laid out as that of ``Student.views``.
+        """
+        phi = self.student.phi
+        for tile, share in self._walk(parameters):
+            first, chains = tile.span.start == 0, tile.chains
+            self._output(share, tile, tile.labels)
+            if bias is not None:
+                _accumulate(bias[chains], tile.f.sum(dim=1), first)
+            s = None if coupling is None else coupling[chains].unsqueeze(1)
+            # Everything that needs φ comes before φ turns into the gate φ'.
+            if not phi.homogeneous:
+                _add_product(drive_readout[chains].unsqueeze(1), tile.f_row, tile.z, first)
+                if s is not None:
+                    norm = torch.linalg.vector_norm(tile.z, dim=1)
+                    drive_readout[chains].addcmul_(s.squeeze(1), norm.square_())
+            target = drive[chains].transpose(1, 2)
+            if s is None:
+                torch.mul(tile.f_row, tile.inputs_t, out=tile.rx)
+                _add_product(target, tile.rx, phi.slope_(tile.z, tile.scratch), first)
+                continue
+            if phi.homogeneous:  # φ φ' = φ: the gate is made in a copy
+                gate = phi.slope_(tile.scratch.copy_(tile.z), tile.scratch).mul_(tile.f)
+                gate.addcmul_(tile.z, s)
+            else:
+                gate = phi.slope_(tile.z, tile.scratch).mul_(tile.z.mul_(s).add_(tile.f))
+            _add_product(target, tile.inputs_batch.transpose(1, 2), gate, first)
+        if phi.homogeneous:
+            torch.linalg.vecdot(parameters.w, drive, out=drive_readout)
+        drive.mul_((parameters.a * gain).unsqueeze(2))
+        drive_readout.mul_(gain)
+
+    def correlate_frozen(
+        self,
+        w: Tensor,
+        *,
+        residual: Tensor,
+        drive: Tensor,
+        drive_readout: Tensor,
+        power: Tensor,
+        power_readout: Tensor,
+    ) -> None:
+        r"""Sums over the samples in a field that does not follow the particles.
+
+        With ``residual`` r, (chains, samples), given::
+
+            drive[c,b,:]        = Σ_μ r_μ φ'(z_bμ) x_μ          (chains, particles, fan_in)
+            drive_readout[c,b]  = Σ_μ r_μ φ(z_bμ)               (chains, particles)
+            power[c,b,:]        = Σ_μ φ(z_bμ) φ'(z_bμ) x_μ      like ``drive``
+            power_readout[c,b]  = Σ_μ φ(z_bμ)²                  like ``drive_readout``
+
+        For a homogeneous activation the two ``_readout`` sums are w · drive and w · power.
+        """
+        phi = self.student.phi
+        for tile, _ in self._walk(_weights_only(w)):
+            first, chains = tile.span.start == 0, tile.chains
+            row = residual[chains, tile.span].unsqueeze(1)
+            torch.mul(row, tile.inputs_t, out=tile.rx)
+            if phi.homogeneous:  # φ φ' = φ
+                self._add_power(power, tile, first)
+            else:
+                _add_product(drive_readout[chains].unsqueeze(1), row, tile.z, first)
+                norm = torch.linalg.vector_norm(tile.z, dim=1)
+                _accumulate(power_readout[chains], norm.square_(), first)
+            gate = phi.slope_(tile.z, tile.scratch)
+            _add_product(drive[chains].transpose(1, 2), tile.rx, gate, first)
+            if not phi.homogeneous:
+                tile.z.mul_(gate)
+                self._add_power(power, tile, first)
+        if phi.homogeneous:
+            torch.linalg.vecdot(w, drive, out=drive_readout)
+            torch.linalg.vecdot(w, power, out=power_readout)
+
+    def _add_power(self, power: Tensor, tile: Tile, first: bool) -> None:
+        """Add Σ_μ z_bμ x_μ of one tile."""
+        inputs = tile.inputs_batch.transpose(1, 2)
+        _add_product(power[tile.chains].transpose(1, 2), inputs, tile.z, first)
+
+
+def _weights_only(w: Tensor) -> Parameters:
+    """Parameters of which only the hidden weights will be looked at."""
+    return Parameters(w, w.new_empty(w.shape[0], 0), w.new_empty(w.shape[0], 0))
+
+
+def _accumulate(total: Tensor, value: Tensor, first: bool) -> None:
+    """Start or continue a sum over samples."""
+    total.copy_(value) if first else total.add_(value)
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor, first: bool) -> None:
+    """Start or continue a sum of batched matrix products, in place."""
+    if left.shape[0] == 1:  # one product: the plain routine has less overhead than the batched one
+        target, factors = total[0], (left[0], right[0])
+        torch.mm(*factors, out=target) if first else target.addmm_(*factors)
+    elif first:
+        torch.bmm(left, right, out=total)
+    else:
+        total.baddbmm_(left, right)

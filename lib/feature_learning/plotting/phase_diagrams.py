@@ -1,0 +1,135 @@
+"""Diagrams over number of samples and noise: of one observable, and of the difference of two.
+
+They are drawn from the tables of :mod:`feature_learning.analysis.cells`; a hole is grey.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.patches import Rectangle
+
+from feature_learning.analysis.cells import Cells, FloatArray, cells, edges
+
+#: Perceptually uniform, and read alike by readers with any colour vision.
+COLOURS = "cividis"
+#: Of cells that are not there.
+HOLE = "#c8c8c8"
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a diagram shows of the plane, and its unit.
+
+    Attributes
+    ----------
+    samples, kappas : (float, float)
+        Ends of the logarithmic axes.
+    values : (float, float)
+        Ends of the logarithmic colours.
+    unit : str
+        What is coloured.
+    """
+
+    samples: tuple[float, float]
+    kappas: tuple[float, float]
+    values: tuple[float, float]
+    unit: str
+
+
+#: The published axes and colours of Figures 4a to 4c.
+PARITY_WINDOW = Window((50.0, 1e4), (5e-4, 0.07), (1e-2, 1.0), "half test MSE")
+#: Of Figures 4d and 4e: the whole published grid; the zero predictor has a test MSE of 24.
+SINGLE_INDEX_WINDOW = Window((35.0, 9.2e4), (3.2e-6, 0.32), (0.3, 30.0), "test MSE")
+
+
+def phase_diagram(
+    ax: Axes, table: pd.DataFrame, grid: Cells, *, judged: bool, window: Window = PARITY_WINDOW
+) -> QuadMesh:
+    """Draw a test error; returns what a colour bar needs.
+
+    Parameters
+    ----------
+    ax : Axes
+    table : DataFrame
+        Values above or below the colours' range have the colour of its end.
+    grid : Cells
+    judged : bool
+        Hatch cells that are not ``converged``.
+    window : Window
+        Axes and colours; the table is in its unit.
+    """
+    norm = LogNorm(*window.values, clip=True)
+    mesh = _mesh(ax, grid, grid.array(table, "value"), norm, COLOURS, window)
+    if judged:
+        converged = grid.array(table, "converged")
+        x, y = edges(grid.samples), edges(grid.kappas)
+        for row, column in np.argwhere(converged == 0):
+            ax.add_patch(
+                Rectangle(
+                    (x[column], y[row]), x[column + 1] - x[column], y[row + 1] - y[row],
+                    fill=False, hatch="///", lw=0, edgecolor="white", alpha=0.7,
+                )
+            )  # fmt: skip
+    return mesh
+
+
+def difference_map(ax: Axes, found: pd.DataFrame, *, errors: float = 3.0) -> QuadMesh:
+    """Draw :func:`~feature_learning.analysis.agreement.differences`: each cell with its number.
+
+    The axes are lists, not scales: every number of samples and every noise of ``found`` has the
+    same room, so that all numbers can be read. Colours reach to twice ``errors``; numbers above
+    ``errors`` are bold, and a star marks a borrowed error.
+
+    Raises
+    ------
+    ArgumentError
+        If fewer than two numbers of samples or noises are there.
+    """
+    shown = found.assign(value=found["z"], sem=np.nan, seeds=1, converged=True)
+    grid = cells(shown)
+    values, borrowed = grid.array(shown, "value"), grid.array(shown, "borrowed")
+    ax.set_facecolor(HOLE)
+    ax.grid(visible=False)
+    columns, rows = (np.arange(len(each) + 1) - 0.5 for each in (grid.samples, grid.kappas))
+    mesh = ax.pcolormesh(
+        columns, rows, np.ma.masked_invalid(values), norm=Normalize(-2 * errors, 2 * errors, True),
+        cmap=mpl.colormaps["PuOr"], edgecolors="white", linewidth=0.4,
+    )  # fmt: skip
+    for row, column in np.argwhere(~np.isnan(values)):
+        z, star = values[row, column], "*" if borrowed[row, column] else ""
+        ax.text(
+            float(column), float(row), f"{round(z, 1) + 0.0:.1f}{star}", ha="center", va="center",
+            fontsize=10, fontweight="bold" if abs(z) > errors else "normal",
+            color="white" if abs(z) > 1.5 * errors else "black",
+        )  # fmt: skip
+    ax.set_xticks(range(len(grid.samples)), [f"{value:.0f}" for value in grid.samples])
+    ax.set_yticks(range(len(grid.kappas)), [f"{value:g}" for value in grid.kappas])
+    ax.tick_params(length=0)
+    ax.set_xlabel("number of samples $P$")
+    ax.set_ylabel(r"noise $\kappa$")
+    return mesh
+
+
+def _mesh(
+    ax: Axes, grid: Cells, values: FloatArray, norm: Normalize, colours: str, window: Window
+) -> QuadMesh:
+    ax.set_facecolor(HOLE)
+    ax.grid(False)
+    mesh = ax.pcolormesh(
+        edges(grid.samples), edges(grid.kappas), np.ma.masked_invalid(values),
+        norm=norm, cmap=mpl.colormaps[colours], edgecolors="white", linewidth=0.4,
+    )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlim(*window.samples)
+    ax.set_ylim(*window.kappas)
+    ax.set_xlabel("number of samples $P$")
+    ax.set_ylabel(r"noise $\kappa$")
+    return mesh

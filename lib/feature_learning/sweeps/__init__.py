@@ -1,0 +1,1 @@
+"""Many points: files that list them, workers that compute them, the store and its tables."""

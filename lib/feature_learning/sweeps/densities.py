@@ -1,0 +1,285 @@
+r"""The laws of weights and of neuron overlaps, one record a cell, small enough to be committed.
+
+Of the weights ``w`` (chains, particles, dim) and readouts ``a`` of one posterior sample::
+
+    counts[j, b]  neurons whose w_ij lies in bin b, summed over chains       p(w_j) = counts/(n Δ)
+    v_j           = mean_i w_ij²,   ratio = mean_{j∈S} v_j / mean_{j∉S} v_j
+    kurtosis_j    = mean_i w_ij⁴ / v_j² - 3        about zero: 0 for the prior, > 0 for heavy tails
+    tail_j        = share of neurons with |w_ij| > 4 σ_w/√d                 6e-5 under the prior
+    m̃_i           = N^(1-γ) a_i J_S(w_i),          whose mean is m_S
+
+Overlaps are kept as they are, one number a neuron. Errors and bands are over runs (seeds), never
+over neurons: neurons of a run are not independent. A single sample of N neurons resolves densities
+down to 1/(N Δ); what a figure draws below that is no measurement.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_learning.errors import ArgumentError, StoreError
+from feature_learning.files import archives, documents
+from feature_learning.model.overlaps import gaussian_overlap, neuron_overlaps
+from feature_learning.sweeps.store import Cell, Store
+from feature_learning.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = NDArray[np.float64]
+#: Edges of the bins of a weight: the prior has a deviation of 0.17 at d = 35, MF-ARD reaches 5.
+EDGES: FloatArray = np.linspace(-6.0, 6.0, 241)
+#: A weight beyond so many deviations of the prior is in the tail.
+TAIL = 4.0
+#: Layout of the file.
+FORMAT = 1
+_ARRAYS = ("counts", "outside", "variance", "kurtosis", "tail", "overlaps")
+#: Columns of a table of results that a record keeps.
+_KEPT = ("block", "key", "samples", "kappa", "seed", "dim", "sparsity", "revision", "date_utc")
+
+
+#: What the name of a table's histograms ends in.
+HISTOGRAMS = "-histograms.npz"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of one cell.
+
+    Attributes
+    ----------
+    origin : dict
+        Block, key, samples, kappa, seed, dim, sparsity, revision and date of the cell.
+    counts : array (dim, bins) of int
+        Histogram of every input coordinate over neurons and chains, with bins :data:`EDGES`.
+    outside : array (dim,) of int
+        Weights that lie in no bin.
+    variance, kurtosis, tail : array (dim,)
+        As in the module's equations.
+    overlaps : array (chains · particles,)
+        Neuron overlaps; empty where the readouts were not stored.
+    """
+
+    origin: dict[str, Any]
+    counts: NDArray[np.int64]
+    outside: NDArray[np.int64]
+    variance: FloatArray
+    kurtosis: FloatArray
+    tail: FloatArray
+    overlaps: FloatArray
+
+    @property
+    def blocks(self) -> list[str]:
+        """Names of the blocks that list the cell."""
+        return str(self.origin["block"]).split("; ")
+
+    @property
+    def ratio(self) -> float:
+        """Mean variance of the relevant over that of the irrelevant coordinates."""
+        k = self.origin["sparsity"]
+        return float(self.variance[:k].mean() / self.variance[k:].mean())
+
+    @property
+    def density(self) -> FloatArray:
+        """p(w_j) in every bin, (dim, bins)."""
+        total = self.counts.sum(axis=1) + self.outside
+        density: FloatArray = self.counts / (total[:, None] * np.diff(EDGES))
+        return density
+
+
+def describe(w: FloatArray, *, scale: float) -> dict[str, NDArray[Any]]:
+    """Histograms, variances, kurtosis and tail weights of w (chains, particles, dim).
+
+    ``scale`` is the prior's deviation of a weight, σ_w/√d.
+    """
+    if w.ndim != 3 or not np.isfinite(w).all():
+        raise ArgumentError(
+            f"w must be finite, of the shape (chains, particles, dim), not {w.shape}"
+        )
+    flat = w.reshape(-1, w.shape[2])
+    counts = np.stack([np.histogram(column, bins=EDGES)[0] for column in flat.T])
+    variance = np.square(flat).mean(axis=0)
+    return {
+        "counts": counts.astype(np.int64),
+        "outside": len(flat) - counts.sum(axis=1),
+        "variance": variance,
+        "kurtosis": (flat**4).mean(axis=0) / variance**2 - 3,
+        "tail": (np.abs(flat) > TAIL * scale).mean(axis=0),
+    }
+
+
+def records(
+    frame: pd.DataFrame, weights: Mapping[str, FloatArray], readouts: Mapping[str, FloatArray]
+) -> list[Record]:
+    """A record of every row of a table of results whose weights are given.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns of :func:`feature_learning.sweeps.table.schema`; teacher parity.
+    weights, readouts : mapping
+        Key of a cell to (chains, particles, fan_in) and (chains, particles).
+    """
+    found = []
+    for row in frame.to_dict("records"):
+        key = row["key"]
+        if key not in weights:
+            continue
+        w = weights[key][..., : row["dim"]]
+        overlaps = np.empty(0)
+        if key in readouts:
+            # A hidden bias would shift the argument: J_S is then another function.
+            shift = not _missing(row["hidden_bias_variance"])
+            if not shift:
+                j = gaussian_overlap(w, row["sparsity"], name=row["activation"])
+                shares = neuron_overlaps(readouts[key], j, width=row["width"], gamma=row["gamma"])
+                overlaps = shares.numpy().ravel()
+        scale = float(np.sqrt(row["weight_variance"] / row["dim"]))
+        origin = {name: None if _missing(row[name]) else row[name] for name in _KEPT}
+        found.append(Record(origin=origin, overlaps=overlaps, **describe(w, scale=scale)))
+    return found
+
+
+def records_of(store: Store, cells: Sequence[Cell]) -> list[Record]:
+    """A record of every parity cell of a store that has weights."""
+    from feature_learning.sweeps.table import tabulate  # pandas is slow to import
+
+    parity = [cell for cell in cells if cell.config.teacher == "parity"]
+    weights = {cell.key: store.weights(cell) for cell in parity}
+    readouts = {cell.key: store.readouts(cell) for cell in parity}
+    return records(
+        tabulate(parity, store.labels()),
+        {key: value for key, value in weights.items() if value is not None},
+        {key: value for key, value in readouts.items() if value is not None},
+    )
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value != value or type(value).__name__ == "NAType"
+
+
+def select(found: Sequence[Record], block: str, **values: Any) -> list[Record]:
+    """Records of one block with these values of their origin, such as ``samples=10000``.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none.
+    """
+    chosen = [
+        record
+        for record in found
+        if block in record.blocks
+        and all(record.origin[name] == value for name, value in values.items())
+    ]
+    if not chosen:
+        raise ArgumentError(f"there is no record of block {block!r} with {values!r}")
+    return chosen
+
+
+def over_runs(values: Sequence[FloatArray | float]) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation over runs of arrays of one shape; NaN deviation for one run."""
+    stacked = np.stack([np.asarray(value, dtype=float) for value in values])
+    if len(stacked) < 2:
+        return stacked[0], np.full_like(stacked[0], np.nan)
+    return stacked.mean(axis=0), stacked.std(axis=0, ddof=1)
+
+
+def weight_density(chosen: Sequence[Record]) -> FloatArray:
+    """p(w_j) over all neurons of several runs, (dim, bins)."""
+    return over_runs([record.density for record in chosen])[0]
+
+
+def overlap_density(
+    chosen: Sequence[Record], edges: FloatArray
+) -> tuple[FloatArray, FloatArray] | None:
+    """Density of the neuron overlaps in bins ``edges``: mean and deviation over runs.
+
+    None if the readouts of these runs were not stored. Overlaps beyond the edges count in the
+    normalisation.
+    """
+    if any(record.overlaps.size == 0 for record in chosen):
+        return None
+    widths = np.diff(edges)
+    return over_runs(
+        [
+            np.histogram(record.overlaps, bins=edges)[0] / (record.overlaps.size * widths)
+            for record in chosen
+        ]
+    )
+
+
+def write_npz(found: Sequence[Record], path: Path) -> None:
+    """Write records, whole or not at all, without pickles.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written, or if there is one that holds something else.
+    """
+    documents.check_replaceable(path, _is_densities, "a file of densities")
+    arrays: dict[str, NDArray[Any]] = {
+        f"{number}.{name}": _small(getattr(record, name))
+        for number, record in enumerate(found)
+        for name in _ARRAYS
+    }
+    header = {
+        "format": FORMAT,
+        "library_version": __version__,
+        "origins": [record.origin for record in found],
+    }
+    arrays["header"] = np.frombuffer(json.dumps(header, sort_keys=True).encode(), np.uint8)
+    arrays["edges"] = EDGES
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    documents.put(path, buffer.getvalue())
+
+
+def _small(values: NDArray[Any]) -> NDArray[Any]:
+    """Counts and numbers in half their size: they carry no more digits than that."""
+    return values.astype(np.uint32 if values.dtype.kind in "iu" else np.float32)
+
+
+def _is_densities(content: bytes) -> bool:
+    try:
+        return {"header", "edges"} <= archives.read(content).keys()
+    except ValueError:
+        return False
+
+
+def _wide(values: NDArray[Any], name: str) -> NDArray[Any]:
+    return values.astype(np.int64 if name in ("counts", "outside") else np.float64)
+
+
+def read_npz(path: Path) -> list[Record]:
+    """Read what :func:`write_npz` has written.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read, is damaged, or has other bins than this library.
+    """
+    try:
+        archive: dict[str, NDArray[Any]] = archives.read(path)
+        header = json.loads(archive["header"].tobytes())
+        if header["format"] != FORMAT or not np.array_equal(archive["edges"], EDGES):
+            raise ValueError("another format or other bins")
+        return [
+            Record(
+                origin=origin,
+                **{name: _wide(archive[f"{number}.{name}"], name) for name in _ARRAYS},
+            )
+            for number, origin in enumerate(header["origins"])
+        ]
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} holds no densities: {error}") from error

@@ -1,0 +1,337 @@
+"""What a sweep computes: a short TOML file in, a list of configurations out.
+
+An example::
+
+    [defaults]
+    kappa = 0.005
+    chains = { value = 4, reason = "the fewest for which R-hat counts" }
+
+    [[block]]
+    name = "main"
+    reason = "The learning curve of Figure 1."
+    method = ["network", "mf-ard"]
+    samples = [100, 300, 1000, 3000]
+    seed = [0, 1, 2]
+
+    [[block.override]]
+    when = { method = "network", samples = ">=1000" }
+    reason = "Near the transition the chains need longer."
+    langevin_time = 6000
+
+Keys are the fields of :class:`~feature_learning.experiments.config.PointConfig`; what is left out
+has its value there, and so has a key with the value ``"default"``. Lists of a block are crossed,
+every combination is a cell. An override replaces values in the cells that meet all of its
+conditions, judged before any override; of two overrides the later one wins. A condition is a value,
+a list of values, or bounds as in ``">=100, <1000"``. Any value can be written ``{ value = ...,
+reason = "..." }``; blocks and overrides must have a reason.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from feature_learning.errors import FeatureLearningError, GridError
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.hardware import device_parts
+from feature_learning.experiments.keys import cell_key
+
+_HINTS = get_type_hints(PointConfig)
+_DEFAULTS = {field.name: field.default for field in fields(PointConfig)}
+_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+#: More cells than this are a mistake in a list.
+MAX_CELLS = 100_000
+#: Nor is a larger file the file of a sweep.
+MAX_BYTES = 2**24
+
+
+@dataclass(frozen=True)
+class GridCell:
+    """A configuration and the names of the blocks that list it."""
+
+    config: PointConfig
+    blocks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a file asks for.
+
+    Attributes
+    ----------
+    name : str
+        Of the file.
+    text : str
+        Its content, with the reasons.
+    cells : tuple of GridCell
+        Each configuration once, in the order of the file.
+    """
+
+    name: str
+    text: str
+    cells: tuple[GridCell, ...]
+
+    @property
+    def blocks(self) -> list[str]:
+        """Names of the blocks, in order."""
+        return list(dict.fromkeys(name for cell in self.cells for name in cell.blocks))
+
+    def select(self, blocks: Sequence[str]) -> Grid:
+        """Only the cells of these blocks.
+
+        Raises
+        ------
+        GridError
+            If there is no such block.
+        """
+        for name in blocks:
+            if name not in self.blocks:
+                raise GridError(
+                    f"{self.name}: there is no block {name!r}, only {', '.join(self.blocks)}"
+                )
+        chosen = (cell for cell in self.cells if set(cell.blocks) & set(blocks))
+        return replace(self, cells=tuple(chosen))
+
+    def on(self, device: str) -> Grid:
+        """The same cells on another device.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no device of that name.
+        """
+        device_parts(device)
+        return replace(
+            self,
+            cells=_merged(
+                (replace(cell.config, device=device), cell.blocks) for cell in self.cells
+            ),
+        )
+
+
+def read_grid(path: Path | str) -> Grid:
+    """Read and check the file of a sweep.
+
+    Raises
+    ------
+    GridError
+        With the file, the block and the key.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:  # or a pipe, or a device that never ends
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"it is larger than {MAX_BYTES >> 20} MiB")
+        text = content.decode("utf-8-sig")  # some editors put a mark before it
+        document = tomllib.loads(text)
+    except OSError as error:
+        raise GridError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise GridError(f"{path} is not TOML: {error}") from error
+    try:
+        return Grid(path.name, text, _merged(_cells(document)))
+    except GridError as error:
+        raise GridError(f"{path}: {error}") from error
+
+
+def _merged(cells: Iterator[tuple[PointConfig, tuple[str, ...]]]) -> tuple[GridCell, ...]:
+    """Each cell once, under all of its blocks."""
+    found: dict[str, GridCell] = {}
+    for config, blocks in cells:
+        known = found.setdefault(cell_key(config), GridCell(config, ()))
+        names = dict.fromkeys((*known.blocks, *blocks))
+        found[cell_key(config)] = replace(known, blocks=tuple(names))
+    return tuple(found.values())
+
+
+def _cells(document: Mapping[str, Any]) -> Iterator[tuple[PointConfig, tuple[str, ...]]]:
+    unknown = document.keys() - {"defaults", "block"}
+    if unknown:
+        raise GridError(f"unknown table {_first(unknown)!r}; there are defaults and block")
+    defaults = _table(document.get("defaults", {}), "defaults")
+    common = {name: _scalar(name, each, "defaults") for name, each in defaults.items()}
+    blocks = document.get("block")
+    if not isinstance(blocks, list) or not blocks:
+        raise GridError("there must be at least one [[block]]")
+    names: list[str] = []
+    count = 0
+    for number, block in enumerate(blocks, start=1):
+        name = block.get("name") if isinstance(block, dict) else None
+        if not isinstance(name, str) or not name.strip() or ";" in name:
+            raise GridError(f"block {number}: name must be a text without semicolon, not {name!r}")
+        if name in names:
+            raise GridError(f"block {name!r}: there are two blocks of this name")
+        names.append(name)
+        cells = _block(block, common, f"block {name!r}")
+        count += len(cells)
+        if count > MAX_CELLS:
+            raise GridError(f"block {name!r}: more than {MAX_CELLS} cells in the file")
+        for config in cells:
+            yield config, (name,)
+
+
+def _block(block: Mapping[str, Any], common: Mapping[str, Any], where: str) -> list[PointConfig]:
+    """All cells of a block."""
+    _reason(block, where)
+    lists: dict[str, list[Any]] = {name: [value] for name, value in common.items()}
+    for name, value in block.items():
+        if name in ("name", "reason", "override"):
+            continue
+        values = _value(name, value, where)
+        if isinstance(values, list):
+            if not values:
+                raise GridError(f"{where}: {name} is an empty list")
+            lists[name] = [_scalar(name, each, where) for each in values]
+        else:
+            lists[name] = [_scalar(name, values, where)]
+    if math.prod(len(values) for values in lists.values()) > MAX_CELLS:
+        raise GridError(f"{where}: the lists make more than {MAX_CELLS} cells")
+    varied = [name for name, values in lists.items() if len(values) > 1]
+    plain = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
+    final = [dict(values) for values in plain]
+    overrides = block.get("override", [])
+    if not isinstance(overrides, list):
+        raise GridError(f"{where}: override must be written [[block.override]]")
+    for number, override in enumerate(overrides, start=1):
+        here = f"{where}, override {number}"
+        applies, change = _override(override, here)
+        met = [index for index, values in enumerate(plain) if applies(_DEFAULTS | values)]
+        if not met:
+            raise GridError(f"{here}: when is true of no cell of the block")
+        for index in met:
+            final[index] |= change
+    configs: dict[str, str] = {}
+    made: list[PointConfig] = []
+    for values, before in zip(final, plain, strict=True):
+        cell = ", ".join(f"{name}={before[name]}" for name in varied) or "its only cell"
+        try:
+            config = PointConfig(**values)
+            device_parts(config.device)
+        except FeatureLearningError as error:
+            raise GridError(f"{where}, {cell}: {error}") from error
+        twin = configs.setdefault(cell_key(config), cell)
+        if len(configs) == len(made):
+            raise GridError(f"{where}: {cell} is the same cell as {twin}")
+        made.append(config)
+    return made
+
+
+def _override(
+    override: Any, where: str
+) -> tuple[Callable[[Mapping[str, Any]], bool], dict[str, Any]]:
+    """The condition of an override, and what it sets."""
+    if not isinstance(override, dict):
+        raise GridError(f"{where}: an override must be a table, not {override!r}")
+    _reason(override, where)
+    when = override.get("when")
+    if not isinstance(when, dict) or not when:
+        raise GridError(f"{where}: when must be a table of conditions, not {when!r}")
+    conditions = {name: _condition(name, value, f"{where}, when") for name, value in when.items()}
+    change = {
+        name: _scalar(name, value, where)
+        for name, value in override.items()
+        if name not in ("when", "reason")
+    }
+    if not change:
+        raise GridError(f"{where}: it sets nothing")
+
+    def applies(values: Mapping[str, Any]) -> bool:
+        return all(condition(values[name]) for name, condition in conditions.items())
+
+    return applies, change
+
+
+def _condition(name: str, value: Any, where: str) -> Callable[[Any], bool]:
+    """A test of one key: equal to a value, one of several, or within bounds."""
+    kinds = _kinds(name, where)
+    if isinstance(value, str) and str not in kinds and value.strip()[:1] in ("<", ">"):
+        bounds = [_bound(name, part.strip(), where) for part in value.split(",")]
+        return lambda actual: (
+            # Neither a default that depends, None, nor a word like "auto" is within any bounds.
+            isinstance(actual, int | float)
+            and all(compare(actual, each) for compare, each in bounds)
+        )
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise GridError(f"{where}: {name} is an empty list")
+    allowed = [_scalar(name, each, where) for each in values]
+    return lambda actual: actual in allowed
+
+
+def _bound(name: str, text: str, where: str) -> tuple[Callable[[float, float], bool], float]:
+    sign = next((sign for sign in _COMPARISONS if text.startswith(sign)), None)
+    try:
+        number = float(text.removeprefix(sign or ""))
+    except ValueError:
+        number = math.nan
+    if sign is None or math.isnan(number):
+        raise GridError(f"{where}: {name} must be bounds like '>=100, <1000', not {text!r}")
+    return _COMPARISONS[sign], number
+
+
+def _kinds(name: str, where: str) -> tuple[Any, ...]:
+    """The types that a key can have."""
+    if name not in _HINTS:
+        raise GridError(f"{where}: unknown key {name!r}; the keys are {', '.join(_HINTS)}")
+    hint = _HINTS[name]
+    return get_args(hint) or (hint,)
+
+
+def _value(name: str, value: Any, where: str) -> Any:
+    """A value, taken out of the table in which it stands with its reason."""
+    if not isinstance(value, dict):
+        return value
+    if value.keys() != {"value", "reason"}:
+        raise GridError(f"{where}: {name} must be a value or {{ value = ..., reason = ... }}")
+    _reason(value, f"{where}, {name}")
+    return value["value"]
+
+
+def _scalar(name: str, value: Any, where: str) -> Any:
+    """A value of the type that its key has in PointConfig."""
+    kinds, value = _kinds(name, where), _value(name, value, where)
+    words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    if value == "default":
+        return _DEFAULTS[name]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if float in kinds and number:
+        try:
+            return float(value)
+        except OverflowError:
+            pass
+    elif type(value) in kinds or value in words:
+        return value
+    wanted = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
+    known = [wanted[kind] for kind in kinds if kind in wanted]
+    allowed = " or ".join([*known, *(repr(word) for word in words)])
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
+    raise GridError(f"{where}: {name} must be {allowed}, not {shown}")
+
+
+def _reason(table: Mapping[str, Any], where: str) -> None:
+    reason = table.get("reason")
+    if not isinstance(reason, str) or not reason.strip():
+        raise GridError(f"{where}: reason must be a sentence, not {reason!r}")
+
+
+def _table(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise GridError(f"{where} must be a table, not {value!r}")
+    return {name: each for name, each in value.items() if name != "reason"}
+
+
+def _first(names: set[str]) -> str:
+    return min(names)

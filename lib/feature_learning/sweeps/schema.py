@@ -1,0 +1,148 @@
+"""The columns of a table of results, and what stands in them for a stored result.
+
+A result whose numbers are of other types is as damaged as one with a wrong checksum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from feature_learning.errors import LARGEST_INTEGER
+from feature_learning.experiments.config import PointConfig
+
+if TYPE_CHECKING:
+    from feature_learning.sweeps.store import Cell
+
+#: Name of a field to that of its column, where the plain one means something measured.
+_RENAMED = {"langevin_time": "asked_langevin_time", "step": "asked_step"}
+_MEASURED = {
+    "predictor": "string",
+    "test_mse_one_sample": "Float64",
+    "test_mse_one_sample_sem": "Float64",
+    "test_mse_posterior_mean": "Float64",
+    "test_mse_posterior_mean_sem": "Float64",
+    "train_mse": "Float64",
+    "train_mse_sem": "Float64",
+    "m_S": "Float64",
+    "m_S_sem": "Float64",
+    "noise": "Float64",
+    "noise_sem": "Float64",
+    "relevant_variance": "Float64",
+    "relevant_variance_sem": "Float64",
+    "specialised": "Float64",
+    "specialised_sem": "Float64",
+    "codes": "string",
+    "agreement": "string",
+    "agreeing_chains": "Int64",
+    "log_evidence": "Float64",
+    "log_evidence_sem": "Float64",
+    "staying": "Float64",
+    "langevin_time": "Float64",
+    "step": "Float64",
+    "steps": "Int64",
+    "kinetic_temperature": "Float64",
+    "swap_rate": "Float64",
+    "curvature": "Float64",
+    "r_hat_max": "Float64",
+    "ess_min": "Float64",
+    "converged": "boolean",
+    "interrupted": "boolean",
+    "wall_seconds": "Float64",
+}
+#: Columns that tables got later; those from before have nothing there.
+LATER = (
+    *("relevant_variance", "relevant_variance_sem", "swap_rate"),
+    *("specialised", "specialised_sem", "codes"),
+    *("log_evidence", "log_evidence_sem", "staying"),
+    *("agreement", "agreeing_chains"),
+)
+_ORIGIN = {
+    "method_version": "Int64",
+    "library_version": "string",
+    "revision": "string",
+    "date_utc": "string",
+    "machine": "string",
+    "cores": "Int64",
+    "threads": "Int64",
+    "torch_version": "string",
+}
+
+
+@cache
+def schema() -> dict[str, str]:
+    """Name of every column, in order, to its pandas type."""
+    kinds = {str: "string", int: "Int64", float: "Float64", bool: "boolean"}
+    columns = {"block": "string", "key": "string"}
+    for name, hint in get_type_hints(PointConfig).items():
+        kind = next(kinds[each] for each in (hint, *get_args(hint)) if each in kinds)
+        columns[_RENAMED.get(name, name)] = kind
+    return columns | _MEASURED | _ORIGIN
+
+
+def values_of(cell: Cell, blocks: Sequence[str] = ()) -> dict[str, Any]:
+    """The row of a stored result: a value, or None, for each column."""
+    row, origin = cell.row, cell.provenance
+    machine = origin["machine"]
+    sampled = row["predictor"] == "one sample"
+    values: dict[str, Any] = {"block": "; ".join(blocks), "key": cell.key}
+    for name, value in row["config"].items():
+        values[_RENAMED.get(name, name)] = value
+    for suffix in ("", "_sem"):
+        # What the NNGP predicts is a mean, not a sample.
+        values[f"test_mse_one_sample{suffix}"] = row[f"test_mse{suffix}"] if sampled else None
+    return values | {
+        "predictor": row["predictor"],
+        **{
+            name: row.get(name)
+            for name in _MEASURED
+            if name not in values and name not in ("predictor", "r_hat_max", "ess_min")
+        },
+        "r_hat_max": row["r_hat"],
+        "ess_min": row["ess"],
+        "wall_seconds": cell.wall_seconds,
+        "method_version": cell.method_version,
+        "library_version": origin["library_version"],
+        "revision": origin["revision"],
+        "date_utc": origin["date_utc"],
+        "machine": machine["cpu"] if machine["device"] == "cpu" else machine["device"],
+        "cores": machine["cores"],
+        "threads": machine["threads"],
+        "torch_version": machine["torch"],
+    }
+
+
+def column_of(field: str) -> str:
+    """The column that holds a field of the configuration."""
+    return _RENAMED.get(field, field)
+
+
+def check_values(cell: Cell) -> None:
+    """Check that every number of a stored result can stand in its column.
+
+    Raises
+    ------
+    ValueError
+        Naming the column and the value.
+    KeyError, TypeError
+        If a part of the result is missing, or of another kind.
+    """
+    values = values_of(cell)
+    for name, kind in schema().items():
+        value = values[name]
+        if value is not None and not _fits(value, kind):
+            raise ValueError(f"{name} is {value!r}")
+
+
+def _fits(value: object, kind: str) -> bool:
+    if kind == "boolean":
+        return isinstance(value, bool)
+    if kind == "string":
+        return isinstance(value, str)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    whole = isinstance(value, int)
+    if whole and abs(value) > LARGEST_INTEGER:
+        return False  # nor does it fit into a real column
+    return whole or kind == "Float64"

@@ -1,0 +1,143 @@
+"""Stored results as one tidy table, and its CSV file with a schema that is checked.
+
+One row a cell. Every error is MSE (not half). What a name does not say: times are Langevin times
+unless the name ends in ``seconds``; ``_sem`` is the standard error over chains, empty for one
+chain and for the NNGP. The columns of the configuration have the names of its fields, but for
+``asked_langevin_time`` and ``asked_step``, beside which stand the time and step that were run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import pandas as pd
+
+from feature_learning.errors import StoreError
+from feature_learning.experiments.applicability import NEUTRAL
+from feature_learning.experiments.config import PointConfig
+from feature_learning.files import documents
+from feature_learning.sweeps.schema import LATER, column_of, schema, values_of
+from feature_learning.sweeps.store import Cell
+
+
+def tabulate(cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """One row a cell, ordered by block, method, κ, samples and seed.
+
+    Parameters
+    ----------
+    cells
+        As of :meth:`feature_learning.sweeps.store.Store.scan`.
+    labels
+        Key to the blocks that list it; the column ``block`` joins them by a semicolon.
+    """
+    rows = [values_of(cell, labels.get(cell.key, ())) for cell in cells]
+    frame = pd.DataFrame(rows, columns=list(schema())).astype(schema())
+    order = ["block", "method", "kappa", "samples", "seed", "key"]
+    return frame.sort_values(order, ignore_index=True)
+
+
+def configuration(row: Mapping[str, Any]) -> PointConfig:
+    """The configuration of a row of a table, whose key may then be compared with the row's.
+
+    Raises
+    ------
+    ArgumentError
+        If there can be no such configuration.
+    """
+    values: dict[str, Any] = {}
+    for name in get_type_hints(PointConfig):
+        value = row[column_of(name)]
+        # Plain Python numbers, as the command line and the files of sweeps give them.
+        plain = value.item() if isinstance(value, np.generic) else value
+        values[name] = None if pd.isna(plain) else plain
+    return PointConfig(**values)
+
+
+def check_place(path: Path) -> None:
+    """Refuse to put a table where there is a file that is none.
+
+    Raises
+    ------
+    StoreError
+    """
+    first = ",".join(list(schema())[:2]).encode()
+    documents.check_replaceable(path, lambda text: text.startswith(first), "a table of results")
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table, whole or not at all; numbers with all their digits.
+
+    Raises
+    ------
+    StoreError
+        If a column is missing, unknown or of another type, if the file cannot be written, or if
+        there is a file that is no table.
+    """
+    check_place(path)
+    _check_columns(list(frame.columns), "the table")
+    for name, kind in schema().items():
+        if str(frame[name].dtype) != kind:
+            raise StoreError(f"column {name} must be of type {kind}, not {frame[name].dtype}")
+    text = frame.to_csv(index=False, lineterminator="\n")
+    documents.put(path, text.encode())
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table that :func:`write_csv` has written.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read, or a column is missing, unknown or holds what it should not.
+    """
+    try:
+        # As text first: a wrong entry can then be named with its column.
+        frame = pd.read_csv(path, dtype="string", keep_default_na=False, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, pd.errors.ParserError) as error:
+        raise StoreError(f"{path} is not a table: {error}") from error
+    for name, value in NEUTRAL.items():
+        # A table from before the library had the field: its cells are those of the neutral value.
+        if name not in frame.columns:
+            frame[name] = "" if value is None else str(value)
+    for name in LATER:
+        if name not in frame.columns:
+            frame[name] = ""
+    _check_columns(list(frame.columns), str(path))
+    frame = frame[list(schema())]
+    for name, kind in schema().items():
+        try:
+            frame[name] = _convert(frame[name], kind, name == "block")
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
+            raise StoreError(f"{path}: column {name} must be of type {kind}: {error}") from error
+    return frame
+
+
+def _convert(texts: pd.Series, kind: str, keep_empty: bool) -> pd.Series:
+    if keep_empty:
+        return texts
+    known = texts.where(texts != "", pd.NA)
+    if kind == "string":
+        return known
+    if kind == "boolean":
+        return known.map({"True": True, "False": False}.__getitem__, na_action="ignore").astype(
+            kind
+        )
+    # Python's own conversion gives back the very number that was written.
+    number = float if kind == "Float64" else int
+    return known.map(number, na_action="ignore").astype(kind)
+
+
+def _check_columns(found: list[str], where: str) -> None:
+    expected = list(schema())
+    missing = [name for name in expected if name not in found]
+    unknown = [name for name in found if name not in expected]
+    if missing or unknown or len(found) != len(expected):
+        raise StoreError(
+            f"{where} does not have the columns of a table of results: "
+            f"missing {', '.join(missing) or 'none'}; unknown {', '.join(unknown) or 'none'}"
+        )

@@ -1,0 +1,1 @@
+"""No chains: quadrature, fixed points, closed forms."""

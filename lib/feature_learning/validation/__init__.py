@@ -1,0 +1,1 @@
+"""Samplers on known answers: exact posteriors, moment tests, calibration."""
