@@ -72,7 +72,7 @@ def test_runtime_dependencies_are_ranges_and_development_tools_are_exact():
 def test_the_version_stands_in_the_library_alone():
     assert PROJECT["dynamic"] == ["version"]
     assert PYPROJECT["tool"]["setuptools"]["dynamic"]["version"] == {
-        "attr": "feature_learning.version.__version__"
+        "attr": "feature_learning.__version__"
     }
     assert re.fullmatch(r"\d+\.\d+\.\d+", feature_learning.__version__)
 

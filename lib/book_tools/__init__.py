@@ -25,10 +25,12 @@ The stored results, which the book shows in profile *stored*:
 * :mod:`book_tools.reproduce` - compute them again;
 * :mod:`book_tools.stored` - merge them into their tables, and check these;
 * :mod:`book_tools.recheck` - compute a few of them again and compare;
-* :mod:`book_tools.spread` - how far these may be off;
-* :mod:`book_tools.speed` - the measurements of ``make bench``, which are no such results;
-* :mod:`book_tools.speed_report` - the same in words, for the README and the page;
-* :mod:`book_tools.speed_plots` - their figures.
+* :mod:`book_tools.spread` - how far these may be off.
+
+Two pictures of its own:
+
+* :mod:`book_tools.schematic` - the drawing of four theories of one network;
+* :mod:`book_tools.hover` - a phase diagram that shows every number.
 
 The library itself (:mod:`feature_learning`) knows nothing of this package.
 """

@@ -18,7 +18,7 @@ CACHES = (".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache")
 """Folders of the tools; those that mark them as caches are removed."""
 LOCK = ".lock"
 """The file of the build folder that is locked during a build."""
-FILES = ("bench.csv", "rejected-bench.csv")
+FILES = ("speed.csv", "rejected-speed.csv")
 """Files of the build folder that stand in no folder of their own."""
 
 

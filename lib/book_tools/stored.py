@@ -2,9 +2,8 @@
 
 Beside every file of a sweep, ``book/data/sweeps/NAME.toml``, there may be its results:
 ``book/data/results/NAME.csv``, one row a cell (:mod:`feature_learning.sweeps.table`), and
-``NAME.npz`` with the hidden weights of a few cells, by the cell's key. A table may have holes. Two
-kinds of file are no such results and have checks of their own: the histograms, and the measurements
-of speed (:mod:`book_tools.speed`), which are rows of one run on one machine and no cells.
+``NAME.npz`` with the hidden weights of a few cells, by the cell's key. A table may have holes.
+Histograms have a check of their own.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from book_tools import speed
-from book_tools.errors import BookError
 from book_tools.figures import load_figures
 from book_tools.project import Project
 from feature_learning.analysis.results import chosen
@@ -35,7 +32,7 @@ LIMIT = 10 * 2**20
 
 def tables(project: Project) -> list[Path]:
     """The tables of sweeps that are stored; empty before the first one."""
-    return sorted(path for path in project.results.glob("*.csv") if path.name != speed.NAME)
+    return sorted(project.results.glob("*.csv"))
 
 
 def merge(
@@ -123,9 +120,6 @@ def check_results(project: Project) -> tuple[list[str], list[str]]:
     if size >= LIMIT:
         problems.append(f"the results have {size / 2**20:.1f} MiB; they must stay below 10 MiB")
     for path in sorted(project.results.iterdir()):
-        if path.name == speed.NAME:
-            problems += _speed_problems(path)
-            continue
         histograms = path.name.endswith(HISTOGRAMS)
         stem = path.name.removesuffix(HISTOGRAMS) if histograms else path.stem
         grid_path = project.sweeps / f"{stem}.toml"
@@ -165,13 +159,6 @@ def table_problems(grid: Grid, frame: pd.DataFrame) -> Iterator[str]:
             yield f"{key} is no cell of {grid.name}; `make reproduce` drops such rows"
         elif row["block"] != blocks[key]:
             yield f"{key} is of block {blocks[key]!r}, not {row['block']!r}"
-
-
-def _speed_problems(path: Path) -> Iterator[str]:
-    try:
-        yield from (f"{path.name}: {text}" for text in speed.problems(speed.read(path)))
-    except BookError as error:
-        yield str(error)
 
 
 def rows(frame: pd.DataFrame) -> Sequence[Mapping[str, Any]]:

@@ -16,15 +16,17 @@ from .errors import (
 )
 from .experiments.config import PointConfig
 from .experiments.paper import PARITY, SINGLE_INDEX, published
-from .experiments.point import Point, run_point
+from .experiments.point import run_point
+from .experiments.row import Point
 from .inference.chains import ChainRun, run
 from .inference.diagnostics import Convergence, ConvergenceRule
 from .inference.observables import Observer
 from .inference.sampling import sample
 from .inference.stopping import StopWhenConverged
 from .model.field import Field
+from .model.parameters import Parameters
 from .model.priors import Ard
-from .model.student import Parameters, Student
+from .model.student import Student
 from .model.teachers import Dataset, SingleIndex, SparseParity, draw
 from .samplers import (
     HMC,
@@ -42,7 +44,8 @@ from .samplers.options import Sampling
 from .sweeps.grid import read_grid
 from .sweeps.pool import run_points
 from .sweeps.store import Store
-from .version import __version__
+
+__version__: str
 
 __all__ = [
     "HMC",

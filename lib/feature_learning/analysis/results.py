@@ -33,11 +33,11 @@ from feature_learning.inference.verdict import WITHIN
 from feature_learning.sweeps.grid import Grid, read_grid
 from feature_learning.sweeps.plan import plan
 from feature_learning.sweeps.pool import LocalPool
+from feature_learning.sweeps.provenance import source_fingerprint
 from feature_learning.sweeps.store import Store
 from feature_learning.sweeps.sweep import sweep
 from feature_learning.sweeps.table import read_csv, tabulate
 from feature_learning.sweeps.weights import read_weights
-from feature_learning.version import source_fingerprint
 
 FloatArray = NDArray[np.float64]
 PROFILES = ("stored", "quick", "paper")

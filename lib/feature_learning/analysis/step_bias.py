@@ -17,14 +17,16 @@ import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from feature_learning.analysis.results import Results
 from feature_learning.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from feature_learning.analysis.results import Results
 
 #: Observables that are compared, as columns of a table of results.
 OBSERVABLES = ("test_mse_one_sample", "m_S")

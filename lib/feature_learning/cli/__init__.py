@@ -1,1 +1,4 @@
-"""The command feature-learning."""
+"""The program feature-learning: its options, its messages, and how it ends.
+
+Public: :func:`main.main`.
+"""

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from feature_learning import __version__
 from feature_learning.cli.ending import loading, run_program
 from feature_learning.cli.options import add_commands, take_file
-from feature_learning.version import __version__
 
 NAME = "feature-learning"
 #: Command to the module that runs it; the others are in that of ``sweep``.

@@ -13,7 +13,8 @@ from feature_learning.cli.options_point import given
 from feature_learning.errors import check_integer
 from feature_learning.experiments.applicability import flag, refuse_without_effect
 from feature_learning.experiments.config import PointConfig
-from feature_learning.experiments.point import MEASURED, Point, run_point
+from feature_learning.experiments.point import run_point
+from feature_learning.experiments.row import MEASURED, Point
 from feature_learning.inference.interruption import exit_code
 
 

@@ -23,8 +23,9 @@ from torch import Tensor
 from feature_learning.errors import ArgumentError, check_integer, check_scale
 from feature_learning.model.factors import cholesky
 from feature_learning.model.field import Field
+from feature_learning.model.parameters import Parameters
 from feature_learning.model.priors import Ard, Prior
-from feature_learning.model.student import Parameters, Student
+from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
 
 

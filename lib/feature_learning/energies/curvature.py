@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from feature_learning.energies.particles import Energy
+from feature_learning.energies.base import Energy
 
 
 def largest_curvature(

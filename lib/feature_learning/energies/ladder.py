@@ -15,7 +15,8 @@ from torch import Tensor
 
 from feature_learning.energies.particles import ParticleEnergy
 from feature_learning.errors import ArgumentError, check_scale
-from feature_learning.model.student import Parameters, Student, spread
+from feature_learning.model.parameters import Parameters, spread
+from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
 
 

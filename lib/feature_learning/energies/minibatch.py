@@ -24,7 +24,7 @@ from torch import Tensor
 from feature_learning.energies.particles import ParticleEnergy
 from feature_learning.errors import ArgumentError, check_integer
 from feature_learning.model.field import Field
-from feature_learning.model.student import Parameters
+from feature_learning.model.parameters import Parameters
 from feature_learning.model.teachers import Dataset
 
 #: Fields in which all blocks but the last take turns; with the last one's own there are

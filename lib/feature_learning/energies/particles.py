@@ -17,67 +17,17 @@ The collapsed mean field, readouts integrated out, is in :mod:`feature_learning.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor
 
 from feature_learning.errors import ArgumentError, check_integer, check_scale
 from feature_learning.model.factors import cholesky
 from feature_learning.model.field import Field
+from feature_learning.model.parameters import Parameters, chain_sums
 from feature_learning.model.penalties import HomogeneityPenalty
 from feature_learning.model.priors import Ard, Prior
-from feature_learning.model.student import Parameters, Student, chain_sums
+from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
-
-
-class Energy(Protocol):
-    """What samplers and the run loop ask of an energy.
-
-    Attributes
-    ----------
-    temperature : float
-    chains : int
-    particles : int
-    scale : float
-        The predictor is scale · Σ_b a_b φ_b + c.
-    refresh_every : int
-        Steps between two calls of :meth:`refresh`; 0 for never.
-    field : Field
-        Of the training set.
-    """
-
-    temperature: float
-    chains: int
-    particles: int
-    scale: float
-    refresh_every: int
-    field: Field
-
-    def gradient(self, theta: Tensor, out: Tensor) -> None:
-        """∂U/∂θ of the flat parameter vector, written into ``out``; no allocation of note."""
-
-    def refresh(self, theta: Tensor) -> None:
-        """Move self-consistent quantities (ρ, the frozen field) to follow θ."""
-
-    def memory(self) -> dict[str, Tensor]:
-        """Tensors that change in ``refresh``: part of a checkpoint."""
-
-    def restore(self, memory: dict[str, Tensor]) -> None:
-        """Put back what ``memory`` gave."""
-
-    def readout(self, theta: Tensor) -> Parameters:
-        """Weights and (mean) readouts that define the predictor."""
-
-
-class Density(Energy, Protocol):
-    """An energy whose value is known: what a Metropolis test asks for."""
-
-    def value(self, theta: Tensor) -> Tensor:
-        """U of each chain, (chains,), in double precision, with one pass over the data."""
-
-    def views(self, theta: Tensor) -> Parameters:
-        """Views of the flat vector, the chains leading."""
 
 
 class ParticleEnergy:

@@ -1,1 +1,4 @@
-"""Evidence of a code: populations and thermodynamic integration along a way of noises."""
+"""How likely a code is: populations and thermodynamic integrals along a path of noises.
+
+Public: :func:`annealing.anneal`, :func:`integration.integrate`, :func:`populations.run`.
+"""

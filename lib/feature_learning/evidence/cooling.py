@@ -36,9 +36,9 @@ from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
 from feature_learning.model.tiled_field import TiledField
 from feature_learning.randomness import offspring
-from feature_learning.samplers import Gibbs
 from feature_learning.samplers.friction import automatic_friction
-from feature_learning.samplers.options import default_step
+from feature_learning.samplers.gibbs import Gibbs
+from feature_learning.samplers.steps import default_step
 
 #: The noise at which members first move; hotter ones are the prior's, as good as.
 _HOTTEST = 10.0

@@ -23,8 +23,9 @@ from feature_learning.model.codes import pattern_text
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
 from feature_learning.randomness import offspring
-from feature_learning.samplers import Gibbs, Underdamped
-from feature_learning.samplers.options import default_step
+from feature_learning.samplers.gibbs import Gibbs
+from feature_learning.samplers.steps import default_step
+from feature_learning.samplers.underdamped import Underdamped
 
 #: How many networks, and how often they are looked at.
 _CHAINS, _LOOKS = 4, 60

@@ -1,1 +1,5 @@
-"""One point: its configuration, its machine, what it returns."""
+"""One point of a figure: a configuration in, one row of numbers out.
+
+Public: :class:`config.PointConfig`, :func:`point.run_point`, and the published numbers and protocol
+in :mod:`paper`.
+"""

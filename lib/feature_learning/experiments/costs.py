@@ -15,7 +15,8 @@ from functools import lru_cache
 
 import torch
 
-from feature_learning.energies.particles import Energy, network_posterior
+from feature_learning.energies.base import Energy
+from feature_learning.energies.particles import network_posterior
 from feature_learning.errors import FeatureLearningError
 from feature_learning.evidence.integration import LOOKS, NODES
 from feature_learning.experiments.config import PointConfig
@@ -26,8 +27,8 @@ from feature_learning.inference.sampling import starting_position
 from feature_learning.inference.stopwatch import Stopwatch
 from feature_learning.model.priors import Ard
 from feature_learning.randomness import generator
-from feature_learning.samplers import Underdamped
 from feature_learning.samplers.exchange import SWAP_EVERY
+from feature_learning.samplers.underdamped import Underdamped
 
 #: Samples at which a default step size is estimated: the curvature hardly depends on more.
 _PROBE_SAMPLES = 300

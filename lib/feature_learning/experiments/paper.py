@@ -1,8 +1,9 @@
 r"""The published numbers, and the protocol by which they were made, as we read the public code.
 
 Göring, Mingard, Nam and Louis, arXiv 2510.15174, with the authors' public research repository. The
-tables are shipped with the package in one tidy file (``data/published.csv``), each value with its
-unit (MSE or half MSE) and the kind of its error (standard deviation or standard error over seeds).
+tables are shipped with the package in one tidy file (``published.csv`` beside this module), each
+value with its unit (MSE or half MSE) and the kind of its error (standard deviation or standard
+error over seeds).
 
 The SGLD runs were stopped on a clock and a rule. In terms of the number n of original steps::
 
@@ -191,5 +192,5 @@ def published_tables() -> list[str]:
 
 
 def _rows() -> list[dict[str, str]]:
-    text = resources.files("feature_learning").joinpath("data/published.csv").read_text("utf-8")
+    text = resources.files(__package__).joinpath("published.csv").read_text("utf-8")
     return list(csv.DictReader(text.splitlines()))

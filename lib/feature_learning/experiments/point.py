@@ -8,7 +8,7 @@ points, the starts and the noise all come from the seed.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from feature_learning import __version__
+from feature_learning.energies.base import Energy
 from feature_learning.energies.ladder import LadderEnergy
-from feature_learning.energies.particles import Energy, network_posterior
+from feature_learning.energies.particles import network_posterior
 from feature_learning.energies.release import ReleasedEnergy
 from feature_learning.errors import check_real
 from feature_learning.experiments import evidence as evidence_point
@@ -27,6 +29,7 @@ from feature_learning.experiments.defaults import library_defaults
 from feature_learning.experiments.hardware import check_device, check_memory
 from feature_learning.experiments.keys import canonical
 from feature_learning.experiments.paper import PROTOCOLS
+from feature_learning.experiments.row import MEASURED, Point
 from feature_learning.files.documents import finite
 from feature_learning.inference import mean_field
 from feature_learning.inference.chains import ChainRun
@@ -38,36 +41,11 @@ from feature_learning.inference.verdict import AGREED, NOT_SETTLED, WITHIN, Verd
 from feature_learning.model.codes import codes_of, summary
 from feature_learning.model.priors import Ard
 from feature_learning.model.teachers import Dataset
-from feature_learning.samplers import Sampler
+from feature_learning.samplers.base import Sampler
 from feature_learning.theory import kernel_limit
-from feature_learning.version import __version__
-
-FloatArray = NDArray[np.float64]
-#: Keys of a row that are numbers per chain, reported with a standard error over chains.
-MEASURED = ("test_mse", "test_mse_posterior_mean", "train_mse", "m_S", "noise")
 
 #: What every run is told that may take long.
 _OF_RUNS = ("checkpoint", "fingerprint", "progress", "label", "stopwatch")
-
-
-@dataclass(frozen=True)
-class Point:
-    """A finished point.
-
-    Attributes
-    ----------
-    row : dict
-        The numbers, see :func:`run_point`.
-    weights : array (chains, particles, fan_in) or None
-        Hidden weights of each chain at its final look, the sample that the published protocol
-        reports (None for the NNGP).
-    readouts : array (chains, particles) or None
-        The readouts a of that sample; of the collapsed solver their means given the weights.
-    """
-
-    row: dict[str, Any]
-    weights: FloatArray | None = None
-    readouts: FloatArray | None = None
 
 
 @library_defaults()
@@ -93,16 +71,17 @@ def run_point(
     Returns
     -------
     Point
-        ``row`` holds for every name of :data:`MEASURED` the mean over chains and ``NAME_sem``, its
-        standard error over chains (None for one chain), and ``steps``, ``langevin_time``,
-        ``seconds``, ``converged``, ``not_converged_because``, ``r_hat``, ``ess``, ``config``,
-        ``version``, ``agreement``, the word of :mod:`feature_learning.inference.verdict` (the
-        numbers are averages over the chains that have earned it, ``agreeing_chains`` of them),
-        ``specialised``, the number of neurons that know the target, ``codes``, those of the chains'
-        final looks (:mod:`feature_learning.model.codes`; None but for networks), and ``swap_rate``:
-        of the two neighbouring rungs of any ladder that swap least, the fraction of accepted swaps
-        in the whole run, burn-in included (None without a swap that was tried). Every error is MSE.
-        After Ctrl-C ``interrupted`` is set and the numbers are those of the looks until then, None
+        ``row`` holds for every name of :data:`~feature_learning.experiments.row.MEASURED` the mean
+        over chains and ``NAME_sem``, its standard error over chains (None for one chain), and
+        ``steps``, ``langevin_time``, ``seconds``, ``converged``, ``not_converged_because``,
+        ``r_hat``, ``ess``, ``config``, ``version``, ``agreement``, the word of
+        :mod:`feature_learning.inference.verdict` (the numbers are averages over the chains that
+        have earned it, ``agreeing_chains`` of them), ``specialised``, the number of neurons that
+        know the target, ``codes``, those of the chains' final looks
+        (:mod:`feature_learning.model.codes`; None but for networks), and ``swap_rate``: of the two
+        neighbouring rungs of any ladder that swap least, the fraction of accepted swaps in the
+        whole run, burn-in included (None without a swap that was tried). Every error is MSE. After
+        Ctrl-C ``interrupted`` is set and the numbers are those of the looks until then, None
         without any: a loop over points has to ask for it. ``seconds`` is the wall time of all calls
         together, if the run was resumed. ``predictor`` says what ``test_mse`` is of; ``converged``
         is that of :class:`~feature_learning.inference.chains.ChainRun`, and never set for a

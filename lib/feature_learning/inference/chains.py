@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from feature_learning.energies.particles import Energy
+from feature_learning.energies.base import Energy
 from feature_learning.inference import checkpoints
 from feature_learning.inference.diagnostics import Convergence, ConvergenceRule
 from feature_learning.inference.guards import Guards
@@ -30,7 +30,7 @@ from feature_learning.inference.progress import Progress, progress_bar, restore,
 from feature_learning.inference.stopping import StopRule
 from feature_learning.inference.stopwatch import Stopwatch
 from feature_learning.inference.verdict import NOT_SETTLED, Verdict, judge
-from feature_learning.samplers import Sampler, SamplerState
+from feature_learning.samplers.base import Sampler, SamplerState
 from feature_learning.samplers.schedules import Schedule, Segment
 
 FloatArray = NDArray[np.float64]

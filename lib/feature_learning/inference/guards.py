@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from feature_learning.energies.base import Energy
 from feature_learning.energies.curvature import largest_curvature
-from feature_learning.energies.particles import Energy
 from feature_learning.errors import DivergenceError, EquipartitionError
-from feature_learning.samplers import Sampler, SamplerState
+from feature_learning.samplers.base import Sampler, SamplerState
 
 
 @dataclass(frozen=True)

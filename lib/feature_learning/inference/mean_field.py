@@ -34,7 +34,7 @@ from feature_learning.inference.stopwatch import Stopwatch
 from feature_learning.model.priors import Ard
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset, Teacher
-from feature_learning.samplers import Sampler
+from feature_learning.samplers.base import Sampler
 from feature_learning.samplers.options import Sampling
 
 

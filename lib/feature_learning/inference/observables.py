@@ -23,10 +23,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from feature_learning.energies.particles import Energy
+from feature_learning.energies.base import Energy
 from feature_learning.model.codes import codes_of, threshold
 from feature_learning.model.field import Field
-from feature_learning.model.student import Parameters, Student
+from feature_learning.model.parameters import Parameters
+from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
 
 FloatArray = NDArray[np.float64]

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from feature_learning.energies.particles import Energy
+from feature_learning.energies.base import Energy
 from feature_learning.inference.observables import Observer
-from feature_learning.model.student import Parameters
-from feature_learning.samplers import SamplerState
+from feature_learning.model.parameters import Parameters
+from feature_learning.samplers.base import SamplerState
 from feature_learning.samplers.schedules import Schedule
 
 FloatArray = NDArray[np.float64]

@@ -13,8 +13,9 @@ from typing import Any
 
 from torch import Tensor
 
+from feature_learning.energies.base import Energy
 from feature_learning.energies.ladder import LadderEnergy
-from feature_learning.energies.particles import Energy, ParticleEnergy
+from feature_learning.energies.particles import ParticleEnergy
 from feature_learning.energies.release import FIRST_TILT, ReleasedEnergy
 from feature_learning.inference.chains import ChainRun, run
 from feature_learning.inference.diagnostics import ConvergenceRule
@@ -25,7 +26,7 @@ from feature_learning.inference.stopwatch import Stopwatch
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset, Teacher
 from feature_learning.randomness import generator
-from feature_learning.samplers import Sampler
+from feature_learning.samplers.base import Sampler
 from feature_learning.samplers.options import Sampling
 from feature_learning.samplers.schedules import Schedule
 from feature_learning.samplers.tuning import tuned

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from feature_learning.model.student import Parameters, Student
+from feature_learning.model.parameters import Parameters
+from feature_learning.model.student import Student
 from feature_learning.model.teachers import Teacher
 
 #: Of a kind of start: every how manieth chain is planted, from the first on.

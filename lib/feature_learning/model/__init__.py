@@ -1,1 +1,5 @@
-"""The task, the two-layer network with its prior, and its forward and backward pass."""
+"""The task, the network with its prior, and its passes over a data set.
+
+Public: :class:`teachers.SparseParity`, :class:`teachers.SingleIndex`, :func:`teachers.draw`,
+:class:`student.Student`, :class:`priors.Ard`, :class:`field.Field`.
+"""

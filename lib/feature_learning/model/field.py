@@ -7,7 +7,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from feature_learning.model.student import Parameters
+from feature_learning.model.parameters import Parameters
 from feature_learning.model.tiled_field import TiledField
 from feature_learning.native import ReluKernel
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from feature_learning.errors import ArgumentError, check_integer
-from feature_learning.model.student import Parameters, Student
-from feature_learning.model.teachers import Dataset
+from feature_learning.model.parameters import Parameters
 from feature_learning.model.tiles import Tile, cut, default_block_elements
+
+if TYPE_CHECKING:
+    from feature_learning.model.student import Student
+    from feature_learning.model.teachers import Dataset
 
 
 class _Share(NamedTuple):

@@ -24,7 +24,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from feature_learning.energies.particles import Density, Energy
+from feature_learning.energies.base import Density, Energy
 from feature_learning.errors import ArgumentError, check_real, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Overdamped, PerChain, SamplerState

@@ -9,9 +9,9 @@ from typing import Any, Protocol, Self, cast
 import torch
 from torch import Tensor
 
-from feature_learning.energies.particles import Density, Energy
+from feature_learning.energies.base import Density, Energy
 from feature_learning.errors import ArgumentError
-from feature_learning.model.student import against, chain_sums, spread
+from feature_learning.model.parameters import against, chain_sums, spread
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,19 @@ large κ and come back. The swap is exact; the bias is that of the other sampler
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
-from feature_learning.energies.ladder import LadderEnergy
-from feature_learning.energies.particles import Energy
+from feature_learning.energies.base import Energy
 from feature_learning.errors import ArgumentError, check_integer, store_plain
 from feature_learning.samplers.base import Plain, SamplerState
-from feature_learning.samplers.sgld import SGLD
-from feature_learning.samplers.underdamped import Underdamped
+
+if TYPE_CHECKING:
+    from feature_learning.energies.ladder import LadderEnergy
+    from feature_learning.samplers.sgld import SGLD
+    from feature_learning.samplers.underdamped import Underdamped
 
 #: Steps between two rounds of swaps, by default.
 SWAP_EVERY = 20
@@ -48,7 +50,7 @@ class ReplicaExchange(Plain):
 
     def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
         """The mover's start; every chain carries the network of its own number."""
-        if not isinstance(energy, LadderEnergy):
+        if not hasattr(energy, "rungs"):
             raise ArgumentError(
                 f"replica exchange needs a LadderEnergy, not {type(energy).__name__}"
             )
@@ -63,7 +65,7 @@ class ReplicaExchange(Plain):
         self, state: SamplerState, energy: Energy, steps: int, random: torch.Generator, *, done: int
     ) -> None:
         """``steps`` steps in place; a round of swaps comes after each multiple of ``every``."""
-        ladder, end = cast(LadderEnergy, energy), done + steps
+        ladder, end = cast("LadderEnergy", energy), done + steps
         while done < end:
             until = min(end, (done // self.every + 1) * self.every)
             self.mover.advance(state, energy, until - done, random, done=done)

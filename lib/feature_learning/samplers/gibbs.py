@@ -16,15 +16,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
-from feature_learning.energies.particles import Energy, ParticleEnergy
+from feature_learning.energies.base import Energy
 from feature_learning.errors import ArgumentError, check_integer, check_real, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Inertial, SamplerState
+
+if TYPE_CHECKING:
+    from feature_learning.energies.particles import ParticleEnergy
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def _particles(energy: Energy) -> ParticleEnergy:
             f"(network, or mf with solver particles), not {type(energy).__name__} with "
             f"refresh_every = {energy.refresh_every}"
         )
-    known = cast(ParticleEnergy, energy)
+    known = cast("ParticleEnergy", energy)
     if known.student.output_bias_variance is not None:
         raise ArgumentError(
             "sampler gibbs needs a student without output bias, not output_bias_variance = "

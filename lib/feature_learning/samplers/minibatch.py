@@ -16,17 +16,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
-from feature_learning.energies.minibatch import MiniBatchEnergy
-from feature_learning.energies.particles import Energy
+from feature_learning.energies.base import Energy
 from feature_learning.errors import ArgumentError
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import SamplerState
 from feature_learning.samplers.sgld import SGLD
+
+if TYPE_CHECKING:
+    from feature_learning.energies.minibatch import MiniBatchEnergy
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class MiniBatchSGLD(SGLD):
         self, state: SamplerState, energy: Energy, steps: int, random: torch.Generator, *, done: int
     ) -> None:
         """``steps`` steps in place."""
-        batches = cast(MiniBatchEnergy, energy)
+        batches = cast("MiniBatchEnergy", energy)
         theta, gradient, noise, eta = state.position, state.gradient, state.noise, self.step_size
         amplitude = math.sqrt(2 * energy.temperature * eta)
         for _ in range(steps):

@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from feature_learning import choices
-from feature_learning.energies.curvature import largest_curvature
+from feature_learning.energies.base import Energy
 from feature_learning.energies.ladder import LadderEnergy
 from feature_learning.energies.minibatch import MiniBatchEnergy
-from feature_learning.energies.particles import Energy, ParticleEnergy
+from feature_learning.energies.particles import ParticleEnergy
 from feature_learning.errors import (
     ArgumentError,
     check_choice,
@@ -38,6 +37,7 @@ from feature_learning.samplers import (
 )
 from feature_learning.samplers.quantised import VARIANCES, QuantumSchedule
 from feature_learning.samplers.schedules import Schedule
+from feature_learning.samplers.steps import default_step
 
 #: Name on the command line to class.
 SAMPLERS: dict[str, Callable[[float], Sampler]] = {
@@ -220,26 +220,3 @@ class Sampling:
             looks=self.looks,
         )
         return schedules.SHAPES[self.step_schedule](steady)
-
-
-def default_step(
-    sampler: Sampler, energy: Energy, position: Tensor, *, factor: float = 1.0
-) -> float:
-    """A safe step size from the curvature at the start, rounded down to two digits.
-
-    Rounded, so that runs which differ only in their seed mostly share it.
-
-    Raises
-    ------
-    ArgumentError
-        If the curvature at the start is not finite and positive.
-    """
-    probe = torch.Generator(device=position.device).manual_seed(0)
-    curvature = largest_curvature(energy, position, probe)
-    if not 0 < curvature < math.inf:
-        raise ArgumentError(
-            f"step must be given: the curvature at the start is {curvature!r}, not positive"
-        )
-    step = factor * sampler.starting_step(curvature)
-    unit = 10.0 ** (math.floor(math.log10(step)) - 1)
-    return float(f"{math.floor(step / unit) * unit:.2g}")

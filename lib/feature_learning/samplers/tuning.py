@@ -19,10 +19,11 @@ import math
 import torch
 from torch import Tensor
 
+from feature_learning.energies.base import Energy
 from feature_learning.energies.curvature import largest_curvature
-from feature_learning.energies.particles import Energy, ParticleEnergy
+from feature_learning.energies.particles import ParticleEnergy
 from feature_learning.errors import ArgumentError
-from feature_learning.samplers import Underdamped
+from feature_learning.samplers.underdamped import Underdamped
 
 #: h √λ; BAOAB is unstable at 2.
 _REACH = 1.1

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from feature_learning.energies.particles import Energy
+from feature_learning.energies.base import Energy
 from feature_learning.errors import check_real, check_scale, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Inertial, SamplerState

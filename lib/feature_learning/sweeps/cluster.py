@@ -5,7 +5,7 @@ file system in common. What runs there keeps no checkpoint; a worker that dies l
 was at, which the scheduler then gives to another one. A worker with another version of the library
 or of a method gets no points: its numbers would be stored as those of this one. Not so one whose
 source differs within a version: an edit that changes the law of a method raises its number
-(:data:`~feature_learning.version.METHOD_VERSIONS`).
+(:data:`~feature_learning.experiments.keys.METHOD_VERSIONS`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from concurrent.futures import BrokenExecutor, Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
 
+from feature_learning import __version__
 from feature_learning.errors import ArgumentError, WorkerError, check_integer
+from feature_learning.experiments.keys import METHOD_VERSIONS
 from feature_learning.sweeps.pool import Finished, Task, compute
-from feature_learning.version import METHOD_VERSIONS, __version__
 
 _ADDRESS = re.compile(
     r"((tcp|tls|ucx|ucxx|ws|wss)://)?(\[[0-9a-fA-F:.%]+\]|[^\s:/@\[\]]+):(?P<port>[0-9]{1,5})"
@@ -29,8 +30,8 @@ _ADDRESS = re.compile(
 #: What a worker is asked. As text: an older library lacks newer functions, and other versions of
 #: Python cannot read compiled ones.
 _QUESTION = (
-    "(lambda version: (version.__version__, version.METHOD_VERSIONS))"
-    "(__import__('feature_learning.version', fromlist=['version']))"
+    "(lambda keys: (__import__('feature_learning').__version__, keys.METHOD_VERSIONS))"
+    "(__import__('feature_learning.experiments.keys', fromlist=['keys']))"
 )
 #: These tell on standard error, in many lines, what reaches the caller as an error.
 _LOGGERS = (

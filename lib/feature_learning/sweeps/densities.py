@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_learning import __version__
 from feature_learning.errors import ArgumentError, StoreError
 from feature_learning.files import archives, documents
 from feature_learning.model.overlaps import gaussian_overlap, neuron_overlaps
 from feature_learning.sweeps.store import Cell, Store
-from feature_learning.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,10 +23,11 @@ from tqdm import tqdm
 from feature_learning.errors import WorkerError, check_integer
 from feature_learning.experiments.config import PointConfig
 from feature_learning.experiments.hardware import usable_cores
-from feature_learning.experiments.point import Point, run_point
-from feature_learning.sweeps.provenance import provenance
+from feature_learning.experiments.keys import METHOD_VERSIONS
+from feature_learning.experiments.point import run_point
+from feature_learning.experiments.row import Point
+from feature_learning.sweeps.provenance import provenance, source_fingerprint
 from feature_learning.sweeps.worker import Worker
-from feature_learning.version import METHOD_VERSIONS, source_fingerprint
 
 #: Seconds between two looks at what is going on while nothing comes back.
 _TICK = 0.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 
 import torch
 
-from feature_learning.version import __version__, source_fingerprint
+from feature_learning import __version__
 
 
 def provenance(device: str) -> dict[str, Any]:
@@ -85,3 +86,13 @@ def _cpu() -> str:
 
 def _name(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+
+
+@cache
+def source_fingerprint() -> str:
+    """Digest of the library's own source: results of other code are never taken for these."""
+    digest = hashlib.sha256()
+    sources = Path(__file__).parents[1].rglob("*.[pch]*")
+    for path in sorted(each for each in sources if each.suffix in (".py", ".c", ".h")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -22,15 +22,14 @@ import numpy as np
 
 from feature_learning.errors import FeatureLearningError, StoreError
 from feature_learning.experiments.config import PointConfig
-from feature_learning.experiments.keys import canonical, cell_key
-from feature_learning.experiments.point import FloatArray, Point
+from feature_learning.experiments.keys import METHOD_VERSIONS, canonical, cell_key
+from feature_learning.experiments.row import FloatArray, Point
 from feature_learning.files import archives, documents, locks
 from feature_learning.files.locks import Lock
 from feature_learning.sweeps.schema import check_values
-from feature_learning.version import METHOD_VERSIONS
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 @dataclass(frozen=True)
@@ -222,12 +221,6 @@ class Store:
             except StoreError as error:
                 problems.append(str(error))
         return cells, problems
-
-    def table(self) -> pd.DataFrame:
-        """All results, one row a cell; see :mod:`feature_learning.sweeps.table`."""
-        from feature_learning.sweeps.table import tabulate  # pandas is slow to import
-
-        return tabulate(self.scan()[0], self.labels())
 
     def record(self, name: str, text: str, cells: Mapping[str, Sequence[str]]) -> None:
         """Keep what was asked for beside the results: the file with its reasons, and its labels.

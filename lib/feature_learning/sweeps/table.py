@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,9 @@ from feature_learning.experiments.applicability import NEUTRAL
 from feature_learning.experiments.config import PointConfig
 from feature_learning.files import documents
 from feature_learning.sweeps.schema import LATER, column_of, schema, values_of
-from feature_learning.sweeps.store import Cell
+
+if TYPE_CHECKING:
+    from feature_learning.sweeps.store import Cell
 
 
 def tabulate(cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]) -> pd.DataFrame:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from feature_learning.errors import ArgumentError, check_integer, check_real
-from feature_learning.samplers import QuantisedLangevin
+from feature_learning.samplers.quantised import QuantisedLangevin
 
 FloatArray = NDArray[np.float64]
 #: More points of the lattice than this would take minutes.

@@ -1,0 +1,155 @@
+"""Time until four chains have settled: this library, and blackjax's best with their own tuning.
+
+All start alike, in the code of largest evidence and with everything else from the prior
+(:class:`feature_learning.PointConfig` with ``start="planted"``): at κ = 0.005 the posterior is in
+that code from about 400 samples on. They have settled when R-hat of m_S and of the test MSE is
+below 1.01 and their effective sample sizes are at least 100
+(:class:`feature_learning.ConvergenceRule`) over the second half of the looks, asked whenever these
+have grown by a quarter. The time is that of tuning, compiling, steps and looks.
+
+A peer is given :data:`PATIENCE` times our time. Where that is not enough, effective samples per
+second, of the second half and without the tuning, tell how much longer it would take.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.effective import Watch
+from benchmarks.problem import UNDERDAMPED, Array, Problem
+from benchmarks.speed import DYNAMICS, LABELS
+from benchmarks.tuned import TUNED, TunedUnderdamped
+from feature_learning import ConvergenceRule, PointConfig, Student, network_posterior
+from feature_learning.inference.diagnostics import effective_sample_size, standard_error
+from feature_learning.inference.sampling import starting_position
+
+#: Times our time that a peer gets.
+PATIENCE = 10.0
+#: Looks when the rule is first asked, and by how much they grow until it is asked again.
+FIRST, GROWTH = 40, 1.25
+#: P, and chains.
+SAMPLES, CHAINS = 1000, 4
+
+
+@dataclass(frozen=True)
+class Settling:
+    """How long it took, or how long it was tried.
+
+    ``rates`` are effective samples per second, ``means`` averages with their standard errors: those
+    of a sampler whose step is too long for its law would differ from the others'.
+    """
+
+    package: str
+    dynamics: str
+    samples: int
+    kappa: float
+    seconds: float
+    steps: int
+    settled: bool
+    r_hat: float
+    rates: dict[str, float]
+    means: dict[str, tuple[float, float]]
+    setting: str
+
+
+def begin(samples: int = SAMPLES, *, width: int, dim: int, kappa: float) -> Problem:
+    """The problem, with chains that start in the code of largest evidence."""
+    config = PointConfig(
+        samples=samples,
+        width=width,
+        dim=dim,
+        sparsity=min(4, dim),
+        kappa=kappa,
+        chains=CHAINS,
+        start="planted",
+        until_settled=True,
+        sampler=UNDERDAMPED,
+    )
+    problem = Problem.make(samples=samples, chains=CHAINS, width=width, dim=dim, kappa=kappa)
+    student = Student(dim=dim, width=width)
+    energy = network_posterior(student, problem.dataset(), kappa=kappa, chains=CHAINS)
+    flat = starting_position(
+        energy,
+        student,
+        config.make_teacher,
+        start="planted",
+        signs=torch.tensor(config.signs),
+        seed=0,
+    )
+    w, a, _ = student.views(flat, CHAINS, width)
+    return replace(problem, w=w.contiguous().numpy(), a=a.numpy().copy())
+
+
+def measure(
+    problem: Problem, *, seconds: float, tuning: dict[str, int], alone: bool = False
+) -> Iterator[Settling]:
+    """This library first, for so many seconds at most; then the peers, unless it is alone.
+
+    Parameters
+    ----------
+    problem
+        From :func:`begin`.
+    tuning
+        By dynamics of the peers, see :class:`benchmarks.tuned.Tuned`.
+    """
+    first = run(lambda: TunedUnderdamped(problem), problem, seconds)
+    yield first
+    for kind in () if alone else TUNED:
+        steps = tuning[kind.dynamics]
+        yield run(lambda k=kind, n=steps: k(problem, n), problem, PATIENCE * first.seconds)
+
+
+def run(make: Callable[[], Any], problem: Problem, seconds: float) -> Settling:
+    """Build a contender and run its chains until they have settled, or the time is up."""
+    watch, rule = Watch(problem), ConvergenceRule()
+    begun = time.perf_counter()
+    contender = make()
+    times, looks, asked = [time.perf_counter()], [], FIRST
+    while True:
+        contender.run(contender.spacing)
+        looks.append(watch.look(*contender.position()))
+        times.append(time.perf_counter())
+        late = len(looks) >= FIRST and times[-1] - begun > seconds
+        if late or len(looks) >= asked:
+            half, asked = _second_half(looks), int(GROWTH * len(looks)) + 1
+            verdict = rule.judge(half)
+            if late or verdict.converged:
+                break
+    passed = times[-1] - times[len(looks) // 2]
+    return Settling(
+        contender.name,
+        contender.dynamics,
+        problem.samples,
+        problem.kappa,
+        times[-1] - begun,
+        contender.spacing * len(looks),
+        verdict.converged,
+        max(verdict.r_hat.values()),
+        {name: effective_sample_size(draws) / passed for name, draws in half.items()},
+        {name: (float(draws.mean()), standard_error(draws)) for name, draws in half.items()},
+        contender.setting,
+    )
+
+
+def _second_half(looks: Sequence[tuple[Array, Array]]) -> dict[str, Array]:
+    """(chains, looks) of both observables."""
+    pairs = np.array(looks[len(looks) // 2 :])  # (looks, observables, chains)
+    return {"m_S": pairs[:, 0].T, "test_mse": pairs[:, 1].T}
+
+
+def line(run: Settling) -> str:
+    """One sentence."""
+    outcome = "have settled after" if run.settled else "have not settled within"
+    rates = ", ".join(f"{name} {rate:.3g}" for name, rate in run.rates.items())
+    means = ", ".join(f"{name} {mean:.5f} ± {sem:.5f}" for name, (mean, sem) in run.means.items())
+    return (
+        f"{LABELS[run.package]}, {DYNAMICS[run.dynamics]}, P={run.samples}, kappa={run.kappa:g}: "
+        f"{CHAINS} chains {outcome} {run.seconds:.0f} s and {run.steps} steps, R-hat "
+        f"{run.r_hat:.3f}; {means}; effective samples per second: {rates} ({run.setting})"
+    )

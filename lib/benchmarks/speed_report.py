@@ -1,0 +1,203 @@
+"""The measurements of speed in words: the README's part and the page's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.speed import DYNAMICS, LABELS, OURS, UNKNOWN, select, value
+from book_tools.errors import BookError
+from feature_learning.analysis.texts import ABSENT, number_text
+
+START, END = "<!-- speed: written by `make bench BENCH=full` -->", "<!-- end of speed -->"
+"""Lines of the README between which :func:`render` stands."""
+_PARTICIPANTS = (
+    (OURS, "sgld"),
+    ("blackjax", "sgld"),
+    ("posteriors", "sgld"),
+    ("sgmcmcjax", "sgld"),
+    (OURS, "underdamped"),
+    ("posteriors", "underdamped"),
+    (OURS, "hmc"),
+    ("blackjax", "hmc"),
+)
+#: Rounds that differ by more than this factor are shown beside their median.
+_UNSTEADY = 1.5
+
+
+def gain(
+    frame: pd.DataFrame, observable: str, among: Sequence[str] = ("sgld",)
+) -> tuple[float, str, str]:
+    """Effective samples per second: our underdamped dynamics over the fastest of the peers'.
+
+    Parameters
+    ----------
+    among
+        Dynamics of the peers.
+
+    Returns
+    -------
+    ratio : float
+        NaN if there is no peer, or if ours is itself only an upper bound.
+    bound : str
+        ``at least`` if the peer's number is an upper bound, else empty.
+    peer : str
+        Package and dynamics of the fastest.
+    """
+    rates = select(frame, "ess_rate", observable=observable)
+    ours = rates[(rates["package"] == OURS) & (rates["dynamics"] == "underdamped")]
+    peers = rates[(rates["package"] != OURS) & rates["dynamics"].isin(among)]
+    if not len(ours) or not len(peers) or not pd.isna(ours["bound"].iloc[0]):
+        return math.nan, "", ""
+    best = peers.loc[peers["value"].idxmax()]
+    bound = "" if pd.isna(best["bound"]) else "at least"
+    peer = f"{LABELS[best['package']]}, {DYNAMICS[best['dynamics']]}"
+    return float(ours["value"].iloc[0] / best["value"]), bound, peer
+
+
+def provenance(frame: pd.DataFrame) -> str:
+    """Where the numbers come from, in a sentence."""
+    first = frame.iloc[0]
+    packages = frame[["package", "version"]].drop_duplicates()
+    versions = ", ".join(
+        f"{LABELS[name].removesuffix('.mm')} {version}"
+        for name, version in packages.itertuples(index=False)
+    )
+    return (
+        f"Measured on {str(first['date_utc'])[:10]} on {first['cpu']}, {first['cores']} cores, "
+        f"{first['threads']} threads for everybody, load {first['load']:.1f} at the start; "
+        f"revision {str(first['revision'])[:12]}; {versions}."
+    )
+
+
+def render(frame: pd.DataFrame | None) -> str:
+    """The README's part: time per step of everybody, and what it means, as Markdown."""
+    if frame is None:
+        return UNKNOWN
+    steps = select(frame, "step_time")
+    known = {pair: len(steps[_of(steps, *pair)]) for pair in _PARTICIPANTS}
+    shown = [pair for pair in _PARTICIPANTS if known[pair]]
+    heads = [f"{LABELS[name]}, {DYNAMICS[kind]}" for name, kind in shown]
+    lines = [f"| P | chains | {' | '.join(heads)} | closest peer / ours |"]
+    lines.append("|---" * (len(shown) + 3) + "|")
+    for (samples, chains), case in steps.groupby(["samples", "chains"]):
+        cells = [_number(case[_of(case, *pair)]) for pair in shown]
+        ratio = _closest(case)
+        lines.append(f"| {samples} | {chains} | {' | '.join(cells)} | {ratio} |")
+    return "\n".join([*lines, "", findings(frame)])
+
+
+def findings(frame: pd.DataFrame | None) -> str:
+    """What the measurements mean, without the table of the steps, as Markdown."""
+    return UNKNOWN if frame is None else "\n".join([*_sentences(frame), "", provenance(frame)])
+
+
+def _of(frame: pd.DataFrame, package: str, dynamics: str) -> Any:
+    return (frame["package"] == package) & (frame["dynamics"] == dynamics)
+
+
+def _number(rows: pd.DataFrame) -> str:
+    """The time of a case, with its range if the rounds differ much."""
+    if not len(rows):
+        return ABSENT
+    median, low, high = (float(rows[name].iloc[0]) for name in ("value", "low", "high"))
+    spread = f" ({low:.0f} to {high:.0f})" if high > _UNSTEADY * low else ""
+    return f"{median:.0f}{spread}"
+
+
+def _closest(case: pd.DataFrame) -> str:
+    """The least ratio of a peer's time to ours of the same dynamics."""
+    ratios = []
+    for kind in DYNAMICS:
+        times = case[case["dynamics"] == kind]
+        ours, peers = (times[times["package"] == OURS], times[times["package"] != OURS])
+        if len(ours) and len(peers):
+            ratios.append((peers["value"].min() / ours["value"].iloc[0], kind))
+    return f"{min(ratios)[0]:.2f} ({DYNAMICS[min(ratios)[1]]})" if ratios else ABSENT
+
+
+def _sentences(frame: pd.DataFrame) -> Iterator[str]:
+    shares = select(frame, "matrix_share", package=OURS, dynamics="sgld")
+    if len(shares):
+        rate = value(frame, "matrix_rate")
+        low, high = 100 * shares["value"].min(), 100 * shares["value"].max()
+        yield (
+            f"* Counted as the two matrix products of a step, this library's SGLD runs at "
+            f"{low:.0f} to {high:.0f} % of the rate of a large matrix product here "
+            f"({rate:.0f} GFLOP/s). More than 100 % is no mistake: the two products are counted in "
+            "full, and inputs of ±1 taken from tables of partial sums need fewer operations."
+        )
+    rates = select(frame, "cell_rate")
+    if len(rates):
+        most = rates[rates["chains"] == rates["chains"].max()]
+        texts = [
+            f"{number_text(row['value'])} at P = {row['samples']}"
+            for row in most.to_dict("records")
+        ]
+        yield (
+            "* Cells of the published protocol a minute (a cell: one chain of SGLD to the end of "
+            f"its {most['setting'].iloc[0]}; {most['chains'].iloc[0]} at a time, looks not "
+            f"counted): {', '.join(texts)}."
+        )
+    for observable in ("m_S", "median readout", "slowest readout"):
+        ratio, bound, _ = gain(frame, observable)
+        if math.isnan(ratio):
+            continue
+        name = "$m_S$" if observable == "m_S" else f"the {observable} weight"
+        samples = select(frame, "ess_rate")["samples"].iloc[0]
+        overall, its_bound, peer = gain(frame, observable, tuple(DYNAMICS))
+        yield (
+            f"* Effective samples of {name} per second at P = {samples}: underdamped has "
+            f"{_times(ratio, bound)} those of the fastest peer's SGLD, and "
+            f"{_times(overall, its_bound)} those of the fastest peer of any dynamics ({peer})."
+        )
+    yield from _settling(frame)
+
+
+def _settling(frame: pd.DataFrame) -> Iterator[str]:
+    """How long everybody takes until chains have settled, and who is how far from it."""
+    watched = {"m_S": "$m_S$", "test_mse": "the test MSE"}
+    for row in select(frame, "settling_time").to_dict("records"):
+        who = f"{LABELS[row['package']]}, {DYNAMICS[row['dynamics']]}"
+        text = f"{'not within ' if row['bound'] == 'at least' else ''}{row['value']:.0f} s"
+        if row["package"] == OURS:
+            where = f"P = {row['samples']}, κ = {row['kappa']:g}"
+            yield (
+                "* From the code of largest evidence until four chains have settled (R-hat below "
+                "1.01 and 100 effective samples of $m_S$ and of the test MSE) at "
+                f"{where}: {who}, {text}."
+            )
+            continue
+        ratios = {}
+        for name, words in watched.items():
+            ours = value(frame, "settling_rate", package=OURS, observable=name)
+            case = {"package": row["package"], "dynamics": row["dynamics"], "observable": name}
+            ratios[words] = ours / value(frame, "settling_rate", **case)
+        fewer = " and ".join(
+            f"{number_text(ratio)} times its effective samples of {words}"
+            for words, ratio in ratios.items()
+            if math.isfinite(ratio)
+        )
+        more = f" This library has {fewer} in a second." if fewer else ""
+        yield f"* {who}, with its own tuning: {text}.{more}"
+
+
+def _times(ratio: float, bound: str) -> str:
+    return f"{f'{bound} ' if bound else ''}{number_text(ratio)} times"
+
+
+def update(readme: str, frame: pd.DataFrame | None) -> str:
+    """The README with its part replaced.
+
+    Raises
+    ------
+    BookError
+        If the README has not one place for it.
+    """
+    if readme.count(START) != 1 or readme.count(END) != 1:
+        raise BookError(f"README.md must have the lines {START!r} and {END!r} once each")
+    before, rest = readme.split(START)
+    return f"{before}{START}\n{render(frame)}\n{END}{rest.split(END)[1]}"

@@ -1,0 +1,47 @@
+"""The parameters of a batch of networks, and what concerns each chain of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Parameters(NamedTuple):
+    """Views into the flat parameter vector of a batch of networks.
+
+    Attributes
+    ----------
+    w : Tensor
+        (chains, particles, fan_in); the last column holds the hidden bias if there is one.
+    a : Tensor
+        (chains, particles); empty for a collapsed model, whose readout is integrated out.
+    c : Tensor
+        (chains, 1) or (chains, 0) without an output bias.
+    """
+
+    w: Tensor
+    a: Tensor
+    c: Tensor
+
+
+def against(values: Tensor, piece: Tensor) -> Tensor:
+    """(chains,) shaped so that it meets the leading axis of ``piece``."""
+    return values.view(-1, *(1,) * (piece.dim() - 1))
+
+
+def spread(values: Tensor, like: Tensor, views: Callable[[Tensor], Iterable[Tensor]]) -> Tensor:
+    """(chains,) to a flat vector, seen by ``views``, whose every entry is its chain's value."""
+    flat = torch.empty_like(like)
+    for piece in views(flat):
+        piece.copy_(against(values, piece))
+    return flat
+
+
+def chain_sums(pieces: Iterable[Tensor]) -> Tensor:
+    """Sum of all entries of each chain, (chains,), in double precision; the chains lead in each."""
+    # Over the axes as they lie: flattening a transposed view would copy it first.
+    sums = [piece.sum(dim=tuple(range(1, piece.dim())), dtype=torch.float64) for piece in pieces]
+    return torch.stack(sums).sum(dim=0)

@@ -1,0 +1,252 @@
+r"""Simulation-based calibration: whether a sampler samples the posterior of its model.
+
+Talts, Betancourt, Simpson, Vehtari and Gelman, arXiv 1804.06788. A network θ is drawn from the
+prior and its labels from the likelihood, which gives every datum noise of the variance κ²P::
+
+    θ ~ prior,   y_μ = f(x_μ; θ) + κ√P ε_μ,   θ_1..θ_R ~ p(·|y)
+
+Then θ is one more draw from the posterior of its own labels. So for any test quantity q the rank of
+q(θ) among q(θ_1), ..., q(θ_R) is uniform on {0, ..., R}: over many replications, exactly, with no
+need of a known answer. Of a quantity like f, a posterior that is too wide gives too many ranks in
+the middle, one too narrow too many at the ends; a biased quantity gives a slope.
+
+Here every replication has R chains, all replications move in one batch, and the R draws are the
+last positions of chains that started from the prior: independent draws, no thinning. Test
+quantities see the function (f at a point, m_S), the weights, and the labels (the loss; quantities
+of the data are what finds a wrong likelihood, Modrák et al., arXiv 2211.02383). None of them tells
+neurons apart: a posterior that is the same under their permutation has no labels to be calibrated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from torch import Tensor
+
+from feature_learning.energies.particles import ParticleEnergy
+from feature_learning.errors import ArgumentError, check_integer, check_real, check_scale
+from feature_learning.model.parameters import Parameters
+from feature_learning.model.student import Student
+from feature_learning.model.teachers import Dataset
+from feature_learning.randomness import generator
+from feature_learning.samplers import Sampler
+
+FloatArray = NDArray[np.float64]
+#: Test quantities: overlap with the parity of the first two inputs, f at the first corner of the
+#: cube, norms of weights and readouts, and the training loss.
+QUANTITIES = ("m_S", "f", "|w|²", "|a|²", "L")
+
+
+class OwnLabels(ParticleEnergy):
+    """The network posterior where every chain has labels of its own; the inputs are shared.
+
+    The gradient is linear in the labels: to the network's, computed with labels of zero, comes
+    their share ``-k a_b Σ_μ y_μ φ' x_μ`` and ``-k Σ_μ y_μ φ``.
+
+    Parameters
+    ----------
+    student : Student
+        Without output bias.
+    inputs : Tensor
+        (samples, dim).
+    labels : Tensor
+        (chains, samples).
+    kappa : float
+    """
+
+    def __init__(self, student: Student, inputs: Tensor, labels: Tensor, *, kappa: float) -> None:
+        if student.output_bias_variance is not None:
+            raise ArgumentError(
+                "labels of each chain need a student without output bias, not "
+                f"output_bias_variance = {student.output_bias_variance!r}"
+            )
+        if labels.dim() != 2 or labels.shape[1] != len(inputs):
+            raise ArgumentError(
+                f"labels must be (chains, samples = {len(inputs)}), not {tuple(labels.shape)}"
+            )
+        zero = Dataset(inputs, torch.zeros_like(inputs[:, 0]))
+        super().__init__(student, zero, kappa=kappa, chains=len(labels))
+        self.labels = labels
+        flat = torch.zeros_like(self.prior.stiffness)
+        self._share, self._power = (self.views(flat.clone()) for _ in range(2))
+
+    def _correlated(self, w: Tensor) -> Parameters:
+        """Σ_μ y_μ φ' x_μ and Σ_μ y_μ φ of every neuron."""
+        self.field.correlate_frozen(
+            w,
+            residual=self.labels,
+            drive=self._share.w,
+            drive_readout=self._share.a,
+            power=self._power.w,
+            power_readout=self._power.a,
+        )
+        return self._share
+
+    def gradient(self, theta: Tensor, out: Tensor) -> None:
+        """∂U/∂θ."""
+        super().gradient(theta, out)
+        parameters, gradient = self.views(theta), self.views(out)
+        share, k = self._correlated(parameters.w), 2 * self.student.scale / len(self.field)
+        gradient.w.addcmul_(share.w, parameters.a.unsqueeze(2), value=-k)
+        gradient.a.sub_(share.a, alpha=k)
+
+    def loss(self, theta: Tensor) -> Tensor:
+        """L of each chain on its own labels, in double precision."""
+        residual = self.field.predict(self.views(theta)).double() - self.labels
+        return residual.square().mean(dim=1)
+
+    def readout_law(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean of the readouts given the weights, and the factor of their precision."""
+        _, factor = super().readout_law(theta)
+        unit = 2 / (len(self.field) * self.temperature)
+        drive = unit * self.scale * self._correlated(self.views(theta).w).a.double()
+        return torch.cholesky_solve(drive.unsqueeze(2), factor).squeeze(2), factor
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Ranks of a calibration.
+
+    Attributes
+    ----------
+    ranks : dict of array (replications,)
+        Of each test quantity, from 0 to ``draws``.
+    draws : int
+        R.
+    """
+
+    ranks: dict[str, NDArray[np.int64]]
+    draws: int
+
+    def histogram(self, quantity: str, bins: int = 16) -> NDArray[np.int64]:
+        """Number of replications in each of ``bins`` equal parts of the ranks."""
+        check_integer("bins", bins, at_least=2, at_most=self.draws + 1)
+        if (self.draws + 1) % bins:
+            raise ArgumentError(f"bins must divide draws + 1 = {self.draws + 1}, not {bins}")
+        part = self.ranks[quantity] * bins // (self.draws + 1)
+        return np.bincount(part, minlength=bins)
+
+    def p_values(self, bins: int = 16) -> dict[str, float]:
+        """Of the χ² test that the ranks are uniform, for each quantity."""
+        return {
+            name: float(stats.chisquare(self.histogram(name, bins)).pvalue) for name in self.ranks
+        }
+
+    def calibrated(self, false_alarms: float = 0.001, bins: int = 16) -> bool:
+        """Whether no quantity is far from uniform.
+
+        A right sampler fails with at most the probability ``false_alarms``: each of the n
+        quantities is tested at ``false_alarms``/n (Bonferroni).
+        """
+        check_real("false_alarms", false_alarms, above=0, at_most=1)
+        return min(self.p_values(bins).values()) > false_alarms / len(self.ranks)
+
+
+def calibrate(
+    student: Student,
+    sampler: Sampler,
+    *,
+    samples: int,
+    kappa: float,
+    steps: int,
+    replications: int,
+    draws: int = 31,
+    noise_variance: float | None = None,
+    heat: float = 1.0,
+    seed: int,
+) -> Calibration:
+    """Calibrate a sampler on small networks.
+
+    Parameters
+    ----------
+    student : Student
+        Without output bias, of at least two inputs; the inputs are random corners of the cube.
+    sampler : Sampler
+        With its step size; adapts in the first half of the steps if it can. It must not weigh its
+        samples.
+    samples : int
+        P.
+    kappa : float
+    steps : int
+        Of every chain, from the prior to its draw.
+    replications : int
+    draws : int
+        R, chains of a replication.
+    noise_variance : float, optional
+        With which labels are drawn; κ²P if not given. Another one stands for a mistake in the
+        likelihood.
+    heat : float
+        Factor of the temperature at which the energy is sampled: 2 stands for the mistake.
+    seed : int
+    """
+    check_integer("samples", samples, at_least=1)
+    check_integer("steps", steps, at_least=2)
+    check_integer("replications", replications, at_least=1)
+    check_integer("draws", draws, at_least=1)
+    check_integer("dim", student.dim, at_least=2)
+    check_scale("kappa", kappa)
+    check_scale("heat", heat)
+    variance = kappa**2 * samples if noise_variance is None else noise_variance
+    check_scale("noise_variance", variance)
+    starts, random = generator(seed, "start"), generator(seed, "data")
+    cube = torch.tensor(list(product((1.0, -1.0), repeat=student.dim)), dtype=torch.float64)
+    inputs = cube[torch.randint(len(cube), (samples,), generator=random)]
+
+    def prior(chains: int, stream: torch.Generator) -> Tensor:
+        return student.sample_prior(chains, student.width, stream, dtype=torch.float64)
+
+    truth = student.views(prior(replications, random), replications, student.width)
+    noise = torch.randn(replications, samples, generator=random, dtype=torch.float64)
+    labels = _field(student, truth, inputs) + math.sqrt(variance) * noise
+    chains = replications * draws
+    energy = OwnLabels(student, inputs, labels.repeat_interleave(draws, dim=0), kappa=kappa)
+    energy.temperature *= heat
+    noises = generator(seed, "noise")
+    state = sampler.init(energy, prior(chains, starts), noises)
+    if sampler.weight(state) is not None:
+        raise ArgumentError("calibration needs draws that all weigh the same")
+    half = steps // 2
+    sampler.burning().advance(state, energy, half, noises, done=0)
+    sampler.advance(state, energy, steps - half, noises, done=half)
+    measure = _measure(student, inputs, cube)
+    found = measure(energy.views(state.position), energy.labels).view(replications, draws, -1)
+    ranks = (found < measure(truth, labels).unsqueeze(1)).sum(dim=1).numpy()
+    return Calibration({name: ranks[:, at] for at, name in enumerate(QUANTITIES)}, draws)
+
+
+def _field(student: Student, parameters: Parameters, inputs: Tensor) -> Tensor:
+    """F of every chain on some inputs, (chains, samples)."""
+    weights = parameters.w[..., : student.dim] @ inputs.t()
+    if student.hidden_bias_variance is not None:
+        weights = weights + parameters.w[..., student.dim :]
+    features = student.phi.function(weights)
+    return student.scale * (parameters.a.unsqueeze(2) * features).sum(dim=1)
+
+
+def _measure(
+    student: Student, inputs: Tensor, cube: Tensor
+) -> Callable[[Parameters, Tensor], Tensor]:
+    """What computes :data:`QUANTITIES` of every chain given its labels, (chains, 5)."""
+    parity = cube[:, :2].prod(dim=1)
+
+    def measure(parameters: Parameters, labels: Tensor) -> Tensor:
+        everywhere = _field(student, parameters, cube)
+        loss = (_field(student, parameters, inputs) - labels).square().mean(dim=1)
+        w, a, _ = parameters
+        columns = (
+            (everywhere * parity).mean(dim=1),
+            everywhere[:, 0],
+            w.square().sum(dim=(1, 2)),
+            a.square().sum(dim=1),
+            loss,
+        )
+        return torch.stack(columns, dim=1)
+
+    return measure

@@ -1,0 +1,207 @@
+r"""Small laws with known answers, e^(-U/T) in one or two dimensions, on which samplers are tried.
+
+Three potentials, each a well whose steepness depends on the place in another way::
+
+    harmonic   U = Σ_i λ_i x_i²/2                  the same everywhere
+    quartic    U = x²/2 + x⁴/4                     steeper outwards
+    ridge      U = x²/2 + y² (1 + c x²)/2          steep across, where it is far along
+
+Their moments are one-dimensional integrals, since the ridge's y is Gaussian given x:
+``p(x) ∝ e^(-x²/2T)/√(1 + c x²)``. Many independent chains run in one batch, coordinate by
+coordinate in one flat vector, as the parameters of a network do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from feature_learning.energies.base import Energy
+from feature_learning.errors import ArgumentError, check_integer, check_real
+from feature_learning.model.parameters import Parameters
+from feature_learning.samplers import Sampler
+from sampler_validation.averaging import ratio, sums
+
+
+class Law:
+    """A law e^(-U/T) and a batch of chains on it; what a sampler asks of an energy.
+
+    Parameters
+    ----------
+    value, slope : callable
+        U and ∇U of coordinates (size, chains): to (chains,) and to (size, chains).
+    size : int
+        Number of coordinates.
+    chains : int
+    temperature : float
+        T.
+    """
+
+    refresh_every = 0
+
+    def __init__(
+        self,
+        value: Callable[[Tensor], Tensor],
+        slope: Callable[[Tensor], Tensor],
+        size: int,
+        *,
+        chains: int,
+        temperature: float = 1.0,
+    ) -> None:
+        self.size, self.chains = size, check_integer("chains", chains, at_least=1)
+        self.temperature = check_real("temperature", temperature, above=0)
+        self._value, self._slope = value, slope
+
+    def coordinates(self, theta: Tensor) -> Tensor:
+        """View of the flat vector, (size, chains)."""
+        return theta.view(self.size, self.chains)
+
+    def views(self, theta: Tensor) -> Parameters:
+        """The same view with the chains leading, as of a network without readouts."""
+        empty = theta.new_empty(self.chains, 0)
+        return Parameters(self.coordinates(theta).t().unsqueeze(1), empty, empty)
+
+    def value(self, theta: Tensor) -> Tensor:
+        """U of each chain, (chains,)."""
+        return self._value(self.coordinates(theta))
+
+    def gradient(self, theta: Tensor, out: Tensor) -> None:
+        """∇U, written into ``out``."""
+        self.coordinates(out).copy_(self._slope(self.coordinates(theta)))
+
+
+def harmonic(curvatures: Sequence[float], *, chains: int, temperature: float = 1.0) -> Law:
+    """U = Σ_i λ_i x_i²/2."""
+    if not len(curvatures):
+        raise ArgumentError("curvatures must be at least one number, not none")
+    for curvature in curvatures:
+        check_real("curvatures", curvature, above=0)
+    stiffness = torch.tensor(list(curvatures), dtype=torch.float64).unsqueeze(1)
+    return Law(
+        lambda x: 0.5 * (stiffness * x.square()).sum(dim=0),
+        lambda x: stiffness * x,
+        len(stiffness),
+        chains=chains,
+        temperature=temperature,
+    )
+
+
+def quartic(*, chains: int, temperature: float = 1.0) -> Law:
+    """U = x²/2 + x⁴/4."""
+    return Law(
+        lambda x: (x.square() / 2 + x.square().square() / 4).sum(dim=0),
+        lambda x: x + x**3,
+        1,
+        chains=chains,
+        temperature=temperature,
+    )
+
+
+def ridge(*, chains: int, steepness: float = 1.0, temperature: float = 1.0) -> Law:
+    """U = x²/2 + y²(1 + c x²)/2, with the ``steepness`` c."""
+    c = check_real("steepness", steepness, above=0)
+
+    def slope(at: Tensor) -> Tensor:
+        x, y = at
+        return torch.stack([x * (1 + c * y.square()), y * (1 + c * x.square())])
+
+    return Law(
+        lambda at: 0.5 * (at[0].square() + at[1].square() * (1 + c * at[0].square())),
+        slope,
+        2,
+        chains=chains,
+        temperature=temperature,
+    )
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Time averages of one observable over many chains, with standard errors over chains.
+
+    Attributes
+    ----------
+    weighted, weighted_sem : float
+        Every sample weighs what the sampler says (its Langevin time); a ratio of means.
+    plain, plain_sem : float
+        All samples weigh the same.
+    """
+
+    weighted: float
+    weighted_sem: float
+    plain: float
+    plain_sem: float
+
+
+def averages(
+    sampler: Sampler,
+    law: Law,
+    start: Tensor,
+    observable: Callable[[Tensor], Tensor],
+    *,
+    steps: int,
+    burn_in: int,
+    discard: int = 0,
+    every: int = 1,
+    seed: int = 0,
+) -> Averages:
+    """Run a sampler on a law and average an observable of the coordinates.
+
+    Parameters
+    ----------
+    sampler : Sampler
+    law : Law
+    start : Tensor
+        Flat, (size · chains,), in double precision.
+    observable : callable
+        Of the coordinates (size, chains): to (chains,).
+    steps : int
+        Steps that count.
+    burn_in : int
+        Steps before them in which a sampler may adapt.
+    discard : int
+        Steps between the two: neither.
+    every : int
+        Steps between two looks.
+    seed : int
+        Of the noise.
+
+    Raises
+    ------
+    ArgumentError
+        If a chain has left the numbers: the step is too long there.
+    """
+    check_integer("steps", steps, at_least=1)
+    check_integer("burn_in", burn_in, at_least=0)
+    check_integer("discard", discard, at_least=0)
+    check_integer("every", every, at_least=1, at_most=steps)
+    random = torch.Generator().manual_seed(seed)
+    # Samplers ask of an energy what a law has; only the run loop, which measures networks, does
+    # ask more.
+    energy = cast(Energy, law)
+    state = sampler.init(energy, start, random)
+    sampler.burning().advance(state, energy, burn_in, random, done=0)
+    sampler.advance(state, energy, discard, random, done=burn_in)
+    looks = steps // every
+    found = sums(
+        sampler,
+        state,
+        energy,
+        lambda theta: observable(law.coordinates(theta)).unsqueeze(1),
+        random,
+        looks=looks,
+        every=every,
+        done=burn_in + discard,
+    )
+    finite = np.isfinite(found.weighted)
+    if not finite.all():
+        raise ArgumentError(
+            f"step_size must be smaller than {sampler.step_size!r}: {int((~finite).sum())} of "
+            f"{law.chains} chains have left the numbers"
+        )
+    weighted, plain = ratio(found.weighted, found.weights), ratio(found.plain, looks)
+    return Averages(*(float(each[0]) for each in (*weighted, *plain)))

@@ -1,0 +1,203 @@
+r"""The family of samplers on posteriors with known moments.
+
+Many independent chains start from the prior, burn in, and are averaged, each over its own time; the
+error is that over chains (:mod:`sampler_validation.averaging`). The number of independent
+draws that would have the same error is Var(q)/sem².
+
+Unadjusted samplers are biased by their step; here their steps are so short that the bias is below
+the error. How it grows with the step is another question (tests, and a page of the book).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_learning.errors import check_integer
+from feature_learning.randomness import generator
+from feature_learning.samplers import (
+    HMC,
+    MALA,
+    SGLD,
+    AdaptiveSGLD,
+    Gibbs,
+    MiniBatchSGLD,
+    PreconditionedSGLD,
+    QuantisedLangevin,
+    ReplicaExchange,
+    Sampler,
+    Underdamped,
+)
+from sampler_validation.averaging import ratio, sums
+from sampler_validation.known_answers import KnownAnswer
+
+FloatArray = NDArray[np.float64]
+#: Steps between two looks: whole trajectories and rounds of swaps.
+_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Member:
+    """A sampler of the family and how it is tried.
+
+    Attributes
+    ----------
+    name : str
+    sampler : Sampler
+        Its step is replaced by ``share`` times the default for the problem's curvature.
+    share : float
+    coarse : float
+        Factor of the step in the first two thirds of burn-in.
+    steps : int
+        After burn-in, which is half as long.
+    chains : int
+    kind : str
+        Of the energy, see :data:`sampler_validation.known_answers.KINDS`.
+    """
+
+    name: str
+    sampler: Sampler
+    share: float = 1.0
+    coarse: float = 1.0
+    steps: int = 600
+    chains: int = 500
+    kind: str = "full"
+
+
+#: A default step is 0.2/λ, of preconditioned SGLD 0.05/λ, and 0.4/√λ of the splittings.
+FAMILY = (
+    Member("SGLD", SGLD(1), share=0.05, coarse=8),
+    Member(
+        "SGLD, mini-batches",
+        MiniBatchSGLD(1),
+        share=0.1,
+        coarse=4,
+        steps=400,
+        chains=40,
+        kind="batches",
+    ),
+    Member("underdamped", Underdamped(1, friction=0.3), share=0.5),
+    Member("light readouts", Underdamped(1, friction=0.3, readout_mass=0.3), share=0.3),
+    Member("MALA", MALA(1), share=2.0, steps=300),
+    Member("HMC", HMC(1, leapfrogs=5), share=1.5),
+    Member("Gibbs", Gibbs(1, every=5, friction=0.3), share=0.5, steps=300, chains=600),
+    Member("preconditioned SGLD", PreconditionedSGLD(1, damping=0.5), share=0.2, coarse=8),
+    Member(
+        "preconditioned SGLD, corrected",
+        PreconditionedSGLD(1, damping=1.0, memory_factor=0.9, always=True, correction=True),
+        share=0.3,
+        coarse=8,
+    ),
+    Member("quantised", QuantisedLangevin(1), share=0.05, coarse=8),
+    Member("adaptive SGLD", AdaptiveSGLD(1, smallest=0.3, largest=3.0), share=0.05, coarse=8),
+    Member(
+        "replica exchange",
+        ReplicaExchange(Underdamped(1, friction=0.3), every=5),
+        share=0.5,
+        chains=400,
+        kind="ladder",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a sampler found, each (quantities,).
+
+    Attributes
+    ----------
+    mean, sem : array
+        Mean and standard error.
+    exact : array
+    draws : array
+        Number of independent draws with this standard error.
+    """
+
+    mean: FloatArray
+    sem: FloatArray
+    exact: FloatArray
+    draws: FloatArray
+
+    @property
+    def deviations(self) -> FloatArray:
+        """(mean - exact)/sem."""
+        return (self.mean - self.exact) / self.sem
+
+
+def averages(
+    problem: KnownAnswer,
+    sampler: Sampler,
+    *,
+    chains: int,
+    burn_in: int,
+    looks: int,
+    every: int,
+    seed: int,
+    rough: Sampler | None = None,
+    kind: str = "full",
+) -> Trial:
+    """Averages of a sampler on a posterior with known moments, from the prior.
+
+    Parameters
+    ----------
+    problem : KnownAnswer
+    sampler : Sampler
+    chains : int
+    burn_in : int
+        Steps of burn-in.
+    looks : int
+        How often the quantities are measured afterwards.
+    every : int
+        Steps between two looks.
+    seed : int
+    rough : Sampler, optional
+        What makes the first two thirds of burn-in; the sampler itself if not given.
+    kind : str
+        Of the energy, see :data:`sampler_validation.known_answers.KINDS`.
+    """
+    check_integer("chains", chains, at_least=2)
+    check_integer("looks", looks, at_least=1)
+    check_integer("every", every, at_least=1)
+    random = generator(seed, "noise")
+    energy = problem.energy(chains, kind)
+    state = sampler.init(energy, problem.start(energy, random), random)
+    first = 2 * burn_in // 3
+    (rough or sampler).burning().advance(state, energy, first, random, done=0)
+    sampler.burning().advance(state, energy, burn_in - first, random, done=first)
+    found = sums(
+        sampler,
+        state,
+        energy,
+        lambda theta: problem.observe(energy, theta),
+        random,
+        looks=looks,
+        every=every,
+        done=burn_in,
+    )
+    mean, sem = ratio(found.weighted, found.weights)
+    variance = found.squares.sum(axis=0) / found.weights.sum() - mean**2
+    return Trial(mean, sem, problem.exact, variance / sem**2)
+
+
+def trial(member: Member, problem: KnownAnswer, *, seed: int) -> Trial:
+    """Try a member of the family on a posterior with known moments."""
+    step = member.share * member.sampler.starting_step(problem.curvature)
+    sampler = member.sampler.with_step(step)
+    if isinstance(sampler, QuantisedLangevin):
+        # Half the thermal noise of a step.
+        quantum = 0.5 * math.sqrt(2 * step * 2 * problem.kappa**2)
+        sampler = replace(sampler, quantum=quantum)
+    return averages(
+        problem,
+        sampler,
+        chains=member.chains,
+        burn_in=member.steps // 2,
+        looks=member.steps // _EVERY,
+        every=_EVERY,
+        seed=seed,
+        rough=sampler.with_step(member.coarse * step),
+        kind=member.kind,
+    )
