@@ -10,8 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_learning.choices import LARGEST_SEED, PointConfig
+from feature_learning.choices import LARGEST_SEED
 from feature_learning.errors import ArgumentError
+from feature_learning.experiments.config import PointConfig
 from feature_learning.experiments.keys import cell_key
 from feature_learning.experiments.point import run_point
 from feature_learning.inference.sampling import starting_position
