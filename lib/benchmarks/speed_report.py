@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from textwrap import fill
 
 import pandas as pd
 
@@ -14,18 +14,10 @@ from feature_learning.analysis.texts import ABSENT, number_text
 
 START, END = "<!-- speed: written by `make bench BENCH=full` -->", "<!-- end of speed -->"
 """Lines of the README between which :func:`render` stands."""
-_PARTICIPANTS = (
-    (OURS, "sgld"),
-    ("blackjax", "sgld"),
-    ("posteriors", "sgld"),
-    ("sgmcmcjax", "sgld"),
-    (OURS, "underdamped"),
-    ("posteriors", "underdamped"),
-    (OURS, "hmc"),
-    ("blackjax", "hmc"),
-)
 #: Rounds that differ by more than this factor are shown beside their median.
 _UNSTEADY = 1.5
+#: Characters in a line of the README.
+_WIDTH = 120
 
 
 def gain(
@@ -74,29 +66,24 @@ def provenance(frame: pd.DataFrame) -> str:
 
 
 def render(frame: pd.DataFrame | None) -> str:
-    """The README's part: time per step of everybody, and what it means, as Markdown."""
+    """The README's part as Markdown: our time per step beside that of the fastest peer."""
     if frame is None:
         return UNKNOWN
     steps = select(frame, "step_time")
-    known = {pair: len(steps[_of(steps, *pair)]) for pair in _PARTICIPANTS}
-    shown = [pair for pair in _PARTICIPANTS if known[pair]]
-    heads = [f"{LABELS[name]}, {DYNAMICS[kind]}" for name, kind in shown]
-    lines = [f"| P | chains | {' | '.join(heads)} | closest peer / ours |"]
-    lines.append("|---" * (len(shown) + 3) + "|")
-    for (samples, chains), case in steps.groupby(["samples", "chains"]):
-        cells = [_number(case[_of(case, *pair)]) for pair in shown]
-        ratio = _closest(case)
-        lines.append(f"| {samples} | {chains} | {' | '.join(cells)} | {ratio} |")
-    return "\n".join([*lines, "", findings(frame)])
+    chains = steps["chains"].max()
+    kinds = [kind for kind in DYNAMICS if (steps["dynamics"] == kind).any()]
+    heads = [f"{DYNAMICS[kind]}, ours | fastest peer" for kind in kinds]
+    lines = [f"| P ({chains} chains) | {' | '.join(heads)} |", "|---" * (2 * len(kinds) + 1) + "|"]
+    for samples, case in steps[steps["chains"] == chains].groupby("samples"):
+        cells = [_pair(case[case["dynamics"] == kind]) for kind in kinds]
+        lines.append(f"| {samples} | {' | '.join(cells)} |")
+    text = f"{_closest(steps)}{provenance(frame)}"
+    return "\n".join([*lines, "", fill(text, _WIDTH, break_on_hyphens=False)])
 
 
 def findings(frame: pd.DataFrame | None) -> str:
-    """What the measurements mean, without the table of the steps, as Markdown."""
+    """What the measurements mean, in sentences, as Markdown."""
     return UNKNOWN if frame is None else "\n".join([*_sentences(frame), "", provenance(frame)])
-
-
-def _of(frame: pd.DataFrame, package: str, dynamics: str) -> Any:
-    return (frame["package"] == package) & (frame["dynamics"] == dynamics)
 
 
 def _number(rows: pd.DataFrame) -> str:
@@ -108,15 +95,28 @@ def _number(rows: pd.DataFrame) -> str:
     return f"{median:.0f}{spread}"
 
 
-def _closest(case: pd.DataFrame) -> str:
-    """The least ratio of a peer's time to ours of the same dynamics."""
-    ratios = []
-    for kind in DYNAMICS:
-        times = case[case["dynamics"] == kind]
-        ours, peers = (times[times["package"] == OURS], times[times["package"] != OURS])
-        if len(ours) and len(peers):
-            ratios.append((peers["value"].min() / ours["value"].iloc[0], kind))
-    return f"{min(ratios)[0]:.2f} ({DYNAMICS[min(ratios)[1]]})" if ratios else ABSENT
+def _pair(case: pd.DataFrame) -> str:
+    """Two cells of the table: our time, and the fastest peer with its time."""
+    ours, peers = case[case["package"] == OURS], case[case["package"] != OURS]
+    fastest = peers.nsmallest(1, "value")
+    label = f"{LABELS[fastest['package'].iloc[0]]} " if len(fastest) else ""
+    return f"{_number(ours)} | {label}{_number(fastest)}"
+
+
+def _closest(steps: pd.DataFrame) -> str:
+    """The least ratio of a peer's time to ours in the same case, in a sentence."""
+    same = ["dynamics", "samples", "chains"]
+    pairs = steps.merge(steps[steps["package"] == OURS], on=same, suffixes=("", "_ours"))
+    pairs = pairs[pairs["package"] != OURS]
+    if not len(pairs):
+        return ""
+    row = pairs.loc[(pairs["value"] / pairs["value_ours"]).idxmin()]
+    return (
+        f"In the closest case, {DYNAMICS[row['dynamics']]} at P = {row['samples']} with "
+        f"{row['chains']} {'chain' if row['chains'] == 1 else 'chains'}, a step of "
+        f"{LABELS[row['package']]} takes {row['value'] / row['value_ours']:.2f} times as long as "
+        "one of this library. "
+    )
 
 
 def _sentences(frame: pd.DataFrame) -> Iterator[str]:

@@ -509,7 +509,7 @@ def test_how_long_settling_takes_is_said_of_everybody(frame):
     assert rows["bound"].isna().tolist() == [True, False]
     # A rate that is not finite is left out.
     assert len(speed.select(frame, "settling_rate")) == 3
-    text = speed_report.render(frame)
+    text = speed_report.findings(frame)
     assert "P = 1000, κ = 0.005: this library, underdamped, 12 s." in text
     assert "blackjax, NUTS, with its own tuning: not within 60 s" in text
     assert "3.00 times its effective samples of $m_S$ in a second" in text

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import speed, speed_report
 from book_tools.errors import BookError
+from feature_learning.analysis.texts import ABSENT
 
 ROOT = Path(__file__).parents[2]
 
@@ -163,43 +164,60 @@ def test_the_gain_is_also_said_against_the_fastest_peer_of_any_dynamics(frame):
     more = table([*rows(), row("ess_rate", "posteriors", rate, **case)])
     found = speed_report.gain(more, "m_S", tuple(speed.DYNAMICS))
     assert found == (pytest.approx(2.0), "", "posteriors, underdamped")
-    text = speed_report.render(more)
+    text = speed_report.findings(more)
     assert "at least 455 times those of the fastest peer's SGLD, and 2.00 times" in text
     assert "the fastest peer of any dynamics (posteriors, underdamped)." in text
 
 
-def test_the_readme_part_has_a_row_a_case_and_says_what_is_bounded(frame):
-    text = speed_report.render(frame)
-    assert (
-        "| P | chains | this library, SGLD | blackjax, SGLD | this library, underdamped |" in text
-    )
-    assert "| 5000 | 1 | 1000 | 2500 | 1100 | 2.50 (SGLD) |" in text
+def test_the_page_says_what_is_bounded(frame):
+    text = speed_report.findings(frame)
     assert "underdamped has at least 455 times" in text
     assert "SGLD, not within 60 s." in text
     cells = "to the end of its 10 steps; 1 at a time, looks not counted): 6000 at P = 5000."
     assert cells in text
     assert "κ = 0.005: this library, underdamped, 12 s." in text
     assert "load 0.1 at the start" in text
+    assert "|" not in text
 
 
-def test_the_page_has_the_same_without_the_table_of_the_steps(frame):
+def several(package, value, **case):
+    return row("step_time", package, value, **{"dynamics": "sgld", **CASE, "chains": 4} | case)
+
+
+def test_the_readme_part_has_a_row_a_number_of_samples_and_the_fastest_peer():
+    more = [several(speed.OURS, 900.0), several("posteriors", 3000.0), several("blackjax", 2700.0)]
+    more += [several(speed.OURS, 90.0, samples=100)]
+    frame = table([*rows(), *more])
     text = speed_report.render(frame)
-    assert text.endswith(f"|\n\n{speed_report.findings(frame)}")
-    assert "|" not in speed_report.findings(frame)
+    head, _, first, second, *_ = text.splitlines()
+    # The underdamped steps of the rows are those of one chain.
+    assert head == "| P (4 chains) | SGLD, ours | fastest peer | underdamped, ours | fastest peer |"
+    assert first == f"| 100 | 90 | {ABSENT} | {ABSENT} | {ABSENT} |"
+    assert second == f"| 5000 | 900 | blackjax 2700 | {ABSENT} | {ABSENT} |"
+    assert " ".join(text.split()).endswith(speed_report.provenance(frame))
+    assert max(map(len, text.splitlines())) <= 120
     assert speed_report.render(None) == speed_report.findings(None) == speed.UNKNOWN
 
 
-def test_rounds_that_differ_much_are_shown_and_the_closest_peer_is_of_the_same_dynamics(frame):
+def test_the_closest_case_is_sought_in_all_and_of_the_same_dynamics(frame):
+    assert "SGLD at P = 5000 with 1 chain, a step of blackjax takes 2.50 times" in told(frame)
+    # A step of HMC that is slower than ours is closer than one of SGLD that is faster than it.
+    more = [several(speed.OURS, 2000.0, dynamics="hmc"), several(speed.OURS, 1000.0)]
+    more += [several("blackjax", 1980.0, dynamics="hmc"), several("blackjax", 1900.0)]
+    text = told(table([*rows(), *more]))
+    assert "HMC at P = 5000 with 4 chains, a step of blackjax takes 0.99 times" in text
+    alone = frame[frame["package"] != "blackjax"]
+    assert "closest" not in speed_report.render(alone)
+
+
+def told(frame):
+    return " ".join(speed_report.render(frame).split())
+
+
+def test_rounds_that_differ_much_are_shown(frame):
     case = frame["quantity"].eq("step_time") & frame["package"].eq("blackjax")
     unsteady = frame.assign(high=frame["high"].mask(case, 4000.0))
-    assert "| 2500 (2250 to 4000) |" in speed_report.render(unsteady)
-    # A step of HMC that is slower than ours is closer than one of SGLD that is faster than it.
-    hmc = {"dynamics": "hmc", **CASE}
-    more = [
-        row("step_time", speed.OURS, 2000.0, **hmc),
-        row("step_time", "blackjax", 2200.0, **hmc),
-    ]
-    assert "| 1.10 (HMC) |" in speed_report.render(table([*rows(), *more]))
+    assert "| blackjax 2500 (2250 to 4000) |" in speed_report.render(unsteady)
 
 
 def test_the_readme_part_is_replaced_and_nothing_else(frame):
@@ -211,12 +229,12 @@ def test_the_readme_part_is_replaced_and_nothing_else(frame):
         speed_report.update("# A\n", frame)
 
 
-def test_the_readme_says_what_is_stored(root):
-    readme, frame = (root / "README.md").read_text("utf-8"), speed.read(speed.stored(root))
+def test_the_readme_says_what_is_stored():
+    readme, frame = (ROOT / "README.md").read_text("utf-8"), speed.read(speed.stored(ROOT))
     assert speed_report.update(readme, frame) == readme, (
         f"README.md needs\n{speed_report.render(frame)}\n`make bench BENCH=full` writes it"
     )
 
 
-def test_everybody_was_timed_in_the_faster_way(root):
-    assert list(speed.wrong_ways(speed.read(speed.stored(root)))) == []
+def test_everybody_was_timed_in_the_faster_way():
+    assert list(speed.wrong_ways(speed.read(speed.stored(ROOT)))) == []
