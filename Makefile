@@ -1,6 +1,8 @@
 # `make` alone lists the targets. Everything is installed into .venv and built into _build.
 
 PROFILE ?= quick
+# Of 'make serve': 0 is a free one.
+PORT ?= 0
 BENCH ?= quick
 # More arguments for pip, for instance another package index (a CPU build of torch is enough).
 PIP_ARGS ?=
@@ -32,6 +34,7 @@ help: ## list the targets
 	@echo "  BENCH=quick|full             how much 'make bench' measures (default: quick)"
 	@echo "  DEVICE=cuda                  'make bench' on a GPU: batches of this library's chains"
 	@echo "  FIGURE=... WORKERS=... LIMIT=SECONDS   for 'make reproduce'"
+	@echo "  PORT=8000                    for 'make serve' (default: a free one)"
 	@echo "  PYTHON=...                   the Python to use, 3.11 or newer"
 	@echo "  PIP_ARGS=...                 more arguments for pip"
 
@@ -67,8 +70,9 @@ reproduce: env ## compute the stored results again, all or those of FIGURE=4; re
 	$(BIN)/python -m book_tools reproduce $(if $(FIGURE),--figure '$(FIGURE)') $(if $(WORKERS),--workers '$(WORKERS)') $(if $(LIMIT),--limit '$(LIMIT)')
 
 .PHONY: serve
-serve: env ## show the built book on localhost
-	$(BIN)/python -m book_tools serve
+serve: ## show the built book on localhost, to this machine only
+	@test -f _build/html/index.html || { echo "there is no book in _build/html yet; 'make book' builds it" >&2; exit 2; }
+	@$(FIND_PYTHON); $(NEED_PYTHON); "$$python" -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 .PHONY: test
 test: env lint typecheck unit ## everything CI checks: code, stored cells, notebooks, claims, the pages

@@ -82,10 +82,10 @@ def test_the_citation_names_the_version_of_the_library():
     assert citation["version"] == feature_learning.__version__
 
 
-def make(*arguments):
+def make(*arguments, cwd=ROOT):
     return subprocess.run(
         ["make", "--no-print-directory", *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
@@ -115,3 +115,18 @@ def test_a_wrong_effort_stops_the_benchmark_before_anything_is_made():
         planned = make("--dry-run", f"BENCH={right}", "bench").stdout
         assert f"benchmarks --effort {right}" in planned
         assert ("--store" in planned) is (right == "full")
+
+
+def test_serving_a_book_that_is_not_built_says_how_to_build_it(tmp_path):
+    stopped = make(f"--file={ROOT / 'Makefile'}", "serve", cwd=tmp_path)
+    assert stopped.returncode == 2
+    assert "no book in _build/html yet; 'make book' builds it" in stopped.stderr
+    assert stopped.stdout == ""
+
+
+def test_the_book_is_served_to_this_machine_only(tmp_path):
+    page = tmp_path / "_build" / "html" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.touch()
+    served = make("--dry-run", f"--file={ROOT / 'Makefile'}", "serve", cwd=tmp_path).stdout
+    assert "-m http.server --bind 127.0.0.1 --directory _build/html" in served

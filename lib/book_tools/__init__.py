@@ -16,7 +16,6 @@ The steps, one module each, in the order in which ``python -m book_tools build``
 * :mod:`book_tools.staging` - copy the sources for one build;
 * :mod:`book_tools.build` - stage the sources, execute, run Sphinx, put the result in place;
 * :mod:`book_tools.check` - is everything there that the sources promise?;
-* :mod:`book_tools.serve` - show the result on localhost;
 * :mod:`book_tools.clean` - remove what was made, and nothing else.
 
 The stored results, which the book shows in profile *stored*:

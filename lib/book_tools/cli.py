@@ -16,7 +16,6 @@ from book_tools.clean import LOCK
 from book_tools.errors import BookError, details_first
 from book_tools.folders import NOTEBOOKS, check_fresh, make
 from book_tools.project import PROFILES, Project
-from book_tools.serve import serve_forever
 from book_tools.staging import convert
 from feature_learning.cli.ending import run_program
 from feature_learning.files.locks import held
@@ -62,13 +61,11 @@ def _command(project: Project, options: argparse.Namespace) -> int:
             longest=options.longest,
             workers=options.workers,
         )
-    elif options.command == "convert":
+    else:
         out = check_fresh(project.root, options.out, NOTEBOOKS)
         with _alone(project):
             for path in convert(project, out):
                 print(path.relative_to(out))
-    else:
-        serve_forever(_built(project), options.port)
     return 0
 
 
@@ -91,7 +88,9 @@ def _check(project: Project, profile: str) -> None:
     if problems:
         lines = "\n".join(f"    {problem}" for problem in problems)
         raise BookError(f"the stored results have {len(problems)} faults:\n{lines}")
-    html = _built(project)
+    html = project.html
+    if not html.is_dir():
+        raise BookError("there is no book in _build/html yet; `make book` builds it")
     if not is_current(project, profile):
         raise BookError(
             f"the book in _build/html is not the {profile} book of the present sources; "
@@ -110,15 +109,9 @@ def _judge(outcomes: Sequence[Outcome], profile: str) -> None:
         raise BookError("not every claim holds")
 
 
-def _built(project: Project) -> Path:
-    if not project.html.is_dir():
-        raise BookError("there is no book in _build/html yet; `make book` builds it")
-    return project.html
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m book_tools", description="Build, check and show the book."
+        prog="python -m book_tools", description="Build and check the book."
     )
     parser.add_argument(
         "--root",
@@ -178,8 +171,4 @@ def _parser() -> argparse.ArgumentParser:
         "convert", help="write the notebooks as unexecuted .ipynb, for pytest --nbval"
     )
     converting.add_argument("--out", type=Path, required=True, help="a folder, emptied first")
-    serving = commands.add_parser("serve", help="show the built book on localhost")
-    serving.add_argument(
-        "--port", type=int, default=0, help="port to listen on (default: a free one)"
-    )
     return parser

@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,6 @@ from selenium.webdriver.chrome.service import Service
 from book_tools.build import is_current
 from book_tools.project import Project
 from book_tools.reproduce import reproduce
-from book_tools.serve import serving
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,8 +48,11 @@ def book(profile):
 @pytest.fixture(scope="session")
 def site(book):
     """The address at which the built book is served."""
-    with serving(book.html) as address:
-        yield address
+    handler = partial(SimpleHTTPRequestHandler, directory=book.html)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import os
 import re
 import textwrap
-import urllib.request
 from pathlib import Path
 
 import nbformat
@@ -25,7 +24,6 @@ from book_tools.links import follow_execution
 from book_tools.notebooks import declared_figures, default_parameters, read_notebook, with_values
 from book_tools.polish import keep_together, link_pictures
 from book_tools.project import Project
-from book_tools.serve import make_server, serving
 from book_tools.staging import convert
 
 HEADER = "---\njupytext:\n  text_representation:\n    format_name: myst\n---\n\n# A page\n\n"
@@ -791,31 +789,3 @@ def test_a_sound_page_has_no_faults(tmp_path):
         '<a href="https://example.org">elsewhere</a>'
     )
     assert list(page_problems(BeautifulSoup(body, "html.parser"), tmp_path / "page.html")) == []
-
-
-# Showing it
-
-
-def test_the_server_shows_the_folder_to_this_machine_only(tmp_path):
-    (tmp_path / "index.html").write_text("hello", encoding="utf-8")
-    with serving(tmp_path) as address:
-        assert address.startswith("http://127.0.0.1:")
-        with urllib.request.urlopen(f"{address}/index.html") as answer:
-            assert answer.read() == b"hello"
-
-
-@pytest.mark.parametrize("port", ["taken", "-1", "65536", "99999", "9" * 40])
-def test_a_port_that_cannot_be_had_is_one_line(write, port, capsys):
-    project = write()
-    project.html.mkdir(parents=True)
-    with make_server(project.html) as server:
-        if port == "taken":
-            port = str(server.server_address[1])
-        assert main(["--root", str(project.root), "serve", "--port", port]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert port in line
-
-
-def test_serving_a_book_that_is_not_built_says_how_to_build_it(write, capsys):
-    assert main(["--root", str(write().root), "serve"]) == 1
-    assert "`make book` builds it" in capsys.readouterr().err

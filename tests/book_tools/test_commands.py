@@ -204,7 +204,7 @@ def test_writers_and_deleters_are_recognised(code, name):
     assert writer(ast.parse(code).body[0].value) == name
 
 
-@pytest.mark.parametrize("words", [["check"], ["recheck"], ["claims"], ["serve"], ["reproduce"]])
+@pytest.mark.parametrize("words", [["check"], ["recheck"], ["claims"], ["reproduce"]])
 def test_of_a_folder_that_is_no_book_no_command_says_that_all_is_well(tmp_path, capfd, words):
     for root in (tmp_path, tmp_path / "missing"):
         assert main(["--root", str(root), *words]) == 1
