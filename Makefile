@@ -82,7 +82,7 @@ test: env lint typecheck unit ## everything CI checks: code, stored cells, noteb
 	$(BIN)/python -m book_tools convert --out _build/nbval
 	@# One thread each: idle threads of torch spin on the cores that the other notebooks need.
 	OMP_NUM_THREADS=1 BOOK_CHECKPOINTS="$(CURDIR)/_build/checkpoints" $(BIN)/python -m pytest -n auto --dist loadfile --nbval-lax --nbval-current-env _build/nbval
-	$(BIN)/python -m pytest -n auto -m book tests/book
+	$(BIN)/python -m pytest -n auto -m book tests/book_tools
 
 .PHONY: unit
 unit: env ## the tests that need no book
