@@ -13,8 +13,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -28,13 +27,6 @@ from feature_learning.inference.interruption import SIGNALS, handling
 
 PATIENCE = 20.0
 """Seconds that an interrupted notebook has to end by itself."""
-
-
-@dataclass(frozen=True)
-class _Run:
-    page: str
-    process: ForkServerProcess
-    outcome: Connection
 
 
 def execute_all(
@@ -70,7 +62,8 @@ def execute_all(
     threads = max(1, cores // at_once)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    waiting, running, failures = list[str](), dict[Connection, _Run](), list[str]()
+    running = dict[Connection, ForkServerProcess]()
+    waiting, failures = list[str](), list[str]()
     for page in pages:
         if is_executed(project, page, {"profile": profile}):
             print(f"{page}: unchanged, kept", flush=True)
@@ -80,21 +73,19 @@ def execute_all(
         while running or (waiting and not failures):
             while waiting and not failures and len(running) < at_once:
                 page = waiting.pop(0)
-                folder = (stage / page).parent
                 outcome, theirs = context.Pipe(duplex=False)
-                process = context.Process(
-                    target=_execute, args=(theirs, project, page, profile, folder, threads)
-                )
+                task = (theirs, project, page, profile, (stage / page).parent, threads)
+                process = context.Process(target=_execute, args=task, name=page)
                 with short_names():  # of the sockets of the server, which starts here
                     process.start()
                 theirs.close()
-                running[outcome] = _Run(page, process, outcome)
+                running[outcome] = process
             for ready in wait(list(running)):
                 assert isinstance(ready, Connection)
-                if (failure := _end(running.pop(ready))) is not None:
+                if (failure := _end(ready, running.pop(ready))) is not None:
                     failures.append(failure)
     finally:
-        _interrupt(list(running.values()))
+        _interrupt(running)
     if failures:
         raise BookError("\n".join(failures))
 
@@ -105,9 +96,8 @@ def _execute(
     """What a process does: run the notebook, and say why it could not."""
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     failure: str | None = None
-    # A signal may come from the terminal or the batch system as well as from the parent; and SIGINT
-    # is ignored in what a shell runs in the background.
-    with handling(_raise_once(), even_ignored=SIGNALS):
+    # SIGINT is ignored in what a shell runs in the background.
+    with handling(_raise_once, even_ignored=SIGNALS):
         try:
             execute(project, page, {"profile": profile}, folder=folder)
         except (BookError, OSError) as error:
@@ -118,45 +108,43 @@ def _execute(
             outcome.send(failure)
 
 
-def _raise_once() -> Callable[[int, FrameType | None], None]:
-    """A handler of signals that lets the kernel be shut down after the first one."""
-    heard = False
+def _raise_once(number: int, frame: FrameType | None) -> None:
+    """Let the kernel be shut down after the first signal, whatever follows it.
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal heard
-        if not heard:
-            heard = True
-            raise KeyboardInterrupt
-
-    return handle
+    One may come from the terminal or the batch system as well as from the parent.
+    """
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
-def _end(run: _Run) -> str | None:
+def _end(outcome: Connection, process: ForkServerProcess) -> str | None:
     """Why a notebook could not be run; None if it was."""
-    error: str | None
     try:
-        error = run.outcome.recv()
+        failure: str | None = outcome.recv()
     except EOFError:
-        run.process.join()
-        code = run.process.exitcode or 0
+        process.join()
+        code = process.exitcode or 0
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        error = f"{run.page}: its process {how}, perhaps for lack of memory; what is done is kept"
-    run.process.join()
-    return error
+        return (
+            f"{process.name}: its process {how}, perhaps for lack of memory; what is done is kept"
+        )
+    process.join()
+    return failure
 
 
-def _interrupt(runs: Sequence[_Run]) -> None:
+def _interrupt(running: Mapping[Connection, ForkServerProcess]) -> None:
     """What Ctrl-C does, to those that have not heard it; their kernels end with them."""
-    for run in runs:
-        _send(run, signal.SIGINT)
-    for run in runs:
+    for process in running.values():
+        _send(process, signal.SIGINT)
+    for outcome, process in running.items():
         # Not whether the process has ended: that only its server knows, which may have been killed.
-        if not run.outcome.poll(PATIENCE):
-            _send(run, signal.SIGKILL)
-        run.process.join()
+        if not outcome.poll(PATIENCE):
+            _send(process, signal.SIGKILL)
+        process.join()
 
 
-def _send(run: _Run, number: int) -> None:
-    if run.process.pid is not None:
+def _send(process: ForkServerProcess, number: int) -> None:
+    if process.pid is not None:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(run.process.pid, number)
+            os.kill(process.pid, number)

@@ -125,14 +125,8 @@ def test_an_interrupt_ends_what_runs_and_keeps_what_was_finished(write, monkeypa
         long="Path('started').write_text(str(os.getpid()))\ntime.sleep(600)",
     )
 
-    def interrupt():
-        while not ((project.root / "started").exists() and executed(project) == ["done"]):
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    teller = threading.Thread(target=interrupt, daemon=True)
+    tell_when(lambda: (project.root / "started").exists() and executed(project) == ["done"])
     begun = time.monotonic()
-    teller.start()
     with pytest.raises(KeyboardInterrupt):
         execute_all(project, ["done", "long"], "quick", stage=project.root, at_once=2)
     assert time.monotonic() - begun < 60
@@ -146,28 +140,29 @@ def test_an_interrupt_ends_what_runs_and_keeps_what_was_finished(write, monkeypa
 
 def test_a_process_that_does_not_heed_is_ended(write, monkeypatch):
     monkeypatch.setattr(side_by_side, "PATIENCE", 0.5)
-    project = write(deaf="pass")
-    context = side_by_side.multiprocessing.get_context("forkserver")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_deaf, args=(sender,))
-    process.start()
-    assert receiver.recv() == "deaf"
-    side_by_side._interrupt([side_by_side._Run("deaf", process, receiver)])
-    assert process.exitcode == -signal.SIGKILL
+    # A process that is stopped hears nothing but SIGKILL.
+    project = write(
+        deaf="import signal; process = os.getppid()\nos.kill(process, signal.SIGSTOP)\n"
+        "Path('number').write_text(str(process)); Path('number').rename('stopped')\n"
+        "time.sleep(600)"
+    )
+    stopped = project.root / "stopped"
+    tell_when(stopped.exists)
+    with pytest.raises(KeyboardInterrupt):
+        execute_all(project, ["deaf"], "quick", stage=project.root, at_once=1)
+    assert not alive(int(stopped.read_text()))
     assert executed(project) == []
 
 
-def test_the_end_of_a_notebook_is_not_disturbed_by_a_second_signal():
-    handle = side_by_side._raise_once()
-    with pytest.raises(KeyboardInterrupt):
-        handle(signal.SIGTERM, None)
-    handle(signal.SIGINT, None)
+def tell_when(true):
+    """Send this process what Ctrl-C sends, once something holds."""
 
+    def tell():
+        while not true():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
 
-def _deaf(sender):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sender.send("deaf")
-    time.sleep(600)
+    threading.Thread(target=tell, daemon=True).start()
 
 
 def alive(pid):
