@@ -163,7 +163,7 @@ ALLOWED = {
 
 def test_everything_is_written_by_the_one_writer_and_deleted_in_one_place():
     found = set()
-    for path in [*(ROOT / "lib/book_tools").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]:
+    for path in [*(ROOT / "lib/book_tools").glob("*.py"), *(ROOT / "lib/benchmarks").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and (name := writer(node)):
                 found.add((path.name, name))
