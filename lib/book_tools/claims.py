@@ -15,7 +15,8 @@ from typing import Any, TypeGuard
 
 from book_tools.errors import BookError
 from book_tools.glued import Value
-from book_tools.project import PROFILES, Project, load_yaml
+from book_tools.project import Project, load_yaml
+from feature_learning.choices import PROFILES
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 

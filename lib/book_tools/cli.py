@@ -15,8 +15,9 @@ from book_tools.claims_table import describe, summary
 from book_tools.clean import LOCK
 from book_tools.errors import BookError, details_first
 from book_tools.folders import NOTEBOOKS, check_fresh, make
-from book_tools.project import PROFILES, Project
+from book_tools.project import Project
 from book_tools.staging import convert
+from feature_learning.choices import PROFILES
 from feature_learning.cli.ending import run_program
 from feature_learning.files.locks import held
 

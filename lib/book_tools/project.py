@@ -20,14 +20,11 @@ from sphinx_external_toc.parsing import MalformedError, parse_toc_data
 from book_tools.errors import BookError
 from book_tools.notebooks import is_notebook
 from book_tools.sources import read_text
-
-PROFILES = ("quick", "stored", "paper")
-"""What a notebook can be asked for: to compute fewer points and seeds, to show what is stored, or
-to compute everything. They are those of :mod:`feature_learning.analysis.results`."""
+from feature_learning.choices import PROFILES
 
 
 def checked_profile(profile: str) -> str:
-    """Return ``profile`` if it is one of :data:`PROFILES`.
+    """Return ``profile`` if it is one of :data:`feature_learning.choices.PROFILES`.
 
     Raises
     ------

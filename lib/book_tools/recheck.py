@@ -8,8 +8,6 @@ one always the same, on every machine and every day. How far they may be off is 
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,19 +21,19 @@ from book_tools.execution import inputs
 from book_tools.project import Project
 from book_tools.spread import has_estimate, tolerance
 from book_tools.stored import rows, tables
+from feature_learning.cli.ending import tell
 from feature_learning.cli.sweep import run_grid
 from feature_learning.errors import FeatureLearningError, check_integer, check_real
 from feature_learning.experiments.keys import cell_key
+from feature_learning.inference.interruption import SIGNALLED
 from feature_learning.sweeps.grid import Grid, GridCell
 from feature_learning.sweeps.pool import LocalPool, worker_count
+from feature_learning.sweeps.provenance import checked_out
 from feature_learning.sweeps.store import Store
 from feature_learning.sweeps.table import configuration, read_csv, tabulate
 
 LONGEST = 40.0
 """Seconds that the stored run of a cell may have taken, so that a test of them stays short."""
-
-SIGNALLED = 128
-"""An exit code above it says that a signal has ended the program."""
 
 Row = Mapping[str, Any]
 
@@ -128,14 +126,7 @@ def recheck(
 
 def identity(project: Project) -> str:
     """The revision of a checkout; without git, a digest of the library and the data."""
-    git = ["git", "-C", str(project.root), "rev-parse", "--show-toplevel", "HEAD"]
-    try:
-        run = subprocess.run(git, capture_output=True, text=True, check=True)
-        top, revision = run.stdout.splitlines()
-    except (OSError, ValueError, subprocess.SubprocessError):
-        top, revision = "", ""
-    # The book may lie inside a checkout of something else, whose revision says nothing about it.
-    if top and Path(top).resolve() == project.root.resolve():
+    if (revision := checked_out(project.claims)) is not None:
         return revision
     digest = hashlib.sha256()
     for path in inputs(project):
@@ -196,7 +187,7 @@ def compute(drawn: Sequence[Row], workers: int) -> dict[str, Row]:
     cells = tuple(GridCell(configuration(row), (str(row["block"]),)) for row in drawn)
     with tempfile.TemporaryDirectory() as scratch:
         out, pool = Path(scratch), LocalPool(min(workers, len(cells)))
-        code = run_grid(Grid("recheck", "", cells), out, pool, say=_say, complain=_say)
+        code = run_grid(Grid("recheck", "", cells), out, pool, say=tell, complain=tell)
         if code > SIGNALLED:
             raise KeyboardInterrupt
         if code != 0:
@@ -241,7 +232,3 @@ def report(found: Sequence[Comparison]) -> str:
 
 def _digest(seed: str, key: str) -> str:
     return hashlib.sha256(f"{seed} {key}".encode()).hexdigest()
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -7,7 +7,6 @@ and so does the file with the weights.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,18 +18,17 @@ from book_tools.folders import make
 from book_tools.project import Project
 from book_tools.stored import merge
 from feature_learning.analysis.results import chosen
+from feature_learning.cli.ending import tell
 from feature_learning.cli.sweep import run_grid
 from feature_learning.errors import FeatureLearningError, check_real
 from feature_learning.experiments.keys import cell_key
+from feature_learning.inference.interruption import SIGNALLED
 from feature_learning.sweeps.densities import HISTOGRAMS, read_npz, records_of, write_npz
 from feature_learning.sweeps.grid import Grid, GridCell, read_grid
 from feature_learning.sweeps.pool import LocalPool, worker_count
 from feature_learning.sweeps.store import Store
 from feature_learning.sweeps.table import read_csv, tabulate, write_csv
 from feature_learning.sweeps.weights import FloatArray, read_weights, write_weights
-
-#: An exit code above it says that a signal has ended the program.
-_SIGNALLED = 128
 
 
 def reproduce(
@@ -81,12 +79,12 @@ def reproduce(
     code, end = 0, None if limit is None else time.monotonic() + limit
     try:
         for name, grid in wanted.items():
-            _say(f"{name}: {len(grid.cells)} cells, in {_shown(project, project.store(name))}")
+            tell(f"{name}: {len(grid.cells)} cells, in {_shown(project, project.store(name))}")
             out = project.store(name)
             left = None if end is None else max(end - time.monotonic(), 1e-9)
-            now = run_grid(grid, out, LocalPool(workers), limit=left, say=_say, complain=_say)
+            now = run_grid(grid, out, LocalPool(workers), limit=left, say=tell, complain=tell)
             update(project, listing, name)
-            if now > _SIGNALLED:
+            if now > SIGNALLED:
                 return now
             code = max(code, now)
     except FeatureLearningError as error:
@@ -123,14 +121,14 @@ def update(project: Project, listing: Listing, name: str) -> None:
     store = Store(project.store(name), create=False)
     cells, problems = store.scan()
     for problem in problems:
-        _say(f"left out: {problem}")
+        tell(f"left out: {problem}")
     if not cells:
-        _say(f"{_shown(project, table)}: nothing is computed yet, left as it is")
+        tell(f"{_shown(project, table)}: nothing is computed yet, left as it is")
         return
     stored = read_csv(table) if table.exists() else None
     frame, messages = merge(grid, stored, tabulate(cells, {}))
     write_csv(frame, table)
-    _say(f"{_shown(project, table)}: {len(frame)} rows; {'; '.join(messages)}")
+    tell(f"{_shown(project, table)}: {len(frame)} rows; {'; '.join(messages)}")
 
     archive = table.with_suffix(".npz")
     weights: dict[str, FloatArray]
@@ -148,7 +146,7 @@ def update(project: Project, listing: Listing, name: str) -> None:
     )
     if weights:
         write_weights(weights, archive, readouts)
-        _say(f"{_shown(project, archive)}: the weights of {len(weights)} cells")
+        tell(f"{_shown(project, archive)}: the weights of {len(weights)} cells")
     if name in listing.histograms:
         blocks = dict(zip(frame["key"], frame["block"], strict=True))
         histograms = table.with_name(f"{table.stem}{HISTOGRAMS}")
@@ -161,12 +159,8 @@ def update(project: Project, listing: Listing, name: str) -> None:
             if key in blocks
         }
         write_npz(list(laws.values()), histograms)
-        _say(f"{_shown(project, histograms)}: histograms of {len(laws)} cells")
+        tell(f"{_shown(project, histograms)}: histograms of {len(laws)} cells")
 
 
 def _shown(project: Project, path: Path) -> str:
     return path.relative_to(project.root).as_posix()
-
-
-def _say(text: str) -> None:
-    print(" ".join(text.split()), file=sys.stderr, flush=True)

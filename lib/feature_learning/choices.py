@@ -19,6 +19,8 @@ ROUNDINGS = ("stochastic", "nearest", "floor")
 SOLVERS = ("particles", "collapsed")
 NNGP_VARIANTS = ("matched", "as-published")
 PROTOCOLS = ("published",)
+#: Of a page: to compute fewer points and seeds, to show what is stored, to compute everything.
+PROFILES = ("quick", "stored", "paper")
 DTYPES = ("float32", "float64")
 
 #: Of a Hermite polynomial: the labels of larger ones leave single precision.

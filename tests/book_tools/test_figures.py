@@ -2,7 +2,6 @@
 
 import pytest
 
-from book_tools import project as project_module
 from book_tools.build import build
 from book_tools.cli import main
 from book_tools.errors import BookError
@@ -10,10 +9,6 @@ from book_tools.figures import load_figures, render_figures
 from book_tools.project import Project
 from feature_learning.analysis import results
 from feature_learning.sweeps.grid import read_grid
-
-
-def test_the_profiles_are_those_of_the_library():
-    assert set(project_module.PROFILES) == set(results.PROFILES)
 
 
 def test_a_figure_says_what_it_needs(small):

@@ -25,6 +25,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from feature_learning.analysis.curve import Curve
+from feature_learning.choices import PROFILES
 from feature_learning.errors import ArgumentError, StoreError, check_choice
 from feature_learning.experiments.costs import calibrate
 from feature_learning.experiments.keys import cell_key
@@ -40,7 +41,6 @@ from feature_learning.sweeps.table import read_csv, tabulate
 from feature_learning.sweeps.weights import read_weights
 
 FloatArray = NDArray[np.float64]
-PROFILES = ("stored", "quick", "paper")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,13 @@ from types import FrameType
 from typing import NoReturn
 
 from feature_learning.errors import FeatureLearningError, OutputError
-from feature_learning.inference.interruption import SIGNALS, exit_code, handling, raise_interrupt
+from feature_learning.inference.interruption import (
+    SIGNALLED,
+    SIGNALS,
+    exit_code,
+    handling,
+    raise_interrupt,
+)
 
 #: Of a program whose output nobody reads any more, as shells have it.
 PIPE_CLOSED = 141
@@ -121,8 +127,13 @@ def complain(name: str, sentence: str, code: int = _BAD) -> int:
 
 
 def say(name: str, text: str) -> None:
+    """One line on standard error, with the name of the program in front."""
+    tell(f"{name}: {text}")
+
+
+def tell(text: str) -> None:
     """One line on standard error."""
-    print(f"{name}: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    print(" ".join(text.split()), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -136,14 +147,14 @@ def loading(name: str) -> Iterator[None]:
     def leave(number: int, frame: FrameType | None) -> None:
         # Only what needs no lock and no flush.
         os.write(2, f"{name}: interrupted before anything was computed\n".encode())
-        os._exit(128 + number)
+        os._exit(SIGNALLED + number)
 
     with handling(leave):
         yield
 
 
 def _interrupted() -> str:
-    number = exit_code() - 128
+    number = exit_code() - SIGNALLED
     by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
     return f"interrupted{by}; what was finished is kept"
 

@@ -18,6 +18,8 @@ from types import FrameType
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+#: An exit code above it says which signal has ended a program.
+SIGNALLED = 128
 _Handler = Callable[[int, FrameType | None], object]
 _stopped = threading.Event()
 
@@ -30,7 +32,7 @@ class _Received:
 
 def exit_code() -> int:
     """Of a program that a signal has ended: 128 + n, n of the first one heard, else SIGINT's."""
-    return 128 + (_Received.number or signal.SIGINT)
+    return SIGNALLED + (_Received.number or signal.SIGINT)
 
 
 def request_stop() -> None:

@@ -15,6 +15,8 @@ import torch
 
 from feature_learning import __version__
 
+_LIBRARY = Path(__file__).parents[1]
+
 
 def provenance(device: str) -> dict[str, Any]:
     """Date, library, revision and machine, as of now and of this process.
@@ -39,26 +41,29 @@ def revision() -> str | None:
 
     None where the library is not part of a git checkout.
     """
-    folder = Path(__file__).parent
+    commit = checked_out(Path(__file__))
+    changes = _git(_LIBRARY, "status", "--porcelain", "--", ".") if commit else None
+    return f"{commit}+changes" if changes else commit
 
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), *arguments],
-                capture_output=True,
-                text=True,
-                timeout=30,
-                check=True,
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
 
-    # An environment can lie inside a checkout of something else, which is not its revision.
-    if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+def checked_out(file: Path) -> str | None:
+    """The git revision of the checkout that ``file`` is part of; None if it is part of none.
+
+    The folder of a file can lie inside a checkout of something else, which is not its revision.
+    """
+    if _git(file.parent, "ls-files", "--error-unmatch", file.name) is None:
         return None
-    head, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", ".")
-    return head if not head or not changes else f"{head}+changes"
+    return _git(file.parent, "rev-parse", "HEAD")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git prints; None if it is not there or refuses."""
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 @cache
@@ -92,7 +97,7 @@ def _name(device: str) -> str:
 def source_fingerprint() -> str:
     """Digest of the library's own source: results of other code are never taken for these."""
     digest = hashlib.sha256()
-    sources = Path(__file__).parents[1].rglob("*.[pch]*")
+    sources = _LIBRARY.rglob("*.[pch]*")
     for path in sorted(each for each in sources if each.suffix in (".py", ".c", ".h")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
