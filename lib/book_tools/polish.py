@@ -1,7 +1,8 @@
 """The last touch to the pages of Sphinx: a formula keeps its punctuation, pictures open in full.
 
-Sphinx has no setting for either. Both are changes of a few characters around what it writes, so
-that they are made in the text and leave everything else as it is.
+Sphinx links pictures of a given size only, and a style sheet alone (a word joiner before and after
+the formula) does not hold the line together in Chromium. Both are changes of a few characters
+around what Sphinx writes, so that they are made in the text and leave everything else as it is.
 """
 
 from __future__ import annotations
