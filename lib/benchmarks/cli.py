@@ -98,7 +98,7 @@ EFFORTS = {
 
 #: Counts, and how large they may be: more threads than any machine has cores, more turns than
 #: anybody waits for. How much memory the others ask for is another matter.
-MOST = {"samples": None, "chains": None, "width": None, "dim": None}
+MOST: dict[str, int | None] = {"samples": None, "chains": None, "width": None, "dim": None}
 MOST |= {"threads": 1024, "rounds": 10**6}
 
 
@@ -245,7 +245,10 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
     parts = options.parts or (PARTS[:1] if alone else PARTS)
     who = [key for key in CONTENDERS if key[0] == speed.OURS or not (alone or options.ours_only)]
     origin = machine.origin(threads, now, options.device)
-    rate, timings, sizes, settlings = machine.MatrixRate(options.device), [], [], []
+    rate = machine.MatrixRate(options.device)
+    timings: list[Any] = []
+    sizes: list[Any] = []
+    settlings: list[Any] = []
     if "steps" in parts:
         rate.measure(10 * chosen.turn)
         for samples in chosen.samples:
@@ -290,7 +293,8 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
         )
         problem = effective.learned(problem, chosen.warm)
         for dynamics in DYNAMICS:
-            constants = replace(problem, **LONG) if dynamics == HMC else problem
+            long: dict[str, Any] = LONG if dynamics == HMC else {}
+            constants = replace(problem, **long)
             found = effective.measure(
                 constants, dynamics, seconds=chosen.effective[dynamics], every=SPACING[dynamics]
             )

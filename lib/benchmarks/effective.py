@@ -29,6 +29,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -133,7 +134,8 @@ def measure(problem: Problem, dynamics: str, *, seconds: float, every: int) -> l
     """
     ours = CONTENDERS[OURS, dynamics](problem)
     watch = Watch(problem)
-    overlaps, readouts = [], []
+    overlaps: list[Any] = []
+    readouts: list[Any] = []
     end = time.perf_counter() + seconds
     while len(overlaps) < 8 or time.perf_counter() < end:
         ours.run(every)
@@ -193,7 +195,8 @@ def reversible_bound(readouts: Array, every: int) -> Array:
     lag = max(1, readouts.shape[1] // 4)
     moved = np.square(readouts[:, lag:] - readouts[:, :-lag]).mean(axis=(1, 2)) / 2
     # Beyond D = 1 they have forgotten.
-    return np.minimum(moved, 1.0) / (lag * every * (2 - np.minimum(moved, 1.0)))
+    bound: Array = np.minimum(moved, 1.0) / (lag * every * (2 - np.minimum(moved, 1.0)))
+    return bound
 
 
 def lines(found: Sequence[Effective], times: Mapping[str, float]) -> str:

@@ -62,7 +62,7 @@ class Jax:
         slope = jax.grad(self._log_density)
         self._slope = jax.jit(slope if self._single else jax.vmap(slope))
 
-        def chain(state: Any, key: Any, turns: Any) -> Any:
+        def one_chain(state: Any, key: Any, turns: Any) -> Any:
             def one(turn: Any, state: Any) -> Any:
                 return step(jax.random.fold_in(key, turn), state)
 
@@ -70,10 +70,10 @@ class Jax:
 
         def chains(states: Any, keys: Any, turns: Any) -> Any:
             if shape == "vmap":
-                return jax.vmap(chain, in_axes=(0, 0, None))(states, keys, turns)
-            return jax.lax.map(lambda pair: chain(*pair, turns), (states, keys))
+                return jax.vmap(one_chain, in_axes=(0, 0, None))(states, keys, turns)
+            return jax.lax.map(lambda pair: one_chain(pair[0], pair[1], turns), (states, keys))
 
-        self._run = jax.jit(chain if self._single else chains)
+        self._run = jax.jit(one_chain if self._single else chains)
 
     name, unit = "jax", 1
 
@@ -236,7 +236,8 @@ class _Posteriors:
             transposed, labels = batch
             field = scale * (a @ torch.relu(w @ transposed))
             prior = 0.5 * ((a * a).sum() + dim * (w * w).sum())
-            return -((field - labels) ** 2).mean() - temperature * prior
+            density: torch.Tensor = -((field - labels) ** 2).mean() - temperature * prior
+            return density
 
         def log_posterior(theta: Any, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
             w, a = theta["w"], theta["a"]

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_learning import Dataset, SparseParity, Student, draw
+from feature_learning import SparseParity, Student, draw
 from feature_learning.errors import FeatureLearningError
+from feature_learning.model.teachers import Dataset
 from feature_learning.randomness import generator
 
 Array = NDArray[Any]
@@ -105,7 +106,7 @@ class Problem:
     @property
     def chains(self) -> int:
         """How many chains there are."""
-        return self.w.shape[0]
+        return int(self.w.shape[0])
 
     @property
     def samples(self) -> int:
@@ -120,7 +121,7 @@ class Problem:
     @property
     def operations(self) -> int:
         """Floating-point operations of the two matrix products of one chain's step, 4 P N d."""
-        return 4 * self.samples * self.w.shape[1] * self.w.shape[2]
+        return int(4 * self.samples * self.w.shape[1] * self.w.shape[2])
 
     def gradient(self, w: Array, a: Array) -> tuple[Array, Array]:
         """∇U in double precision, written for reading; chain by chain, as activations are large."""

@@ -41,7 +41,7 @@ def table(
         low, high = min(rate.rates), max(rate.rates)
         rows.append(_row("matrix_rate", "torch", high, low, high))
     for each in timings:
-        case = {
+        case: dict[str, Any] = {
             "dynamics": each.dynamics,
             "samples": each.samples,
             "chains": each.chains,
@@ -57,7 +57,7 @@ def table(
                 _row("matrix_share", each.contender, middle, min(shares), max(shares), **case)
             )
         if (each.contender, each.dynamics) == (OURS, SGLD):
-            setting = {"setting": f"{CELL_STEPS} steps"}
+            setting: dict[str, Any] = {"setting": f"{CELL_STEPS} steps"}
             rows.append(_row("cell_rate", OURS, *cells(each), **case | setting))
     for size, chains in sizes:
         rows += _effective(size, chains, timings, kappa)
@@ -69,7 +69,7 @@ def table(
 def _effective(
     size: Effective, chains: int, timings: Sequence[Timing], kappa: float
 ) -> Iterable[dict[str, Any]]:
-    case = {
+    case: dict[str, Any] = {
         "dynamics": size.dynamics,
         "observable": size.observable,
         "samples": size.samples,
@@ -82,12 +82,12 @@ def _effective(
     yield _row("ess_per_step", OURS, size.value, low, high, **case)
     for package, time in fastest(timings, size.samples, size.dynamics).items():
         per_second = 1e6 / time
-        values = (per_second * each for each in (size.value, low, high))
+        values = (per_second * size.value, per_second * low, per_second * high)
         yield _row("ess_rate", package, *values, **case)
 
 
 def _settling(run: Settling) -> Iterable[dict[str, Any]]:
-    case = {
+    case: dict[str, Any] = {
         "dynamics": run.dynamics,
         "samples": run.samples,
         "chains": CHAINS,
@@ -95,10 +95,12 @@ def _settling(run: Settling) -> Iterable[dict[str, Any]]:
         "setting": f"{run.setting}; {run.steps} steps",
     }
     bound = None if run.settled else "at least"
-    yield _row("settling_time", run.package, *[run.seconds] * 3, bound=bound, **case)
+    times = (run.seconds, run.seconds, run.seconds)
+    yield _row("settling_time", run.package, *times, bound=bound, **case)
     for observable, rate in run.rates.items():
         if math.isfinite(rate):  # not of chains that never moved
-            yield _row("settling_rate", run.package, *[rate] * 3, observable=observable, **case)
+            rates = (rate, rate, rate)
+            yield _row("settling_rate", run.package, *rates, observable=observable, **case)
 
 
 def fastest(timings: Sequence[Timing], samples: int, dynamics: str) -> dict[str, float]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from benchmarks.effective import Watch
 from benchmarks.problem import UNDERDAMPED, Array, Problem
 from benchmarks.speed import DYNAMICS, LABELS
 from benchmarks.tuned import TUNED, TunedUnderdamped
-from feature_learning import ConvergenceRule, PointConfig, Student, network_posterior
+from feature_learning import ConvergenceRule, Student, configure, network_posterior
 from feature_learning.inference.diagnostics import effective_sample_size, standard_error
 from feature_learning.inference.sampling import starting_position
 
@@ -60,7 +61,7 @@ class Settling:
 
 def begin(samples: int = SAMPLES, *, width: int, dim: int, kappa: float) -> Problem:
     """The problem, with chains that start in the code of largest evidence."""
-    config = PointConfig(
+    config = configure(
         samples=samples,
         width=width,
         dim=dim,
@@ -77,7 +78,7 @@ def begin(samples: int = SAMPLES, *, width: int, dim: int, kappa: float) -> Prob
     flat = starting_position(
         energy,
         student,
-        config.make_teacher,
+        config.teacher,
         start="planted",
         signs=torch.tensor(config.signs),
         seed=0,
@@ -102,7 +103,7 @@ def measure(
     yield first
     for kind in () if alone else TUNED:
         steps = tuning[kind.dynamics]
-        yield run(lambda k=kind, n=steps: k(problem, n), problem, PATIENCE * first.seconds)
+        yield run(partial(kind, problem, steps), problem, PATIENCE * first.seconds)
 
 
 def run(make: Callable[[], Any], problem: Problem, seconds: float) -> Settling:
@@ -139,7 +140,7 @@ def run(make: Callable[[], Any], problem: Problem, seconds: float) -> Settling:
 
 def _second_half(looks: Sequence[tuple[Array, Array]]) -> dict[str, Array]:
     """(chains, looks) of both observables."""
-    pairs = np.array(looks[len(looks) // 2 :])  # (looks, observables, chains)
+    pairs: Array = np.array(looks[len(looks) // 2 :])  # (looks, observables, chains)
     return {"m_S": pairs[:, 0].T, "test_mse": pairs[:, 1].T}
 
 

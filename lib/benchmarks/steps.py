@@ -60,7 +60,7 @@ def _turn(contender: Any, seconds: float) -> int:
     """How many steps fill about so many seconds; the first run, which compiles, is not timed."""
     contender.run(contender.unit)
     once = min(_seconds(contender, contender.unit) for _ in range(2))
-    return contender.unit * max(1, min(2000, round(seconds / once)))
+    return int(contender.unit) * max(1, min(2000, round(seconds / once)))
 
 
 def measure(
@@ -145,11 +145,9 @@ def cells(timing: Timing) -> tuple[float, float, float]:
     A cell is one chain of :data:`CELL_STEPS` steps of SGLD at this number of samples; a batch
     computes as many at a time as it has chains. Looks are not counted.
     """
-    middle, *ends = (
-        60e6 / (CELL_STEPS * value)
-        for value in (timing.median, max(timing.microseconds), min(timing.microseconds))
-    )
-    return middle, *ends
+    per_minute = 60e6 / CELL_STEPS
+    slowest, fastest = max(timing.microseconds), min(timing.microseconds)
+    return per_minute / timing.median, per_minute / slowest, per_minute / fastest
 
 
 def lines(case: Sequence[Timing], rate: float) -> str:
