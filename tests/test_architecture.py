@@ -22,16 +22,17 @@ MODULES = {
 
 
 @cache
-def imported(module):
-    """The modules that a module imports, in functions as well; not those for types only."""
+def imported(module, everywhere=True):
+    """The modules that a module imports, in functions as well or not; none for types only."""
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    typing = {
+    left_out = {
         id(inner)
         for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+        or (isinstance(node, ast.FunctionDef) and not everywhere)
         for inner in ast.walk(node)
     }
-    nodes = [each for each in ast.walk(tree) if id(each) not in typing]
+    nodes = [each for each in ast.walk(tree) if id(each) not in left_out]
     names = [alias.name for each in nodes if isinstance(each, ast.Import) for alias in each.names]
     for each in nodes:
         if isinstance(each, ast.ImportFrom):
@@ -42,8 +43,9 @@ def imported(module):
 
 @cache
 def chain(module):
-    """The longest chain of imports that begins here."""
-    return (module, *max((chain(each) for each in imported(module)), key=len, default=()))
+    """The longest chain of imports that begins when this module is imported."""
+    below = imported(module, everywhere=False)
+    return (module, *max((chain(each) for each in below), key=len, default=()))
 
 
 def place(module):

@@ -1,18 +1,41 @@
-"""The words that an option can have.
+"""How an option is declared: a field with its help, and the words that it can have.
 
-They stand apart from what they mean, so that a parser, its help and its refusals need none of it:
-torch takes seconds to import. The tables of what they mean have them as keys.
+Everything that names an option is derived from the field: the command line, the files of sweeps,
+keys and tables. The words stand apart from what they mean, since torch takes seconds to import.
 """
 
-METHODS = ("network", "mf", "mf-ard", "nngp")
-TEACHERS = ("parity", "single-index")
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import field
+from typing import Any
+
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    allowed: Collection[str] | None = None,
+    metavar: str | None = None,
+) -> Any:
+    """A field of a frozen dataclass that is an option.
+
+    Parameters
+    ----------
+    default
+        Its value where none is given; None stands for one that depends on the others.
+    text : str
+        The help of the command line.
+    allowed : collection of str, optional
+        The words that it can have.
+    metavar : str, optional
+        Its value in the help, where the type says too little.
+    """
+    metadata = {"help": text, "allowed": allowed, "metavar": metavar}
+    return field(default=default, metadata=metadata)
+
+
 ACTIVATIONS = ("relu", "linear", "erf", "tanh", "sigmoid")
-SAMPLERS = (
-    *("sgld", "underdamped", "mala", "hmc", "gibbs", "preconditioned", "adaptive", "quantised"),
-    *("population", "integration"),
-)
-#: Samplers that measure an evidence.
-EVIDENCE_SAMPLERS = SAMPLERS[-2:]
 STARTS = ("prior", "planted", "spread", "released")
 STEP_SCHEDULES = ("constant", "polynomial", "cyclical")
 ROUNDINGS = ("stochastic", "nearest", "floor")

@@ -174,7 +174,7 @@ class KnownAnswer:
 
 def gaussian() -> KnownAnswer:
     """Readouts of four neurons with held ReLU features."""
-    student, kappa = Student(3, 4, gamma=0.4, readout_variance=0.7), 0.5
+    student, kappa = Student(dim=3, width=4, gamma=0.4, readout_variance=0.7), 0.5
     data, point = _data(3, 6, seed=3)
     w = torch.randn(4, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     features = student.phi.function(w @ torch.cat([point, data.inputs]).t()).numpy()
@@ -194,7 +194,7 @@ def gaussian() -> KnownAnswer:
 
 def one_neuron(activation: str = "relu") -> KnownAnswer:
     """One neuron in one dimension and one datum, by summation on a grid."""
-    student, kappa = Student(1, 1, activation=activation), 0.5
+    student, kappa = Student(dim=1, width=1, activation=activation), 0.5
     inputs, labels = torch.full((1, 1), 1.3).double(), torch.tensor([0.8]).double()
     axis = np.linspace(-8, 8, 1601)
     w, a = np.meshgrid(axis, axis, indexing="ij")
@@ -210,7 +210,7 @@ def one_neuron(activation: str = "relu") -> KnownAnswer:
 
 def linear_network() -> KnownAnswer:
     """Three linear neurons in two dimensions, by one integral."""
-    student, kappa = Student(2, 3, activation="linear"), 0.5
+    student, kappa = Student(dim=2, width=3, activation="linear"), 0.5
     data, point = _data(2, 4, seed=1)
     inputs = np.concatenate([point.numpy(), data.inputs.numpy()])
     kernel = student.weight_variance / student.dim * inputs @ inputs.T

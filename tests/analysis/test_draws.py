@@ -2,18 +2,17 @@
 
 import math
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from feature_learning.analysis.draws import Draws, compare, pooled, read_draws
 from feature_learning.errors import ArgumentError, CheckpointError
-from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import configure, replaced
 from feature_learning.experiments.point import run_point
 from feature_learning.inference import checkpoints
 
-CONFIG = PointConfig(samples=1000, kappa=0.005, start="spread", until_settled=False)
+CONFIG = configure(samples=1000, kappa=0.005, start="spread", until_settled=False)
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def ran(tiny, tmp_path):
 
     def one(**options):
         path = tmp_path / "point.npz"
-        return path, run_point(PointConfig(**tiny | options), checkpoint=path).row
+        return path, run_point(configure(**tiny | options), checkpoint=path).row
 
     return one
 
@@ -55,7 +54,7 @@ def test_the_report_of_a_file_is_that_of_its_run(ran):
         row["converged"],
     )
     assert run.starts == ("planted", "prior", "planted", "prior")
-    assert run.config == PointConfig(**row["config"])
+    assert run.config == configure(**row["config"])
     assert run.kinetic_temperature == pytest.approx(row["kinetic_temperature"])
     assert run.times[-1] == pytest.approx(row["langevin_time"])
     found = run.report()
@@ -94,7 +93,7 @@ def test_a_run_that_has_not_used_up_its_time_is_unfinished(ran):
 def test_an_unfinished_run_and_a_snapshot_are_never_converged():
     assert drawn().verdict().convergence.converged
     assert not drawn(finished=False).verdict().convergence.converged
-    assert not drawn(config=replace(CONFIG, protocol="published")).verdict().convergence.converged
+    assert not drawn(config=replaced(CONFIG, protocol="published")).verdict().convergence.converged
     assert not drawn(kinetic_temperature=1.03).verdict().convergence.converged
     assert (
         drawn(kinetic_temperature=math.nan).verdict().convergence.converged
@@ -178,8 +177,8 @@ def test_starts_that_settle_apart_disagree_though_each_agrees_with_itself():
 
 def test_runs_of_one_law_are_compared_with_each_other():
     prior, planted = ("prior",) * 4, ("planted",) * 4
-    first = drawn("first", starts=prior, config=replace(CONFIG, start="prior"))
-    second = drawn("second", starts=planted, seed=1, config=replace(CONFIG, start="planted"))
+    first = drawn("first", starts=prior, config=replaced(CONFIG, start="prior"))
+    second = drawn("second", starts=planted, seed=1, config=replaced(CONFIG, start="planted"))
     found = compare([first, second])["m_S"]
     assert list(found.within) == ["first: prior", "second: planted"]
     assert found.agree
@@ -203,19 +202,19 @@ def test_a_longer_run_is_thinned_evenly_to_the_end():
 
 def test_what_is_sampled_must_be_the_same_and_how_may_differ():
     how = {"sampler": "sgld", "langevin_time": 10.0, "start": "prior", "step": 0.1, "chains": 2}
-    other = drawn("b", seed=1, config=replace(CONFIG, **how))
+    other = drawn("b", seed=1, config=replaced(CONFIG, **how))
     assert compare([drawn(), other])["m_S"].agree
     for field, value in (("kappa", 0.01), ("samples", 500), ("seed", 1), ("method", "mf")):
-        different = drawn("b", config=replace(CONFIG, **{field: value}))
+        different = drawn("b", config=replaced(CONFIG, **{field: value}))
         with pytest.raises(ArgumentError, match=f"same law: {field} is {value!r} in b, .* in a"):
             compare([drawn(), different])
 
 
 def test_as_many_particles_as_neurons_are_the_default():
-    first = replace(CONFIG, method="mf")
-    compare([drawn(config=first), drawn("b", config=replace(first, particles=512))])
+    first = replaced(CONFIG, method="mf")
+    compare([drawn(config=first), drawn("b", config=replaced(first, particles=512))])
     with pytest.raises(ArgumentError, match="particles is 100 in b, 512 in a"):
-        compare([drawn(config=first), drawn("b", config=replace(first, particles=100))])
+        compare([drawn(config=first), drawn("b", config=replaced(first, particles=100))])
 
 
 def test_runs_that_cannot_be_told_apart_or_do_not_say_what_they_are_are_refused():

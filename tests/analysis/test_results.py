@@ -6,7 +6,7 @@ import pytest
 
 from feature_learning.analysis.results import Results, chosen, error_column, obtain, published_curve
 from feature_learning.errors import ArgumentError
-from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import configure
 from feature_learning.experiments.keys import cell_key
 from feature_learning.experiments.paper import published
 from feature_learning.sweeps.grid import read_grid
@@ -88,7 +88,7 @@ def test_profile_stored_reads_the_same_numbers_and_counts_what_is_missing(comput
 
 def test_a_stored_row_of_another_configuration_is_no_result_of_this_grid(computed, grid, tmp_path):
     foreign = computed.frame.copy()
-    foreign.loc[0, "key"] = cell_key(PointConfig(samples=20, kappa=0.3))
+    foreign.loc[0, "key"] = cell_key(configure(samples=20, kappa=0.3))
     write_csv(foreign, tmp_path / "table.csv")
     assert obtain("stored", grid, tmp_path / "table.csv").missing == 1
 

@@ -13,6 +13,7 @@ from book_tools.errors import BookError
 from book_tools.recheck import compare, compute, draw, eligible, identity, recheck
 from book_tools.spread import FALSE_ALARM, over_chains, over_seeds, tolerance
 from book_tools.stored import rows
+from feature_learning.experiments.flat import replaced
 from feature_learning.experiments.point import run_point
 from feature_learning.sweeps.provenance import provenance
 from feature_learning.sweeps.store import Store
@@ -190,7 +191,7 @@ def test_other_samples_of_the_same_law_pass_though_no_digit_agrees(frame, tmp_pa
             continue
         config = configuration(row)
         # Another step makes another trajectory, as another processor does.
-        other = replace(config, step=0.19)
+        other = replaced(config, step=0.19)
         store.write(other, run_point(other), provenance("cpu"))
         (new,) = rows(tabulate([store.read(other)], {}))
         for each in compare(row, new, frame):

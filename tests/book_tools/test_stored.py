@@ -10,12 +10,14 @@ from book_tools.errors import BookError, InputError
 from book_tools.figures import load_figures
 from book_tools.project import Project
 from book_tools.reproduce import reproduce, update
-from book_tools.stored import check_results, holes, merge, pages_with_holes, tables
+from book_tools.stored import check_results, holes, merge, pages_with_holes, rows, tables
 from feature_learning.analysis.results import obtain
 from feature_learning.errors import StoreError
+from feature_learning.experiments.flat import configure, flat
+from feature_learning.experiments.keys import cell_key
 from feature_learning.sweeps.densities import read_npz
 from feature_learning.sweeps.grid import read_grid
-from feature_learning.sweeps.table import read_csv, write_csv
+from feature_learning.sweeps.table import configuration, read_csv, write_csv
 from feature_learning.sweeps.weights import read_weights, write_weights
 
 
@@ -270,3 +272,11 @@ def test_histograms_must_be_a_list_of_sweeps_that_exist(small):
     listing.write_text(text.replace('histograms = ["small.toml"]', 'histograms = ["other.toml"]'))
     with pytest.raises(BookError, match=r"there is no sweep 'other\.toml'"):
         load_figures(small)
+
+
+def test_every_stored_row_is_one_configuration_and_back(root):
+    for path in tables(Project(root)):
+        for row in rows(read_csv(path)):
+            config = configuration(row)
+            assert cell_key(config, row["method_version"]) == row["key"]
+            assert configure(**flat(config)) == config

@@ -10,7 +10,7 @@ from PIL import Image
 
 from feature_learning.analysis.draws import compare, read_draws
 from feature_learning.cli.main import main
-from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import configure
 from feature_learning.experiments.point import run_point
 from feature_learning.inference import checkpoints
 
@@ -42,7 +42,7 @@ def keep(tiny, tmp_path):
 
     def one(name, **options):
         path = tmp_path / f"{name}.npz"
-        run_point(PointConfig(**tiny | {"chains": 4, "friction": 0.5} | options), checkpoint=path)
+        run_point(configure(**tiny | {"chains": 4, "friction": 0.5} | options), checkpoint=path)
         return path
 
     return one
@@ -102,7 +102,7 @@ def test_json_is_one_object_with_the_numbers_of_the_library(keep):
     assert run["converged"] is draws.verdict().convergence.converged
     assert run["starts"] == ["planted", "prior", "planted", "prior"]
     assert (run["chains"], run["draws"]) == (4, 10)
-    assert PointConfig(**run["config"]) == draws.config
+    assert configure(**run["config"]) == draws.config
     for name, each in draws.report().items():
         assert run["observables"][name]["r_hat"] == each.r_hat
         assert run["observables"][name]["autocorrelation_time"] == each.autocorrelation_time

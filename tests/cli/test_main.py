@@ -21,13 +21,11 @@ from hypothesis import strategies as st
 
 from feature_learning import __version__
 from feature_learning import choices as words
-from feature_learning.choices import METHODS
 from feature_learning.cli import point as cli_point
-from feature_learning.cli.main import build_parser, main
+from feature_learning.cli.main import main
 from feature_learning.errors import ArgumentError
-from feature_learning.experiments import hardware
-from feature_learning.experiments.applicability import SCOPES, flag
-from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments import flat, hardware
+from feature_learning.experiments.flat import configure, scopes
 from feature_learning.experiments.keys import cell_key
 from feature_learning.inference import stopwatch
 from feature_learning.inference.diagnostics import Convergence, ConvergenceRule
@@ -35,7 +33,6 @@ from feature_learning.inference.guards import Guards
 from feature_learning.inference.observables import Observer
 from feature_learning.model import activations
 from feature_learning.samplers import Underdamped, quantised, schedules
-from feature_learning.samplers import options as sampling
 
 SMALL = {
     "dim": 6,
@@ -298,7 +295,6 @@ WITHOUT_EFFECT = [
     ("step-schedule", "polynomial", PUBLISHED),
     ("batch-size", 5, {}),
     ("batch-size", 5, {"sampler": "sgld", "method": "mf-ard"}),
-    ("sampler", "underdamped", PUBLISHED),
     ("sampler", "sgld", {"method": "nngp"}),
     ("burn-in", 0.5, PUBLISHED),
     ("looks", 20, PUBLISHED),
@@ -312,7 +308,6 @@ WITHOUT_EFFECT = [
     ("rung-ratio", 1.03, {}),
     ("nngp-variant", "matched", {}),
     ("nngp-variant", "matched", {"method": "mf-ard"}),
-    ("test-samples", 50, {"method": "nngp", "nngp_variant": "as-published"}),
     *(
         (option, value, {"method": "nngp"})
         for option, value in (
@@ -336,10 +331,7 @@ def test_an_option_without_effect_is_refused_even_at_its_default(option, value, 
     ("option", "value", "choices"),
     [
         ("sampler", "sgld", PUBLISHED),
-        ("step-schedule", "constant", {}),
         ("rungs", 1, {"method": "mf"}),
-        ("penalty", 0, {"method": "mf-ard"}),
-        ("tilt", 1, {"method": "nngp"}),
     ],
     ids=str,
 )
@@ -360,28 +352,26 @@ def test_an_option_that_agrees_with_what_is_run_is_accepted_and_changes_nothing(
 
 def test_a_sampler_that_the_published_protocol_is_not_is_refused():
     with pytest.raises(ArgumentError, match="sgld"):
-        PointConfig(protocol="published", sampler="hmc")
+        configure(protocol="published", sampler="hmc")
     plain, given = (
-        PointConfig(protocol="published"),
-        PointConfig(protocol="published", sampler="sgld"),
+        configure(protocol="published"),
+        configure(protocol="published", sampler="sgld"),
     )
     assert cell_key(plain) == cell_key(given)
 
 
 def test_every_word_of_an_option_means_something():
     tables = {
-        # Populations and integrals are no samplers of one chain.
-        words.SAMPLERS: {*sampling.SAMPLERS, *words.EVIDENCE_SAMPLERS},
         words.STEP_SCHEDULES: schedules.SHAPES,
         words.ROUNDINGS: quantised.VARIANCES,
         words.ACTIVATIONS: activations.ACTIVATIONS,
     }
     for known, table in tables.items():
         assert sorted(known) == sorted(table)
-    for name in words.TEACHERS:
-        assert PointConfig(teacher=name).make_teacher
+    for name in flat.TEACHERS:
+        assert configure(teacher=name).teacher
     for name in words.STARTS:
-        assert PointConfig(start=name).make_sampling
+        assert configure(start=name).sampling
 
 
 def test_a_checkpoint_is_a_file(tmp_path, monkeypatch):
@@ -403,55 +393,33 @@ def test_a_switch_without_effect_is_refused():
         assert_refused(result, "__stop_when_converged has no effect with")
 
 
-def test_every_option_is_refused_exactly_where_it_changes_nothing():
-    # Configurations that differ in one option only: where it has no effect the sampler, the
-    # student and the teacher made from them must be the same.
-    plain = {"sampler": "sgld", "langevin_time": 50.0, "burn_in": 0.1, "looks": 7, "degree": 2}
-    changed = plain | {"step": 0.1, "friction": 0.3, "start": "planted"}
-    for option, value in changed.items():
-        for choices in (
-            {},
-            {"sampler": "sgld"},
-            {"protocol": "published"},
-            {"teacher": "single-index"},
-        ):
-            base = PointConfig(**choices, until_settled=False)
-            if option in choices or (option == "langevin_time" and base.protocol):
-                continue
-            try:
-                other = PointConfig(**{**choices, option: value}, until_settled=False)
-            except ValueError:
-                assert not SCOPES[option].holds(base)
-                continue
-            same = (
-                other.make_sampling == base.make_sampling
-                and other.make_teacher == base.make_teacher
-            )
-            if SCOPES[option].holds(base):
-                assert not same, (option, choices)
-            elif option != "burn_in" and option != "looks":  # the clock does without these two
-                assert same, (option, choices)
+#: Choices that go together: every teacher, every method, and every sampler that it can have.
+TOGETHER = [
+    {"teacher": "single-index"},
+    {"protocol": "published"},
+    {"method": "nngp"},
+    *({"sampler": sampler} for sampler in flat.samplers()),
+    *({"method": "mf", "sampler": sampler} for sampler in flat.registry.SAMPLERS),
+    *({"method": "mf-ard", "sampler": sampler} for sampler in ("sgld", "underdamped", "adaptive")),
+]
 
 
-def test_the_table_of_options_knows_only_options_and_is_in_the_help(capsys):
-    options = vars(build_parser().parse_args(["point"]))
-    assert options.keys() >= SCOPES.keys()
+@pytest.mark.parametrize("chosen", TOGETHER, ids=str)
+def test_the_help_lists_the_options_of_the_parts_and_no_others(capsys, chosen):
     with pytest.raises(SystemExit):
-        main(["point", "--help"])
-    words = " ".join(capsys.readouterr().out.split())
-    listed = words[words.index("An option is refused where") : words.index("examples:")]
-    for name, scope in SCOPES.items():
-        assert f"--{name.replace('_', '-')}" in listed
-        assert scope.words in listed
-        # No option is for nothing.
-        populations = PointConfig(sampler="population", code="++++")
-        assert scope.holds(populations) or any(
-            scope.holds(PointConfig(teacher=teacher, method=method, sampler=sampler, rungs=rungs))
-            for teacher in ("parity", "single-index")
-            for sampler in ("underdamped", "sgld", "quantised")
-            for method in METHODS
-            for rungs in ((1, 2) if method == "network" and sampler != "quantised" else (1,))
-        )
+        main(["point", *(f"--{name}={value}" for name, value in chosen.items()), "--help"])
+    text = capsys.readouterr().out
+    config = flat.composed(chosen)[0]
+    known = {name for _, part in flat.parts(chosen) for name in flat.options_of(part)}
+    for name in flat.hints():
+        flag = f"--{name.replace('_', '-')}"
+        listed = re.search(rf"^  {flag}\b(?!-)", text, re.MULTILINE) is not None
+        assert listed == (name in known or name in flat.CHOICES), name
+    assert len(text.splitlines()) < 110
+    # What is listed can be changed, and what is not has the value that stands for nothing.
+    for name, value in flat.flat(config).items():
+        if name not in known and name not in flat.CHOICES:
+            assert value == flat.absent()[name]
 
 
 def test_abbreviated_options_are_refused():
@@ -809,14 +777,13 @@ def test_a_process_that_is_interrupted_prints_what_there_is(environment):
 RERUN = (Path(__file__).parents[2] / "book" / "rerun.md").read_text(encoding="utf-8")
 
 
-def test_the_books_table_of_options_without_effect_is_the_librarys():
+def test_the_books_table_of_what_options_are_for_is_the_librarys():
     rows = [
         line.strip("| ").split(" | ") for line in RERUN.splitlines() if line.startswith("| `--")
     ]
     table = {tuple(re.findall(r"`(--[a-z0-9-]+)`", options)): words for options, words in rows}
-    for scope in SCOPES.values():
-        options = tuple(flag(name) for name, each in SCOPES.items() if each is scope)
-        assert table[options] == scope.words
+    for words_for, names in scopes().items():
+        assert table[tuple(f"--{name.replace('_', '-')}" for name in names)] == words_for
 
 
 COMMANDS = re.findall(r"^feature-learning (point(?:[^\n]*\\\n)*[^\n]*)", RERUN, re.MULTILINE)

@@ -23,8 +23,8 @@ EXACT = {"rtol": 1e-10, "atol": 1e-12}
 
 def problem(name="relu", hidden=None, output=None, **student):
     made = Student(
-        DIM,
-        WIDTH,
+        dim=DIM,
+        width=WIDTH,
         activation=name,
         weight_variance=1.3,
         readout_variance=0.8,
@@ -245,7 +245,9 @@ def test_an_energy_put_back_is_the_energy_that_was_stored(make):
 @pytest.mark.parametrize("name", ["relu", "tanh"])
 @pytest.mark.parametrize("self_energy", [False, True])
 def test_a_step_allocates_nothing_of_the_size_of_the_activations(name, self_energy):
-    student = Student(8, 64, activation=name, hidden_bias_variance=1.0, output_bias_variance=1.0)
+    student = Student(
+        dim=8, width=64, activation=name, hidden_bias_variance=1.0, output_bias_variance=1.0
+    )
     data = draw(SparseParity(8, 2), 2000, seed=0)
     energy = ParticleEnergy(student, data, kappa=KAPPA, chains=2, self_energy=self_energy)
     random = torch.Generator().manual_seed(0)
@@ -322,7 +324,7 @@ def transformed(kind, flip_one=False):
     new_labels = teacher.target(changed)
     expected = -labels if flip_one else labels
     assert torch.equal(new_labels, expected)
-    student = Student(6, 5, hidden_bias_variance=0.5)
+    student = Student(dim=6, width=5, hidden_bias_variance=0.5)
     pairs = zip(
         energies(student, Dataset(inputs, labels)),
         energies(student, Dataset(changed, new_labels)),

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from feature_learning import PointConfig, SparseParity, Student, draw, network_posterior, run_point
+from feature_learning import SparseParity, Student, configure, draw, network_posterior, run_point
 from feature_learning.energies.release import FIRST_TILT, ReleasedEnergy
 from feature_learning.errors import ArgumentError
 from feature_learning.inference.sampling import sample, starting_position
 from feature_learning.samplers.options import Sampling
+from feature_learning.samplers.registry import UnderdampedOptions
 from feature_learning.sweeps.table import read_csv
 
-STUDENT = Student(6, 20, weight_variance=1.5, tilt=3.0, tilted=2)
+STUDENT = Student(dim=6, width=20, weight_variance=1.5, tilt=3.0, tilted=2)
 
 
 def data(samples=15):
@@ -36,7 +37,7 @@ def test_a_tilt_multiplies_the_prior_variance_of_the_first_weights():
     assert float(variance[:2].mean() / variance[2:].mean()) == pytest.approx(3, rel=0.1)
     for bad in ({"tilt": 0.0}, {"tilt": math.nan}, {"tilted": 7}, {"tilted": -1}):
         with pytest.raises(ArgumentError, match=rf"^{next(iter(bad))} must be"):
-            Student(6, 20, **bad)
+            Student(dim=6, width=20, **bad)
 
 
 def test_gradient_and_value_of_a_tilted_posterior():
@@ -49,7 +50,7 @@ def test_gradient_and_value_of_a_tilted_posterior():
     energy.gradient(theta, out)
     torch.testing.assert_close(out, expected)
     square = energy.views(theta).w.square().sum(dim=(0, 1))
-    plain = network_posterior(Student(6, 20, weight_variance=1.5), energy.data, kappa=0.4)
+    plain = network_posterior(Student(dim=6, width=20, weight_variance=1.5), energy.data, kappa=0.4)
     change = 0.5 * 6 / 1.5 * (1 / 3 - 1) * square[:2].sum()
     difference = (energy.value(theta) - plain.value(theta)) / energy.temperature
     torch.testing.assert_close(difference[0], change)
@@ -93,12 +94,14 @@ def test_without_a_release_the_posterior_is_that_of_the_student():
 
 
 def test_a_released_run_starts_tilted_and_is_released_in_half_of_burn_in():
-    teacher, student, energy = SparseParity(6, 2), Student(6, 200), None
+    teacher, student, energy = SparseParity(6, 2), Student(dim=6, width=200), None
     energy = ReleasedEnergy(student, data(), relevant=2, kappa=0.1, chains=3)
     theta = starting_position(energy, student, teacher, start="released", seed=0)
     variance = energy.views(theta).w.square().mean(dim=(0, 1))
     assert float(variance[:2].mean() / variance[2:].mean()) == pytest.approx(FIRST_TILT, rel=0.2)
-    sampling = Sampling(step=0.1, langevin_time=20, burn_in=0.6, looks=10, start="released")
+    sampling = Sampling(
+        UnderdampedOptions(step=0.1), langevin_time=20, burn_in=0.6, looks=10, start="released"
+    )
     test = draw(teacher, 50, seed=0, stream="test")
     result, _ = sample(energy, student, teacher, test, sampling, seed=0)
     assert energy.over == 60
@@ -110,7 +113,7 @@ def test_a_released_point_stays_near_the_target_where_one_from_the_prior_is_far(
     options = {"dim": 20, "sparsity": 4, "width": 64, "samples": 250, "kappa": 0.005, "chains": 2}
     options |= {"langevin_time": 200.0, "test_samples": 500, "looks": 20}
     found = {
-        start: run_point(PointConfig(start=start, **options)).row for start in ("prior", "released")
+        start: run_point(configure(start=start, **options)).row for start in ("prior", "released")
     }
     assert found["released"]["m_S"] > found["prior"]["m_S"] + 0.5
     assert found["released"]["relevant_variance"] > found["prior"]["relevant_variance"]

@@ -176,7 +176,7 @@ def test_a_release_without_a_tether_is_refused():
 
 
 def test_a_tether_goes_to_the_prior_through_laws_of_its_kind():
-    student = Student(3, 4, hidden_bias_variance=0.3)
+    student = Student(dim=3, width=4, hidden_bias_variance=0.3)
     prior = Tether.prior(student, 2)
     assert prior.precision[0] == pytest.approx([3, 3, 3, 1 / 0.3])
     tether = Tether(np.full((2, 4), 2.0), np.full((2, 4), 9.0))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.special import logsumexp
 
-from feature_learning import Dataset, Gibbs, SparseParity, Student, draw, network_posterior
+from feature_learning import Gibbs, SparseParity, Student, draw, network_posterior
 from feature_learning.energies.tether import Tether
 from feature_learning.errors import ArgumentError, CheckpointError
 from feature_learning.evidence import populations as evidence
@@ -19,13 +19,14 @@ from feature_learning.evidence.annealing import Population, anneal, combined
 from feature_learning.evidence.cooling import Cooling, Release
 from feature_learning.evidence.integration import integrate
 from feature_learning.evidence.populations import arrangements, run
+from feature_learning.model.teachers import Dataset
 from feature_learning.theory.free_energy import log_evidence, prior_loss
 
 
 def two_sides():
     """Two neurons in one dimension, one of which has to serve each of two data."""
     inputs = torch.tensor([[1.3], [-1.3]], dtype=torch.float64)
-    return Student(1, 2), Dataset(inputs, torch.tensor([0.8, -0.7], dtype=torch.float64))
+    return Student(dim=1, width=2), Dataset(inputs, torch.tensor([0.8, -0.7], dtype=torch.float64))
 
 
 def one_side(label, kappa):
@@ -72,7 +73,7 @@ def test_two_neurons_with_two_roles_have_the_evidence_of_the_integral(
 
 
 def test_the_evidence_of_a_small_network_is_that_of_thermodynamic_integration():
-    student = Student(4, 6)
+    student = Student(dim=4, width=6)
     data = draw(SparseParity(4, 2), 8, seed=2, dtype=torch.float64)
     kappas, chains = np.geomspace(10, 0.2, 14), 400
     losses, errors = [], []
@@ -155,7 +156,7 @@ def test_numbers_out_of_range_are_refused_by_name(options, words):
 
 def test_a_student_with_output_bias_is_refused():
     _, data = two_sides()
-    student = Student(1, 2, output_bias_variance=1.0)
+    student = Student(dim=1, width=2, output_bias_variance=1.0)
     with pytest.raises(ArgumentError, match="without output bias"):
         run(student, data, np.empty((0, 1)), kappa=1.0, random=torch.Generator().manual_seed(1))
 

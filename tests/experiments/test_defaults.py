@@ -9,10 +9,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_runs import fitting
 
 from feature_learning.choices import LARGEST_SEED
 from feature_learning.errors import ArgumentError
-from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import configure, flat
 from feature_learning.experiments.keys import cell_key
 from feature_learning.experiments.point import run_point
 from feature_learning.inference.sampling import starting_position
@@ -59,7 +60,7 @@ def meddling():
 
 @pytest.mark.parametrize("options", CASES, ids=str)
 def test_the_settings_of_the_caller_change_no_number(tiny, options, request):
-    config = PointConfig(**tiny | options)
+    config = fitting(**tiny | options)
     plain = numbers(config)
     request.getfixturevalue("meddling")
     assert numbers(config) == plain
@@ -67,8 +68,8 @@ def test_the_settings_of_the_caller_change_no_number(tiny, options, request):
 
 @pytest.mark.parametrize("teacher", ["parity", "single-index"])
 def test_data_and_starts_are_the_same_whatever_the_default_precision(teacher):
-    config = PointConfig(teacher=teacher, dim=6, sparsity=2, width=8, samples=20, test_samples=50)
-    student, known = config.make_student, config.make_teacher
+    config = configure(teacher=teacher, dim=6, sparsity=2, width=8, samples=20, test_samples=50)
+    student, known = config.student, config.teacher
 
     def drawn():
         data = draw(known, 20, seed=3)
@@ -102,7 +103,7 @@ def test_no_two_streams_of_any_seeds_are_the_same(first, second, one, other):
 
 @pytest.mark.parametrize("seed", [-1, LARGEST_SEED + 1, 2**63, 1.0, True])
 def test_a_seed_that_would_share_a_stream_or_cannot_be_stored_is_refused(seed):
-    for act in (lambda: generator(seed, "data"), lambda: PointConfig(seed=seed)):
+    for act in (lambda: generator(seed, "data"), lambda: configure(seed=seed)):
         with pytest.raises(ArgumentError, match="seed"):
             act()
 
@@ -113,20 +114,20 @@ def test_numbers_of_numpy_are_as_good_as_pythons(tiny, kind):
     theirs = {name: kind(value) for name, value in whole.items()}
     theirs |= {"kappa": np.float64(0.1), "step": np.float32(0.25), "seed": kind(0)}
     theirs |= {"method": np.str_("network"), "stop_when_converged": np.bool_(False)}
-    plain = PointConfig(**tiny | {"step": 0.25})
-    config = PointConfig(**tiny | theirs)
+    plain = fitting(**tiny | {"step": 0.25})
+    config = fitting(**tiny | theirs)
     assert (config, cell_key(config)) == (plain, cell_key(plain))
-    assert {type(value) for value in asdict(config).values()} <= {
+    assert {type(value) for value in flat(config).values()} <= {
         *(str, int, float, bool, type(None))
     }
     assert numbers(config) == numbers(plain)
 
 
 def test_a_fraction_is_a_number_and_one_too_large_is_none():
-    assert PointConfig(kappa=Fraction(1, 200)) == PointConfig(kappa=0.005)
+    assert configure(kappa=Fraction(1, 200)) == configure(kappa=0.005)
     for name in ("kappa", "penalty", "gamma", "langevin_time", "friction"):
         with pytest.raises(ArgumentError, match=name):
-            PointConfig(**{name: 10**400})
+            configure(**{name: 10**400})
 
 
 def test_parts_of_a_configuration_take_numbers_of_numpy():
@@ -142,4 +143,4 @@ def test_parts_of_a_configuration_take_numbers_of_numpy():
 def test_a_number_too_large_for_a_table_is_refused(name):
     method = "mf" if name == "particles" else "network"
     with pytest.raises(ArgumentError, match=name):
-        PointConfig(**{name: 2**63, "method": method})
+        configure(**{name: 2**63, "method": method})

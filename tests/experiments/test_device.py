@@ -5,8 +5,8 @@ import signal
 import pytest
 import torch
 from pretended import pretended
+from small_runs import fitting
 
-from feature_learning.experiments.config import PointConfig
 from feature_learning.experiments.point import run_point
 from feature_learning.inference.observables import Observer
 from feature_learning.randomness import generator
@@ -44,9 +44,9 @@ ASKED = [
     {"step": None},
     *({"sampler": name} for name in ("mala", "hmc", "gibbs", "adaptive", "quantised")),
     {"sampler": "preconditioned", "step": 0.02},
-    {"sampler": "population", "members": 4, "moves": 3, "step": None},
+    {"sampler": "population", "members": 4, "moves": 3, "langevin_time": None},
     {
-        **{"sampler": "population", "members": 4, "moves": 3, "step": None, "code": "+ -"},
+        **{"sampler": "population", "members": 4, "moves": 3, "code": "+ -"},
         **{"dim": 1, "sparsity": 1, "width": 2, "samples": 40, "kappa": 0.03},
         "langevin_time": 100.0,
     },
@@ -54,7 +54,7 @@ ASKED = [
 
 
 def values(config, **where):
-    result = run_point(PointConfig(**config), **where)
+    result = run_point(fitting(**config), **where)
     varies = ("seconds", "config", "device", "key")
     return {name: value for name, value in result.row.items() if name not in varies}, result
 

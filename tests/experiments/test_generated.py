@@ -9,18 +9,20 @@ import json
 import math
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from feature_learning.choices import EVIDENCE_SAMPLERS
 from feature_learning.cli import point as cli_point
 from feature_learning.cli import sweep as cli_sweep
 from feature_learning.cli.main import main
 from feature_learning.errors import GridError
 from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import flat
 from feature_learning.experiments.hardware import check_device, check_memory
+from feature_learning.experiments.runs import EVIDENCE as EVIDENCE_SAMPLERS
 from feature_learning.sweeps.grid import read_grid
 
 #: Least and largest whole number of an option.
@@ -80,6 +82,7 @@ ODD += ["true", "../..", "=", "%s", "{}", "\\", "'", "\x7f", "1_000", "+1", "1e4
 
 def sound(config, given):
     """Why a configuration with the options ``given`` is nonsense; None if it is not."""
+    config = SimpleNamespace(**flat(config))
     for name, (least, most) in (WHOLE | REAL).items():
         value = getattr(config, name)
         if value is not None and not least <= value <= most:
@@ -113,7 +116,7 @@ def sound(config, given):
     planted = config.start in ("planted", "spread") and config.method == "network"
     if "code" in given and not planted and config.sampler not in EVIDENCE_SAMPLERS:
         return "a code of neurons that nobody plants"
-    if config.measures_evidence and given & {"start", "burn_in", "looks", "step"}:
+    if config.sampler in EVIDENCE_SAMPLERS and given & {"start", "burn_in", "looks", "step"}:
         return "the clock of a chain for a population"
     if config.teacher == "parity" and "degree" in given:
         return "a degree of parity"
@@ -192,7 +195,7 @@ def assert_one_line(code, out, err):
 @given(options=OPTIONS, switches=SWITCHES)
 def test_any_command_line_of_a_point_is_sound_or_one_line(options, switches):
     def reached(config, **rest):
-        check_device(config.device)
+        check_device(flat(config)["device"])
         check_memory(config)
         raise ReachedError(config)
 

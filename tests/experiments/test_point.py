@@ -3,11 +3,11 @@
 import gc
 import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from small_runs import fitting
 
 from feature_learning import __version__
 from feature_learning.analysis.draws import read_draws
@@ -23,7 +23,7 @@ from feature_learning.errors import (
 from feature_learning.evidence.annealing import combined
 from feature_learning.experiments import hardware
 from feature_learning.experiments import point as experiments
-from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import configure, flat, replaced
 from feature_learning.experiments.hardware import check_device, memory_available, memory_needed
 from feature_learning.experiments.keys import canonical, cell_key
 from feature_learning.experiments.point import run_point
@@ -37,6 +37,7 @@ from feature_learning.model.student import Student
 from feature_learning.model.teachers import SingleIndex, SparseParity, draw
 from feature_learning.samplers import SamplerState
 from feature_learning.samplers.options import Sampling
+from feature_learning.samplers.registry import SGLDOptions, UnderdampedOptions
 from feature_learning.sweeps import pool
 from feature_learning.sweeps.grid import read_grid
 from feature_learning.sweeps.pool import run_points
@@ -76,7 +77,7 @@ def test_the_row_says_which_neurons_have_specialised(tiny):
     """Of planted neurons, which know the target, and only those at the start."""
     sizes = {"dim": 12, "sparsity": 3, "width": 120}
     still = {"looks": 1, "burn_in": 0, "step": 1e-5, "langevin_time": 1e-4}
-    config = PointConfig(**{**tiny, **sizes, **still, "start": "planted"})
+    config = fitting(**{**tiny, **sizes, **still, "start": "planted"})
     point = run_point(config)
     codes = codes_of(point.weights, dim=12, sparsity=3)
     # A hundred neurons are planted in each of two chains, on signs drawn at random.
@@ -84,23 +85,23 @@ def test_the_row_says_which_neurons_have_specialised(tiny):
     assert point.row["specialised"] == 100
     assert point.row["specialised_sem"] == 0
     assert point.row["codes"] == summary(codes)
-    other = run_point(PointConfig(**{**tiny, "method": "mf"}))
+    other = run_point(fitting(**{**tiny, "method": "mf"}))
     assert other.row["codes"] is None
     assert other.row["specialised"] >= 0
 
 
 @pytest.mark.parametrize("options", METHODS, ids=str)
 def test_the_row_of_every_method_says_what_was_asked_for(tiny, options):
-    config = PointConfig(**{**tiny, **options})
+    config = fitting(**{**tiny, **options})
     row = run_point(config).row
     assert row.keys() >= KEYS
     json.dumps(row, allow_nan=False)
     assert row["version"] == __version__
     assert row["config"] == {**row["config"], **tiny, **options}
-    assert PointConfig(**row["config"]) == config
+    assert configure(**row["config"]) == config
     assert row["predictor"] == "one sample"
     assert row["steps"] == 200
-    assert row["langevin_time"] == pytest.approx(config.langevin_time)
+    assert row["langevin_time"] == pytest.approx(flat(config)["langevin_time"])
     assert row["seconds"] > 0
     assert not row["interrupted"]
     assert row["converged"] is False
@@ -117,7 +118,7 @@ def test_the_row_of_every_method_says_what_was_asked_for(tiny, options):
 
 
 def test_one_chain_has_no_standard_error_and_is_never_converged(tiny):
-    row = run_point(PointConfig(**{**tiny, "chains": 1})).row
+    row = run_point(fitting(**{**tiny, "chains": 1})).row
     for name in MEASURED:
         assert row[f"{name}_sem"] is None
         assert math.isfinite(row[name])
@@ -127,15 +128,15 @@ def test_one_chain_has_no_standard_error_and_is_never_converged(tiny):
 
 
 def test_a_point_is_a_function_of_its_configuration(tiny):
-    first, again = (run_point(PointConfig(**tiny)).row for _ in range(2))
+    first, again = (run_point(configure(**tiny)).row for _ in range(2))
     assert comparable(again) == comparable(first)
-    other = run_point(PointConfig(**{**tiny, "seed": 1})).row
+    other = run_point(fitting(**{**tiny, "seed": 1})).row
     assert other["test_mse"] != first["test_mse"]
 
 
 def test_the_data_belong_to_the_seed_and_not_to_how_they_are_used(tiny):
-    plain = PointConfig(**tiny)
-    other = PointConfig(**{**tiny, "chains": 5, "method": "mf", "kappa": 0.3, "sampler": "sgld"})
+    plain = configure(**tiny)
+    other = fitting(**{**tiny, "chains": 5, "method": "mf", "kappa": 0.3, "sampler": "sgld"})
     for mine, theirs in zip(plain.datasets(), other.datasets(), strict=True):
         assert torch.equal(mine.inputs, theirs.inputs)
         assert torch.equal(mine.labels, theirs.labels)
@@ -144,18 +145,16 @@ def test_the_data_belong_to_the_seed_and_not_to_how_they_are_used(tiny):
     teacher = SparseParity(6, 2)
     assert torch.equal(train.inputs, draw(teacher, 20, seed=0).inputs)
     assert torch.equal(test.inputs, draw(teacher, 50, seed=0, stream="test").inputs)
-    changed, _ = PointConfig(**{**tiny, "seed": 1}).datasets()
+    changed, _ = fitting(**{**tiny, "seed": 1}).datasets()
     assert not torch.equal(changed.inputs, train.inputs)
 
 
 def test_the_row_is_the_average_of_the_run_behind_it(tiny):
-    config = PointConfig(**tiny)
+    config = configure(**tiny)
     row = run_point(config).row
     train, test = config.datasets()
-    energy = network_posterior(config.make_student, train, kappa=0.1, chains=2)
-    result, sampler = sample(
-        energy, config.make_student, config.make_teacher, test, config.make_sampling, seed=0
-    )
+    energy = network_posterior(config.student, train, kappa=0.1, chains=2)
+    result, sampler = sample(energy, config.student, config.teacher, test, config.sampling, seed=0)
     assert row["step"] == sampler.step_size == 0.2
     for name in ("test_mse", "train_mse", "m_S", "noise"):
         assert row[name] == pytest.approx(result.series[name][:, result.counted].mean(), rel=1e-12)
@@ -168,7 +167,7 @@ def test_the_row_is_the_average_of_the_run_behind_it(tiny):
 
 @pytest.mark.parametrize("variant", ["matched", "as-published"])
 def test_the_kernel_limit_is_a_row_too(tiny, variant):
-    config = PointConfig(**{**tiny, "method": "nngp", "nngp_variant": variant})
+    config = fitting(**{**tiny, "method": "nngp", "nngp_variant": variant})
     row = run_point(config).row
     assert row.keys() >= KEYS
     json.dumps(row, allow_nan=False)
@@ -181,14 +180,14 @@ def test_the_kernel_limit_is_a_row_too(tiny, variant):
         fresh = draw(SparseParity(6, 2), 50_000, seed=0, stream="test")
         test = kernel_limit.as_published_points(train, fresh)
         assert len(test) == 50_000
-    result = kernel_limit.solve(config.make_student, train, test, kappa=0.1, variant=variant)
+    result = kernel_limit.solve(config.student, train, test, kappa=0.1, variant=variant)
     assert row["test_mse"] == pytest.approx(result.test_mse, rel=1e-12)
     assert row["m_S"] == pytest.approx(result.m_S, rel=1e-12)
 
 
 def test_the_published_protocol_reports_the_last_sample_of_each_chain(tiny):
     options = {**tiny, "langevin_time": None, "protocol": "published", "step": 0.5, "kappa": 0.01}
-    row = run_point(PointConfig(**options)).row
+    row = run_point(fitting(**options)).row
     # P ≤ 550: the training error is watched, and ends the run long before t = 4083.
     assert 235 < row["langevin_time"] < 4000
     assert row["converged"] is False
@@ -209,7 +208,7 @@ def test_the_weights_of_the_published_protocol_are_of_the_sample_it_reports(monk
 
     monkeypatch.setattr(experiments, "sample", recorded)
     # Chains that know the target at the start, and chains that do not, are done at different looks.
-    config = PointConfig(
+    config = configure(
         protocol="published",
         dim=8,
         width=16,
@@ -225,7 +224,7 @@ def test_the_weights_of_the_published_protocol_are_of_the_sample_it_reports(monk
     # The anisotropy measured at a chain's final look is that of its weights.
     found = anisotropy(torch.from_numpy(point.weights), 8, 4)
     np.testing.assert_allclose(found, run.last("anisotropy"), rtol=1e-5)
-    present = anisotropy(config.make_student.views(run.state.position, 4, 16).w, 8, 4)
+    present = anisotropy(config.student.views(run.state.position, 4, 16).w, 8, 4)
     early = run.final_look < run.final_look.max()
     assert (np.abs(present.numpy() - run.last("anisotropy"))[early] > 1e-3).all()
 
@@ -234,10 +233,10 @@ def test_a_snapshot_is_never_called_equilibrium(tiny, monkeypatch):
     content = Convergence({"m_S": 1.0}, {"m_S": 1e4})
     monkeypatch.setattr(ConvergenceRule, "judge", lambda rule, series: content)
     options = {**tiny, "sampler": "sgld"}
-    row = run_point(PointConfig(**options)).row
+    row = run_point(configure(**options)).row
     assert (row["converged"], row["not_converged_because"]) == (True, [])
     options |= {"langevin_time": None, "protocol": "published", "step": 0.5, "kappa": 0.01}
-    row = run_point(PointConfig(**options)).row
+    row = run_point(fitting(**options)).row
     assert row["converged"] is False
     assert row["not_converged_because"] == ["it is the last sample of the published protocol"]
 
@@ -245,8 +244,8 @@ def test_a_snapshot_is_never_called_equilibrium(tiny, monkeypatch):
 def test_a_point_stops_when_converged_only_if_asked(tiny):
     options = {**tiny, "kappa": 0.3, "chains": 4, "step": 0.15, "friction": 0.1, "width": 32}
     options |= {"langevin_time": 700.0, "looks": 350}
-    full = run_point(PointConfig(**options)).row
-    early = run_point(PointConfig(**options, stop_when_converged=True)).row
+    full = run_point(configure(**options)).row
+    early = run_point(configure(**options, stop_when_converged=True)).row
     assert full["steps"] == 4667
     assert full["converged"]
     assert early["converged"]
@@ -258,7 +257,7 @@ def test_a_point_stops_when_converged_only_if_asked(tiny):
 def test_chains_that_sample_the_prior_at_the_default_step_can_be_converged(tiny):
     # Every direction is as stiff as the stiffest: all velocities are a little cold, by h²λ/4.
     options = {**tiny, "kappa": 3.0, "chains": 4, "step": None, "friction": 0.5, "width": 32}
-    row = run_point(PointConfig(**{**options, "langevin_time": 300.0, "looks": 500})).row
+    row = run_point(configure(**{**options, "langevin_time": 300.0, "looks": 500})).row
     assert row["r_hat"] < 1.01
     assert row["ess"] > 100
     assert row["converged"]
@@ -270,7 +269,7 @@ def test_chains_that_sample_the_prior_at_the_default_step_can_be_converged(tiny)
 @pytest.mark.parametrize("teacher", [SparseParity(8, 2), SingleIndex(8, 2)])
 @pytest.mark.parametrize("bias", [None, 0.5])
 def test_planted_chains_know_the_target_and_spread_ones_every_other(teacher, bias):
-    student = Student(8, 120, hidden_bias_variance=bias)
+    student = Student(dim=8, width=120, hidden_bias_variance=bias)
     data = draw(teacher, 30, seed=0)
     test = draw(teacher, 20_000, seed=0, stream="test")
     energy = network_posterior(student, data, kappa=0.1, chains=4)
@@ -305,7 +304,7 @@ def test_planted_chains_know_the_target_and_spread_ones_every_other(teacher, bia
         ({"protocol": "ours", "langevin_time": None}, "protocol"),
         ({"nngp_variant": "other"}, "nngp_variant"),
         ({"dim": 0}, "dim"),
-        ({"sparsity": 7}, "sparsity"),
+        ({"sparsity": 36}, "sparsity"),
         ({"teacher": "single-index", "degree": 0}, "degree"),
         ({"width": 0}, "width"),
         ({"samples": 0}, "samples"),
@@ -333,16 +332,14 @@ def test_planted_chains_know_the_target_and_spread_ones_every_other(teacher, bia
         ({"burn_in": math.nan}, "burn_in"),
         ({"alpha0": 0.0}, "alpha0"),
         ({"tilt": 0.0}, "tilt"),
-        ({"method": "mf", "particles": 0}, "particles"),
+        ({"particles": 0}, "particles"),
     ],
     ids=str,
 )
-@pytest.mark.parametrize("method", ["network", "nngp"])
-def test_a_configuration_out_of_range_is_refused_by_name_before_any_work(
-    tiny, options, name, method
-):
-    with pytest.raises(ArgumentError, match=rf"^{name} must be"):
-        PointConfig(**{**tiny, "method": method, **options})
+@pytest.mark.parametrize("method", ["mf-ard", "network", "nngp"])
+def test_a_configuration_out_of_range_is_refused_by_name_before_any_work(options, name, method):
+    with pytest.raises(ArgumentError, match=rf"^{name} (must be|has no effect)"):
+        configure(**{"method": method, "samples": 20} | options)
 
 
 @pytest.mark.parametrize(
@@ -353,17 +350,17 @@ def test_a_configuration_out_of_range_is_refused_by_name_before_any_work(
         ({"friction": 0.1, "sampler": "sgld"}, ["friction", "sgld", "underdamped"]),
         ({"friction": 0.1, "method": "nngp"}, ["friction", "nngp"]),
         (
-            {"friction": 0.1, "protocol": "published", "langevin_time": None},
+            {"friction": 0.1, "protocol": "published"},
             ["friction", "protocol published"],
         ),
-        ({"protocol": "published"}, ["protocol", "langevin_time"]),
-        ({"protocol": "published", "langevin_time": None, "method": "mf"}, ["protocol", "mf"]),
+        ({"protocol": "published", "langevin_time": 5.0}, ["protocol", "langevin_time"]),
+        ({"protocol": "published", "method": "mf"}, ["protocol", "mf"]),
     ],
     ids=str,
 )
-def test_options_that_exclude_each_other_are_named(tiny, options, words):
+def test_options_that_exclude_each_other_are_named(options, words):
     with pytest.raises(ArgumentError) as caught:
-        PointConfig(**{**tiny, **options})
+        configure(**options)
     assert all(word in str(caught.value) for word in words)
 
 
@@ -379,7 +376,7 @@ def test_options_that_exclude_each_other_are_named(tiny, options, words):
 )
 def test_what_a_method_cannot_do_is_an_argument_error(tiny, options):
     with pytest.raises(ArgumentError):
-        run_point(PointConfig(**{**tiny, **options}))
+        run_point(configure(**{**tiny, **options}))
 
 
 @pytest.mark.parametrize(
@@ -413,7 +410,7 @@ def test_what_a_method_cannot_do_is_an_argument_error(tiny, options):
 )
 def test_extreme_numbers_end_in_a_named_error_or_a_finite_row(tiny, method, solver, extreme):
     try:
-        row = run_point(PointConfig(**{**tiny, "method": method, "solver": solver, **extreme})).row
+        row = run_point(fitting(**{**tiny, "method": method, "solver": solver, **extreme})).row
     except FeatureLearningError:
         return
     json.dumps(row, allow_nan=False)
@@ -425,8 +422,8 @@ def test_extreme_numbers_end_in_a_named_error_or_a_finite_row(tiny, method, solv
 
 def test_points_of_a_pool_are_those_of_this_process(tiny):
     configs = {
-        ("network", 20): PointConfig(**tiny),
-        "mf": PointConfig(**{**tiny, "method": "mf-ard", "samples": 40}),
+        ("network", 20): configure(**tiny),
+        "mf": fitting(**{**tiny, "method": "mf-ard", "samples": 40}),
     }
     found = run_points(configs, workers=1)
     assert list(found) == list(configs)
@@ -437,7 +434,7 @@ def test_points_of_a_pool_are_those_of_this_process(tiny):
 
 
 def test_a_pool_that_was_stopped_goes_on_where_it_was(tiny, tmp_path, monkeypatch):
-    configs = {"a": PointConfig(**tiny), "b": PointConfig(**{**tiny, "seed": 5})}
+    configs = {"a": configure(**tiny), "b": fitting(**{**tiny, "seed": 5})}
     fresh = run_points(configs, workers=2)
     first = run_points({"a": configs["a"]}, workers=1, folder=tmp_path)
     (kept,) = tmp_path.iterdir()
@@ -456,7 +453,7 @@ def test_a_pool_that_was_stopped_goes_on_where_it_was(tiny, tmp_path, monkeypatc
 
 
 def test_the_error_of_a_worker_surfaces_under_its_name(tiny):
-    configs = {"good": PointConfig(**tiny), "bad": PointConfig(**{**tiny, "step": 1e3})}
+    configs = {"good": configure(**tiny), "bad": fitting(**{**tiny, "step": 1e3})}
     with pytest.raises(EquipartitionError, match="step size 1000 is too large"):
         run_points(configs, workers=1)
 
@@ -495,7 +492,7 @@ def storage_bytes():
     ids=str,
 )
 def test_the_memory_estimate_covers_what_a_run_holds_and_little_more(options):
-    config = PointConfig(
+    config = configure(
         **{
             "dim": 20,
             "width": 100,
@@ -508,18 +505,20 @@ def test_the_memory_estimate_covers_what_a_run_holds_and_little_more(options):
     )
     before = storage_bytes()
     train, test = config.datasets()
-    student = config.make_student
+    student = config.student
     energy = ParticleEnergy(
         student,
         train,
         kappa=0.1,
         chains=config.chains,
         particles=config.particles,
-        self_energy=config.method == "mf",
-        block_elements=config.block_elements,
+        self_energy=config.method.name == "mf",
+        block_elements=config.machine.block_elements,
     )
-    observer = Observer(student, energy, test, sparsity=4, block_elements=config.block_elements)
-    position = starting_position(energy, student, config.make_teacher, start="prior", seed=0)
+    observer = Observer(
+        student, energy, test, sparsity=4, block_elements=config.machine.block_elements
+    )
+    position = starting_position(energy, student, config.teacher, start="prior", seed=0)
     state = SamplerState.start(position)
     energy.gradient(state.position, state.gradient)
     observer.measure(state.position, average=True)
@@ -537,17 +536,17 @@ def test_the_memory_estimate_knows_what_the_blocks_of_mini_batches_hold(
     """Inputs of ±1 and others, one thread and several: the work space of the kernel counts."""
     torch.set_num_threads(threads)
     options = {"dim": 30, "width": 500, "samples": 2000, "test_samples": 50, "chains": 2}
-    config = PointConfig(**options, teacher=teacher, sampler="sgld", batch_size=batch_size)
+    config = configure(**options, teacher=teacher, sampler="sgld", batch_size=batch_size)
     train, _ = config.datasets()
-    full = network_posterior(config.make_student, train, kappa=0.1, chains=2)
-    position = starting_position(full, full.student, config.make_teacher, start="prior", seed=0)
+    full = network_posterior(config.student, train, kappa=0.1, chains=2)
+    position = starting_position(full, full.student, config.teacher, start="prior", seed=0)
     state = SamplerState.start(position)
     before = storage_bytes()
-    batches = config.make_sampling.batched(full)
+    batches = config.sampling.sampler.energy(full)
     for block in {*range(min(len(batches), HELD + 3)), len(batches) - 1}:
         batches.estimate_from(state.position, state.gradient, [block, block])
     used = storage_bytes() - before
-    estimate = memory_needed(config) - memory_needed(replace(config, batch_size=None))
+    estimate = memory_needed(config) - memory_needed(replaced(config, batch_size=None))
     assert used < estimate < 1.1 * used
 
 
@@ -555,9 +554,9 @@ def test_the_memory_estimate_knows_what_the_blocks_of_mini_batches_hold(
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_mini_batches_hold_a_few_blocks_however_many_there_are(batch_size, dtype):
     options = {"dim": 20, "width": 100, "samples": 2000, "test_samples": 50, "chains": 2}
-    config = PointConfig(**options, sampler="sgld", batch_size=batch_size, dtype=dtype)
+    config = configure(**options, sampler="sgld", batch_size=batch_size, dtype=dtype)
     train, _ = config.datasets()
-    batches = config.make_sampling.batched(network_posterior(config.make_student, train, kappa=0.1))
+    batches = config.sampling.sampler.energy(network_posterior(config.student, train, kappa=0.1))
     for block in range(len(batches)):
         batches._field(block)
     assert len({id(field) for _, field in batches._holders.values()}) == min(len(batches), HELD + 1)
@@ -566,44 +565,44 @@ def test_mini_batches_hold_a_few_blocks_however_many_there_are(batch_size, dtype
 def test_the_memory_estimate_covers_wide_inputs_and_few_neurons():
     # Residual times input, (chains, block, dim), is then the largest buffer of a field.
     sizes = {"dim": 300, "samples": 4000, "test_samples": 4000, "chains": 20}
-    config = PointConfig(**sizes, width=10)
+    config = configure(**sizes, width=10)
     before = storage_bytes()
     train, test = config.datasets()
-    student = config.make_student
+    student = config.student
     fields = [Field(student, data, chains=20, particles=10, scale=1.0) for data in (train, test)]
     used = storage_bytes() - before
     assert len(fields) == 2
     assert used < memory_needed(config) < 10 * used
     # Smaller blocks need less.
-    assert memory_needed(replace(config, block_elements=2**10)) < 0.5 * memory_needed(config)
+    assert memory_needed(replaced(config, block_elements=2**10)) < 0.5 * memory_needed(config)
 
 
 @pytest.mark.parametrize("name", ["samples", "chains", "width", "dim", "test_samples"])
 def test_more_of_anything_needs_more_memory(name):
-    small = PointConfig()
-    large = PointConfig(**{name: 100 * getattr(small, name)})
+    small = configure()
+    large = configure(**{name: 100 * flat(small)[name]})
     assert memory_needed(large) > memory_needed(small)
 
 
 def test_only_a_mean_field_is_collapsed():
     for method, expected in (("mf", True), ("mf-ard", True), ("network", False), ("nngp", False)):
-        assert PointConfig(method=method, solver="collapsed").collapsed == expected
-        assert not PointConfig(method=method).collapsed
+        assert fitting(method=method, solver="collapsed").collapsed == expected
+        assert not configure(method=method).collapsed
 
 
 def test_the_kernel_and_the_collapsed_field_need_their_matrices():
     many = 50_000
-    kernel = PointConfig(method="nngp", samples=many)
+    kernel = configure(method="nngp", samples=many)
     assert memory_needed(kernel) >= 8 * many**2
-    collapsed = PointConfig(method="mf", solver="collapsed", samples=many, particles=many, chains=1)
+    collapsed = configure(method="mf", solver="collapsed", samples=many, particles=many, chains=1)
     assert memory_needed(collapsed) >= 8 * many**2
     # The smaller of the two systems is solved: few particles are cheap.
-    few = PointConfig(method="mf", solver="collapsed", samples=many, particles=100, chains=1)
+    few = configure(method="mf", solver="collapsed", samples=many, particles=100, chains=1)
     assert memory_needed(few) < 8 * many**2
 
 
 def test_a_generous_bound_on_blocks_needs_no_more_memory_than_the_samples(tiny):
-    generous = PointConfig(**{**tiny, "block_elements": 10**12})
+    generous = fitting(**{**tiny, "block_elements": 10**12})
     assert memory_needed(generous) < 10**8
     assert math.isfinite(run_point(generous).row["test_mse"])
 
@@ -614,9 +613,9 @@ def test_what_cannot_fit_is_refused_with_what_it_needs_and_what_is_free(tiny, mo
         DeviceError,
         match=r"out of memory: network with samples=20.* [\d.]+ GiB and [\d.]+ GiB are free",
     ):
-        run_point(PointConfig(**tiny))
+        run_point(configure(**tiny))
     monkeypatch.setattr(hardware, "memory_available", lambda device: None)
-    assert math.isfinite(run_point(PointConfig(**tiny)).row["test_mse"])
+    assert math.isfinite(run_point(configure(**tiny)).row["test_mse"])
 
 
 def test_this_machine_says_what_is_free():
@@ -656,16 +655,25 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
         ({"sampler": "sgld", "step_schedule": "linear"}, "^step_schedule must be"),
         ({"step_schedule": "cyclical"}, "^step_schedule has no effect"),
         ({"batch_size": 3}, "^batch_size has no effect"),
-        ({"members": 3}, "^members has no effect with .*: it is for samplers population"),
+        (
+            {"members": 3},
+            "^members has no effect with .*: it is for samplers population and integration",
+        ),
         ({"code": "++++", "start": "prior"}, "^code has no effect"),
         ({"sampler": "population", "moves": 0}, "^moves must be"),
         ({"sampler": "population", "members": 1}, "^members must be"),
         ({"sampler": "population", "method": "mf"}, "^sampler population needs method"),
-        ({"sampler": "population", "start": "planted"}, "^sampler population needs start"),
+        (
+            {"sampler": "population", "start": "planted"},
+            "^start has no effect with .*, sampler population",
+        ),
         ({"sampler": "population", "penalty": 1.0}, "^sampler population needs penalty"),
         ({"sampler": "population", "tilt": 2.0}, "^sampler population needs tilt"),
-        ({"sampler": "population", "step": 0.1}, "^sampler population needs step"),
-        ({"sampler": "integration", "step": 0.1}, "^sampler integration needs step"),
+        ({"sampler": "population", "step": 0.1}, "^step has no effect with .*, sampler population"),
+        (
+            {"sampler": "integration", "step": 0.1},
+            "^step has no effect with .*, sampler integration",
+        ),
         ({"sampler": "population", "rungs": 2}, "^rungs has no effect"),
         (
             {"sampler": "population", "output_bias_variance": 0.1},
@@ -692,16 +700,16 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
 )
 def test_a_sampler_that_does_not_go_with_the_rest_is_refused(options, words):
     with pytest.raises(ArgumentError, match=words):
-        PointConfig(**options)
+        configure(**options)
 
 
 def test_one_code_has_one_name():
     codes = [f"{one} {other}" for one, other in (("++-+", "--++"), ("--++ ", "\t++-+"))]
-    first, second = (PointConfig(sampler="population", code=code) for code in codes)
-    assert first.code == "++-+ --++"
+    first, second = (configure(sampler="population", code=code) for code in codes)
+    assert first.run.code == "++-+ --++"
     assert cell_key(first) == cell_key(second)
     assert first.signs == [[1, 1, -1, 1], [-1, -1, 1, 1]]
-    assert PointConfig(sampler="population").signs == []
+    assert configure(sampler="population").signs == []
 
 
 #: A target that two neurons have to share.
@@ -710,7 +718,7 @@ POPULATION = {**EASY, "sampler": "population", "members": 8, "moves": 5, "chains
 
 
 def test_the_row_of_populations_has_their_evidence_and_averages():
-    config = PointConfig(**POPULATION, code="+ -", langevin_time=200.0)
+    config = configure(**POPULATION, code="+ -", langevin_time=200.0)
     point = run_point(config)
     row = point.row
     assert row.keys() >= KEYS
@@ -737,9 +745,7 @@ def test_the_row_of_populations_has_their_evidence_and_averages():
 
 def test_the_row_of_integrals_agrees_with_that_of_populations():
     both = [
-        run_point(
-            PointConfig(**{**POPULATION, "sampler": sampler, "members": members, "moves": 10})
-        )
+        run_point(configure(**{**POPULATION, "sampler": sampler, "members": members, "moves": 10}))
         for sampler, members in (("population", 64), ("integration", 4))
     ]
     populations, integrals = (each.row for each in both)
@@ -757,7 +763,7 @@ def test_the_row_of_integrals_agrees_with_that_of_populations():
 
 
 def test_populations_in_a_store_and_a_table(tmp_path):
-    store, config = Store(tmp_path), PointConfig(**POPULATION)
+    store, config = Store(tmp_path), configure(**POPULATION)
     point = run_point(config)
     store.write(config, point, provenance("cpu"))
     (row,) = tabulate(store.scan()[0], store.labels()).to_dict("records")
@@ -767,26 +773,24 @@ def test_populations_in_a_store_and_a_table(tmp_path):
 
 
 def test_a_sampling_refuses_what_its_sampler_does_not_have():
-    with pytest.raises(ArgumentError, match="quantum is for sampler quantised"):
-        Sampling(quantum=0.1)
-    with pytest.raises(ArgumentError, match="batch_size is for sampler sgld"):
-        Sampling(batch_size=10)
-    with pytest.raises(ArgumentError, match="rounding is for sampler quantised"):
-        Sampling(sampler="sgld", rounding="floor")
-    with pytest.raises(ArgumentError, match="step_schedule cyclical is for sampler sgld"):
-        Sampling(step_schedule="cyclical")
+    with pytest.raises(ArgumentError, match=r"quantum has no effect .* quantised"):
+        configure(quantum=0.1)
+    with pytest.raises(TypeError, match="batch_size"):
+        UnderdampedOptions(batch_size=10)
+    with pytest.raises(TypeError, match="rounding"):
+        Sampling(SGLDOptions(rounding="floor"))
+    with pytest.raises(ArgumentError, match="sampler must be options such as"):
+        Sampling("hmc")
 
 
 def test_rounding_and_its_schedule_reach_the_sampler(tiny):
-    config = PointConfig(
+    config = configure(
         **{**tiny, "sampler": "quantised", "rounding": "nearest", "quantum_epoch": 4}
     )
     data, _ = config.datasets()
-    energy = network_posterior(config.make_student, data, kappa=config.kappa)
-    position = starting_position(
-        energy, config.make_student, config.make_teacher, start="prior", seed=0
-    )
-    sampler = config.make_sampling.build(energy, position)
+    energy = network_posterior(config.student, data, kappa=config.kappa)
+    position = starting_position(energy, config.student, config.teacher, start="prior", seed=0)
+    sampler = config.sampling.build(energy, position)
     assert sampler.rounding == "nearest"
     thermal = math.sqrt(2 * sampler.step_size * energy.temperature)
     # ⌊log2 ln 2⌋ = -1 at epoch 0, and ⌊log2 ln 3⌋ = 0 at epoch 1.
@@ -797,8 +801,8 @@ def test_rounding_and_its_schedule_reach_the_sampler(tiny):
 @pytest.mark.parametrize("shape", ["polynomial", "cyclical"])
 def test_steps_that_change_over_the_run_weigh_its_samples(tiny, shape):
     options = {**tiny, "sampler": "sgld", "looks": 20}
-    steady = run_point(PointConfig(**options)).row
-    row = run_point(PointConfig(**options, step_schedule=shape)).row
+    steady = run_point(configure(**options)).row
+    row = run_point(configure(**options, step_schedule=shape)).row
     assert row["steps"] == steady["steps"]
     assert row["step"] == steady["step"]  # the largest
     assert 0.3 < row["langevin_time"] / steady["langevin_time"] < 0.9
@@ -808,19 +812,19 @@ def test_steps_that_change_over_the_run_weigh_its_samples(tiny, shape):
 def test_a_cycle_needs_two_looks(tiny):
     options = {**tiny, "sampler": "sgld", "looks": 5, "step_schedule": "cyclical"}
     with pytest.raises(ArgumentError, match=r"^cycles must be"):
-        run_point(PointConfig(**options))
+        run_point(configure(**options))
 
 
 def test_points_of_before_keep_their_key():
     for options in ({}, {"sampler": "sgld", "method": "mf"}):
-        plain = canonical(PointConfig(**options))
+        plain = canonical(configure(**options))
         assert "quantum" not in plain
         assert (
             not {"batch_size", "step_schedule", "rounding", "quantum_epoch", "tilt"} & plain.keys()
         )
         assert not {"rungs", "rung_ratio"} & plain.keys()
-    batched = PointConfig(sampler="sgld", batch_size=10)
-    assert cell_key(batched) != cell_key(PointConfig(sampler="sgld"))
+    batched = configure(sampler="sgld", batch_size=10)
+    assert cell_key(batched) != cell_key(configure(sampler="sgld"))
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:-1", "cpu:0", "", "CPU"])
@@ -833,8 +837,6 @@ def test_a_device_without_that_name_is_an_argument_error(name):
     ("options", "name"),
     [
         ({"sampler": "nuts"}, "sampler"),
-        ({"step": 0.0}, "step"),
-        ({"friction": -1.0}, "friction"),
         ({"langevin_time": math.nan}, "langevin_time"),
         ({"burn_in": 2.0}, "burn_in"),
         ({"looks": 0}, "looks"),
@@ -843,10 +845,13 @@ def test_a_device_without_that_name_is_an_argument_error(name):
 def test_settings_of_a_sampling_out_of_range_are_refused_by_name(options, name):
     with pytest.raises(ArgumentError, match=f"^{name} must be"):
         Sampling(**options)
+    for options, name in (({"step": 0.0}, "step"), ({"friction": -1.0}, "friction")):
+        with pytest.raises(ArgumentError, match=f"^{name} must be"):
+            UnderdampedOptions(**options)
 
 
 def test_paths_may_be_texts(tiny, tmp_path):
-    config = PointConfig(**tiny)
+    config = configure(**tiny)
     place = str(tmp_path / "c.npz")
     first = run_point(config, checkpoint=place)
     assert run_point(config, checkpoint=place).row["m_S"] == first.row["m_S"]

@@ -1,14 +1,14 @@
 """Points that run until they are settled: what is chosen for them, and what they report."""
 
-import dataclasses
 import json
 
 import numpy as np
 import pytest
+from small_runs import fitting
 
 from feature_learning.cli.main import main
 from feature_learning.errors import ArgumentError
-from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import configure, flat
 from feature_learning.experiments.keys import canonical
 from feature_learning.experiments.point import run_point
 from feature_learning.inference.verdict import AGREED, NOT_SETTLED, WITHIN
@@ -20,17 +20,17 @@ EASY = {"dim": 6, "sparsity": 2, "width": 32, "samples": 40, "kappa": 0.1, "test
 
 @pytest.fixture(scope="module")
 def easy():
-    return run_point(PointConfig(**EASY))
+    return run_point(configure(**EASY))
 
 
 def test_a_network_whose_length_nobody_sets_runs_until_it_is_settled():
-    config = PointConfig()
-    assert (config.until_settled, config.chains, config.start) == (True, 8, "spread")
-    assert config.code == HALF_CUBE
-    sampling = config.make_sampling
+    config = configure()
+    assert (config.run.until_settled, config.chains, config.run.start) == (True, 8, "spread")
+    assert config.run.code == HALF_CUBE
+    sampling = config.sampling
     assert sampling.until_settled
     assert sampling.langevin_time == 36_000  # 256/(√2 · 0.005), to two digits
-    assert sampling.friction is None
+    assert sampling.sampler.friction is None
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,11 @@ def test_a_network_whose_length_nobody_sets_runs_until_it_is_settled():
     ],
 )
 def test_whatever_sets_a_length_or_another_way_keeps_it(options):
-    config = PointConfig(**options)
-    assert config.until_settled is False
-    assert config.start == "prior"
-    assert config.chains == options.get("chains", 4)
-    assert config.code is None
+    config = configure(**options)
+    assert flat(config)["until_settled"] is False
+    assert flat(config)["start"] == "prior"
+    assert flat(config)["chains"] == options.get("chains", 4)
+    assert flat(config)["code"] is None
     assert "until_settled" not in canonical(config)
 
 
@@ -74,13 +74,13 @@ def test_whatever_sets_a_length_or_another_way_keeps_it(options):
     ],
 )
 def test_the_code_that_is_planted_has_one_neuron_of_each_pair(options, code):
-    assert PointConfig(**options).code == code
+    assert configure(**options).run.code == code
 
 
 def test_what_is_chosen_is_what_it_would_be_if_it_were_given():
-    chosen = PointConfig(samples=500)
-    given = PointConfig(samples=500, until_settled=True, chains=8, start="spread", code=HALF_CUBE)
-    assert chosen == given == PointConfig(**dataclasses.asdict(chosen))
+    chosen = configure(samples=500)
+    given = configure(samples=500, until_settled=True, chains=8, start="spread", code=HALF_CUBE)
+    assert chosen == given == configure(**flat(chosen))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_what_is_chosen_is_what_it_would_be_if_it_were_given():
 )
 def test_what_cannot_be_is_refused(options, message):
     with pytest.raises(ArgumentError, match=message):
-        PointConfig(**options)
+        configure(**options)
 
 
 def test_the_row_says_what_was_earned_and_by_how_many(easy):
@@ -111,7 +111,7 @@ def test_the_row_says_what_was_earned_and_by_how_many(easy):
     assert row["step"] != pytest.approx(0.1)
     assert row["config"]["until_settled"] is True
     # The second half, at the first length at which it was good enough.
-    limit = PointConfig(**EASY).make_sampling.langevin_time
+    limit = configure(**EASY).sampling.langevin_time
     assert row["langevin_time"] * 32 / limit in [
         pytest.approx(each) for each in (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)
     ]
@@ -119,7 +119,7 @@ def test_the_row_says_what_was_earned_and_by_how_many(easy):
 
 def test_both_kinds_of_start_end_where_a_long_run_of_fixed_length_does(easy):
     other = {**EASY, "start": "prior", "chains": 8, "langevin_time": 6000.0, "looks": 600}
-    fixed = run_point(PointConfig(**other)).row
+    fixed = run_point(configure(**other)).row
     for name in ("m_S", "test_mse"):
         found = np.array(easy.row["chains"][name])
         error = np.hypot(easy.row[f"{name}_sem"], fixed[f"{name}_sem"])
@@ -141,7 +141,7 @@ def test_averages_are_over_the_chains_of_the_code(monkeypatch):
 
     monkeypatch.setattr(observables.Observer, "_codes", codes)
     monkeypatch.setattr(observables.Observer, "measure", measure)
-    row = run_point(PointConfig(**EASY)).row
+    row = run_point(configure(**EASY)).row
     assert row["agreement"] == WITHIN
     assert row["agreeing_chains"] == 5
     assert row["converged"] is False
@@ -174,12 +174,13 @@ def test_a_time_is_positive(seconds, capsys):
 )
 def test_what_runs_no_chains_has_no_time_limit(options):
     with pytest.raises(ArgumentError, match="max_time has no effect with"):
-        run_point(PointConfig(**EASY, **options), max_time=3.0)
+        run_point(fitting(**EASY, **options), max_time=3.0)
 
 
 def test_a_population_has_no_time_limit(capsys):
     command = "point --samples 20 --sampler population --max-time 3"
-    assert main(command.split()) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(command.split())
     assert "--max-time has no effect with" in capsys.readouterr().err
 
 

@@ -14,6 +14,7 @@ from feature_learning.energies.ladder import LadderEnergy
 from feature_learning.energies.minibatch import MiniBatchEnergy
 from feature_learning.energies.particles import mean_field_energy, network_posterior
 from feature_learning.energies.release import ReleasedEnergy
+from feature_learning.experiments.flat import composed
 from feature_learning.inference.chains import ChainRun, run
 from feature_learning.inference.observables import Observer
 from feature_learning.model.priors import Ard
@@ -154,6 +155,11 @@ class Trial:
             random=self.random,
             **options,
         )
+
+
+def fitting(**options):
+    """The configuration of those options that have an effect together."""
+    return composed(options)[0]
 
 
 class Here:

@@ -6,24 +6,25 @@ import numpy as np
 import pytest
 
 from feature_learning.errors import ArgumentError, ConvergenceError
-from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import configure
 from feature_learning.inference.mean_field import solve
 from feature_learning.model.priors import Ard
 from feature_learning.samplers.options import Sampling
+from feature_learning.samplers.registry import UnderdampedOptions
 
-SHORT = {"step": 0.2, "langevin_time": 40.0, "looks": 20}
+SHORT = {"langevin_time": 40.0, "looks": 20}
 
 
 def solution(tiny, *, kappa=0.1, sampling=None, **options):
-    config = PointConfig(**tiny)
+    config = configure(**tiny)
     data, test = config.datasets()
     return solve(
-        config.make_student,
-        config.make_teacher,
+        config.student,
+        config.teacher,
         data,
         test,
         kappa=kappa,
-        sampling=Sampling(**(sampling or SHORT)),
+        sampling=Sampling(**{"sampler": UnderdampedOptions(step=0.2)} | (sampling or SHORT)),
         **options,
     )
 
@@ -52,9 +53,7 @@ def test_a_chain_on_its_way_has_a_residual_and_one_that_has_arrived_has_little(t
     rising = solution(
         tiny, kappa=0.02, chains=8, sampling={**SHORT, "langevin_time": 16.0, "burn_in": 0.0}
     )
-    long = solution(
-        tiny, kappa=0.02, chains=8, sampling={"step": 0.2, "langevin_time": 800.0, "looks": 400}
-    )
+    long = solution(tiny, kappa=0.02, chains=8, sampling={"langevin_time": 800.0, "looks": 400})
     assert rising.residual > 3.5 * rising.residual_sem
     assert rising.residual > 3 * long.residual
 
@@ -84,7 +83,10 @@ def test_who_insists_gets_the_same_solution_when_it_has_converged(tiny):
         "kappa": 0.3,
         "chains": 4,
         "particles": 32,
-        "sampling": {"step": 0.15, "friction": 0.1, "langevin_time": 2800.0, "looks": 700},
+        "sampling": {
+            "sampler": UnderdampedOptions(step=0.15, friction=0.1),
+            **{"langevin_time": 2800.0, "looks": 700},
+        },
     }
     plain, insisted = solution(tiny, **options), solution(tiny, insist=True, **options)
     assert plain.converged

@@ -41,7 +41,7 @@ def field(student, data, chains, **options):
 @pytest.mark.parametrize(("hidden", "output"), BIASES)
 @pytest.mark.parametrize("readout", [True, False])
 def test_views_are_the_flat_vector_itself_each_entry_once(hidden, output, readout):
-    student = Student(5, 7, hidden_bias_variance=hidden, output_bias_variance=output)
+    student = Student(dim=5, width=7, hidden_bias_variance=hidden, output_bias_variance=output)
     flat = torch.arange(float(student.size(3, 7, readout=readout)))
     w, a, c = student.views(flat, 3, 7, readout=readout)
     fan_in = 6 if hidden else 5
@@ -57,8 +57,8 @@ def test_views_are_the_flat_vector_itself_each_entry_once(hidden, output, readou
 
 def test_prior_variances_have_each_parameter_at_its_place():
     student = Student(
-        4,
-        3,
+        dim=4,
+        width=3,
         weight_variance=2.0,
         readout_variance=3.0,
         hidden_bias_variance=0.7,
@@ -73,8 +73,8 @@ def test_prior_variances_have_each_parameter_at_its_place():
 
 def test_draws_from_the_prior_have_the_prior_variances():
     student = Student(
-        4,
-        50,
+        dim=4,
+        width=50,
         weight_variance=2.0,
         readout_variance=3.0,
         hidden_bias_variance=0.7,
@@ -89,7 +89,7 @@ def test_draws_from_the_prior_have_the_prior_variances():
 
 
 def test_the_start_is_the_same_in_both_precisions_and_leaves_the_global_state_alone():
-    student, before = Student(4, 5, hidden_bias_variance=1.0), torch.get_rng_state()
+    student, before = Student(dim=4, width=5, hidden_bias_variance=1.0), torch.get_rng_state()
     single = student.sample_prior(2, 5, torch.Generator().manual_seed(1))
     double = student.sample_prior(2, 5, torch.Generator().manual_seed(1), dtype=torch.float64)
     assert torch.equal(single.double(), double)
@@ -100,8 +100,8 @@ def test_the_start_is_the_same_in_both_precisions_and_leaves_the_global_state_al
 @pytest.mark.parametrize(("hidden", "output"), BIASES)
 def test_the_prediction_is_a_loop_over_neurons(name, hidden, output):
     student = Student(
-        3,
-        4,
+        dim=3,
+        width=4,
         gamma=0.8,
         activation=name,
         hidden_bias_variance=hidden,
@@ -130,7 +130,11 @@ def test_the_prediction_is_a_loop_over_neurons(name, hidden, output):
 def test_blocks_of_any_size_give_the_same_sums(samples, block_elements, name, biased):
     variance = 0.6 if biased else None
     student = Student(
-        3, 5, activation=name, hidden_bias_variance=variance, output_bias_variance=variance
+        dim=3,
+        width=5,
+        activation=name,
+        hidden_bias_variance=variance,
+        output_bias_variance=variance,
     )
     data, chains = gaussian(3, samples), 2
     parameters = student.views(position(student, chains, 5), chains, 5)
@@ -190,7 +194,7 @@ def test_blocks_of_any_size_give_the_same_sums(samples, block_elements, name, bi
 def test_activations_never_need_more_memory_than_the_bound(
     samples, chains, width, block_elements, name
 ):
-    student = Student(2, width, activation=name)
+    student = Student(dim=2, width=width, activation=name)
     tiles = field(student, gaussian(2, samples), chains, block_elements=block_elements).tiles
     buffers = {}
     for tile in tiles:
@@ -213,7 +217,7 @@ def test_activations_never_need_more_memory_than_the_bound(
 
 
 def test_one_sample_of_one_chain_after_the_other_if_the_bound_is_below_a_single_sample():
-    student, data = Student(3, 6), gaussian(3, 5)
+    student, data = Student(dim=3, width=6), gaussian(3, 5)
     parameters = student.views(position(student, 2, 6), 2, 6)
     smallest = field(student, data, 2, block_elements=1)
     assert len(smallest.tiles) == 10
@@ -245,11 +249,11 @@ def test_a_student_out_of_range_is_refused_by_name(options, name):
 
 def test_inputs_of_another_dimension_are_refused():
     with pytest.raises(ArgumentError, match="dim = 3 columns, not 4"):
-        field(Student(3, 2), Dataset(torch.zeros(5, 4), torch.zeros(5)), 1)
+        field(Student(dim=3, width=2), Dataset(torch.zeros(5, 4), torch.zeros(5)), 1)
 
 
 @pytest.mark.parametrize("name", ["chains", "particles", "block_elements"])
 def test_a_field_needs_positive_sizes(name):
     sizes = {"chains": 1, "particles": 2, "block_elements": 10, name: 0}
     with pytest.raises(ArgumentError, match=f"^{name} must be"):
-        Field(Student(3, 2), gaussian(3, 5), scale=1.0, **sizes)
+        Field(Student(dim=3, width=2), gaussian(3, 5), scale=1.0, **sizes)

@@ -120,7 +120,7 @@ def cube_field(student, dim):
 
 
 def test_the_order_parameter_is_the_sum_of_the_neurons_overlaps():
-    student = Student(8, 6, gamma=0.7)
+    student = Student(dim=8, width=6, gamma=0.7)
     field, parameters = cube_field(student, 8)
     values = decompose(field.predict(parameters), field.labels)
     neurons = parameters.a * enumerated_overlap(parameters.w, 2)
@@ -130,7 +130,7 @@ def test_the_order_parameter_is_the_sum_of_the_neurons_overlaps():
 @pytest.mark.parametrize("name", ["relu", "tanh"])
 def test_parseval_the_power_of_a_network_is_the_sum_over_all_parities(name):
     dim, width = 7, 5
-    student = Student(dim, width, activation=name)
+    student = Student(dim=dim, width=width, activation=name)
     field, (w, a, c) = cube_field(student, dim)
     power = field.predict(Parameters(w, a, c))
     total = torch.zeros(2, dtype=torch.float64)

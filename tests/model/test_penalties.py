@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from feature_learning import PointConfig, run_point
+from feature_learning import configure, run_point
 from feature_learning.cli.main import main
 from feature_learning.energies.minibatch import MiniBatchEnergy
 from feature_learning.energies.particles import ParticleEnergy, network_posterior
@@ -22,7 +22,7 @@ EXACT = {"rtol": 1e-10, "atol": 1e-12}
 def energy_with(penalty, *, dtype=torch.float64, chains=3, **options):
     options = {"hidden": None, "activation": "relu", "self_energy": False, **options}
     student = Student(
-        6, 5, activation=options["activation"], hidden_bias_variance=options["hidden"]
+        dim=6, width=5, activation=options["activation"], hidden_bias_variance=options["hidden"]
     )
     data = draw(SparseParity(6, 2), 11, seed=0, dtype=dtype)
     energy = ParticleEnergy(
@@ -96,7 +96,7 @@ def test_a_strong_penalty_leaves_the_spread_that_temperature_allows():
     # P = 1, hardly a data term: d - 1 directions of stiffness 2λ/d + T d/σ_w² at temperature T.
     dim, width, kappa, strength = 10, 200, 0.02, 50.0
     temperature = 2 * kappa**2
-    student, data = Student(dim, width), draw(SparseParity(dim, 2), 1, seed=0)
+    student, data = Student(dim=dim, width=width), draw(SparseParity(dim, 2), 1, seed=0)
     energy = network_posterior(student, data, kappa=kappa, penalty=strength, chains=2)
     random = torch.Generator().manual_seed(0)
     state = SGLD(0.02).init(energy, student.sample_prior(2, width, random), random)
@@ -115,7 +115,7 @@ def test_a_strong_penalty_leaves_the_spread_that_temperature_allows():
 @pytest.mark.parametrize("wrong", [-1.0, math.nan, math.inf])
 def test_a_penalty_is_a_number_of_at_least_zero(wrong):
     with pytest.raises(ArgumentError, match="penalty"):
-        PointConfig(penalty=wrong)
+        configure(penalty=wrong)
     with pytest.raises(ArgumentError, match="penalty"):
         energy_with(wrong)
 
@@ -123,8 +123,9 @@ def test_a_penalty_is_a_number_of_at_least_zero(wrong):
 @pytest.mark.parametrize("method", ["mf", "mf-ard", "nngp"])
 def test_a_penalty_is_refused_where_it_has_no_effect(method, capsys):
     with pytest.raises(ArgumentError, match=f"penalty has no effect with method {method}"):
-        PointConfig(method=method, penalty=1.0)
-    assert main(["point", "--method", method, "--penalty", "1"]) == 2
+        configure(method=method, penalty=1.0)
+    with pytest.raises(SystemExit, match="2"):
+        main(["point", "--method", method, "--penalty", "1"])
     assert "penalty has no effect with" in capsys.readouterr().err
 
 
@@ -133,14 +134,14 @@ def test_a_point_with_a_penalty_has_weights_of_nearly_one_magnitude():
     common |= {"chains": 1, "sampler": "sgld", "langevin_time": 30.0, "looks": 4, "kappa": 0.02}
     spread = {}
     for penalty in (0.0, 10.0):
-        point = run_point(PointConfig(penalty=penalty, **common))
+        point = run_point(configure(penalty=penalty, **common))
         magnitudes = abs(point.weights[0])
         spread[penalty] = (magnitudes.std(axis=1) / magnitudes.mean(axis=1)).mean()
     assert spread[10.0] < 0.2 < spread[0.0]
 
 
 def test_every_way_to_the_energy_and_its_gradient_knows_the_penalty():
-    student = Student(5, 6)
+    student = Student(dim=5, width=6)
     data = draw(SparseParity(5, 2), 12, seed=0, dtype=torch.float64)
     energy = network_posterior(student, data, kappa=0.2, chains=2, penalty=3.0)
     theta = student.sample_prior(2, 6, torch.Generator().manual_seed(0), dtype=torch.float64)

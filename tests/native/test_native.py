@@ -35,7 +35,7 @@ def a_problem(samples, chains, particles, dim, *, bias=False, signs=False):
     only. With ``signs`` the inputs are ±1.
     """
     random = torch.Generator().manual_seed(samples + 1000 * particles)
-    student = Student(dim, particles, output_bias_variance=1.0 if bias else None)
+    student = Student(dim=dim, width=particles, output_bias_variance=1.0 if bias else None)
 
     def sixteenths(*shape):
         return torch.randint(-20, 21, shape, generator=random).float() / 16
@@ -193,7 +193,7 @@ def test_the_energies_of_a_float32_relu_network_use_the_kernel(energy):
 @pytest.mark.parametrize(("name", "dtype"), [("tanh", torch.float32), ("relu", torch.float64)])
 def test_what_the_kernel_does_not_know_is_left_to_torch(name, dtype):
     data = Dataset(torch.zeros(3, 2, dtype=dtype), torch.zeros(3, dtype=dtype))
-    student = Student(2, 4, activation=name)
+    student = Student(dim=2, width=4, activation=name)
     assert Field(student, data, chains=1, particles=4, scale=1.0).kernel is None
 
 

@@ -14,7 +14,6 @@ from feature_learning import (
     MALA,
     SGLD,
     AdaptiveSGLD,
-    Dataset,
     Gibbs,
     PreconditionedSGLD,
     QuantisedLangevin,
@@ -23,9 +22,10 @@ from feature_learning import (
     network_posterior,
 )
 from feature_learning.errors import ArgumentError
+from feature_learning.model.teachers import Dataset
 from sampler_validation.calibration import Calibration, OwnLabels, calibrate
 
-STUDENT, SAMPLES, KAPPA = Student(3, 4), 8, 0.3
+STUDENT, SAMPLES, KAPPA = Student(dim=3, width=4), 8, 0.3
 #: A right sampler fails once in a thousand seeds; the seeds here are fixed.
 FALSE_ALARMS = 0.001
 
@@ -94,7 +94,11 @@ def test_the_false_alarm_rate_is_what_it_says():
 )
 def test_each_chain_has_the_posterior_of_its_own_labels(options):
     """Gradient, value and law of the readouts, against one network posterior for each chain."""
-    student, chains, random = Student(3, 4, **options), 3, torch.Generator().manual_seed(0)
+    student, chains, random = (
+        Student(dim=3, width=4, **options),
+        3,
+        torch.Generator().manual_seed(0),
+    )
     inputs = torch.randn(6, 3, generator=random, dtype=torch.float64)
     labels = torch.randn(chains, 6, generator=random, dtype=torch.float64)
     ours = OwnLabels(student, inputs, labels, kappa=0.3)
@@ -141,7 +145,7 @@ def test_what_cannot_be_is_refused():
             ranked(UNDERDAMPED, 4, **options)
     with pytest.raises(ArgumentError, match=r"^calibration needs draws that all weigh the same"):
         ranked(AdaptiveSGLD(0.05), 4, replications=2)
-    biased = Student(3, 4, output_bias_variance=1.0)
+    biased = Student(dim=3, width=4, output_bias_variance=1.0)
     with pytest.raises(ArgumentError, match=r"^labels of each chain need a student without"):
         calibrate(biased, UNDERDAMPED, samples=3, kappa=1, steps=4, replications=2, seed=0)
     inputs = torch.zeros(3, 3)

@@ -16,9 +16,6 @@ import torch
 
 from feature_learning import (
     SGLD,
-    Ard,
-    CollapsedEnergy,
-    Field,
     SparseParity,
     Student,
     Underdamped,
@@ -26,7 +23,10 @@ from feature_learning import (
     mean_field_energy,
     network_posterior,
 )
+from feature_learning.energies.collapsed import CollapsedEnergy
 from feature_learning.energies.particles import ParticleEnergy
+from feature_learning.model.field import Field
+from feature_learning.model.priors import Ard
 from feature_learning.theory import kernel_limit
 
 SIGMAS = 5.0
@@ -74,7 +74,7 @@ class Frozen:
 
 
 def frozen_problem(activation="relu", chains=400):
-    student = Student(3, 4, activation=activation, gamma=0.4, readout_variance=0.7)
+    student = Student(dim=3, width=4, activation=activation, gamma=0.4, readout_variance=0.7)
     data = draw(SparseParity(3, 2), 6, seed=3, dtype=torch.float64)
     energy = network_posterior(student, data, kappa=0.35, chains=chains)
     w = torch.randn(4, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
@@ -132,7 +132,7 @@ def test_the_temperature_test_would_notice_a_factor_of_2_or_of_P(wrong):
 
 def one_neuron(**options):
     """One neuron in one dimension, one datum: the density of (w, a) lives on a plane."""
-    student = Student(1, 1, **options)
+    student = Student(dim=1, width=1, **options)
     x, y, kappa = 1.3, 0.8, 0.5
     data = draw(SparseParity(1, 1), 1, seed=0, dtype=torch.float64)
     data = replace(data, inputs=torch.full((1, 1), x).double(), labels=torch.tensor([y]).double())
@@ -172,7 +172,7 @@ def test_one_neuron_one_datum_equals_quadrature(activation, sampler, self_energy
 
 def test_large_noise_returns_the_prior():
     """κ → ∞: nothing is left of the data, with and without Ω."""
-    student = Student(3, 4, readout_variance=0.6, weight_variance=1.5)
+    student = Student(dim=3, width=4, readout_variance=0.6, weight_variance=1.5)
     data = draw(SparseParity(3, 2), 5, seed=0)
     for self_energy in (False, True):
         energy = ParticleEnergy(student, data, kappa=300.0, chains=300, self_energy=self_energy)
@@ -197,7 +197,7 @@ def test_mean_field_without_self_energy_is_the_network():
     The mean-field energy has its Ω taken off by hand, written from its definition; SGLD on what is
     left must move the particles exactly as it moves the network's neurons.
     """
-    student = Student(5, 7)
+    student = Student(dim=5, width=7)
     data = draw(SparseParity(5, 2), 9, seed=0, dtype=torch.float64)
     start = student.sample_prior(2, 7, torch.Generator().manual_seed(0), dtype=torch.float64)
     network = network_posterior(student, data, kappa=0.1, chains=2)
@@ -240,7 +240,7 @@ def predictor_mean(energy, student, start, test, *, sampler, steps, readout=True
 @pytest.mark.parametrize("model", ["network", "mean field", "collapsed"])
 def test_infinite_width_is_the_kernel_limit(model):
     """γ = ½: network, particles and collapsed particles at N = 1000 all give the NNGP's mean."""
-    student = Student(4, 1000)
+    student = Student(dim=4, width=1000)
     data = draw(SparseParity(4, 2), 6, seed=5, dtype=torch.float64)
     test = draw(SparseParity(4, 2), 16, seed=5, stream="test", dtype=torch.float64)
     kappa = 0.1
@@ -277,7 +277,7 @@ def test_the_two_mean_field_solvers_agree(adapting):
     O(1/M), in opposite directions: two values of M are extrapolated. With adapting precisions the
     pseudo-particles of the hyper-prior are as many as the particles, so that there is a limit.
     """
-    student, teacher, kappa, chains = Student(6, 4), SparseParity(6, 2), 0.05, 16
+    student, teacher, kappa, chains = Student(dim=6, width=4), SparseParity(6, 2), 0.05, 16
     data = draw(teacher, 40, seed=1)
     test = draw(teacher, 256, seed=1, stream="test")
     # Adapting precisions let weights grow and the curvature with them: a shorter step.
@@ -306,7 +306,7 @@ def test_the_two_mean_field_solvers_agree(adapting):
 
 def test_ard_precision_has_its_stationary_value_under_the_prior():
     """At large noise ρ settles where (α₀ + M/2)/(β₀ + ½ Σ w²) does: the prior's precision."""
-    student = Student(3, 400)
+    student = Student(dim=3, width=400)
     data = draw(SparseParity(3, 2), 4, seed=0)
     energy = mean_field_energy(student, data, kappa=200.0, chains=20, ard=Ard(alpha0=50.0))
     step = 0.3 / math.sqrt(float(energy.prior.stiffness.max()))

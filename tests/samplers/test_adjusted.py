@@ -13,15 +13,15 @@ from feature_learning import (
     HMC,
     MALA,
     SGLD,
-    Ard,
-    CollapsedEnergy,
     SparseParity,
     Student,
     draw,
     mean_field_energy,
     network_posterior,
 )
+from feature_learning.energies.collapsed import CollapsedEnergy
 from feature_learning.errors import ArgumentError
+from feature_learning.model.priors import Ard
 from feature_learning.samplers import metropolis
 from feature_learning.samplers.base import PerChain
 
@@ -161,7 +161,7 @@ def test_a_proposal_that_leaves_the_numbers_is_refused():
 
 
 def small(**options):
-    student = Student(4, 5, **options)
+    student = Student(dim=4, width=5, **options)
     data = draw(SparseParity(4, 2), 9, seed=1, dtype=torch.float64)
     return student, data
 
@@ -255,7 +255,7 @@ def test_one_neuron_on_a_grid():
 
 
 def small_neuron():
-    student = Student(1, 1)
+    student = Student(dim=1, width=1)
     data = draw(SparseParity(1, 1), 1, seed=0, dtype=torch.float64)
     inputs, labels = torch.full((1, 1), 1.3).double(), torch.tensor([0.8]).double()
     return student, type(data)(**{**vars(data), "inputs": inputs, "labels": labels})

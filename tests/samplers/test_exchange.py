@@ -27,7 +27,7 @@ KAPPAS = (0.2, 0.4, 0.9)
 
 def neuron(activation="relu"):
     """One neuron in one dimension and one datum."""
-    student = Student(1, 1, activation=activation)
+    student = Student(dim=1, width=1, activation=activation)
     data = draw(SparseParity(1, 1), 1, seed=0, dtype=torch.float64)
     inputs, labels = torch.full((1, 1), 1.3).double(), torch.tensor([0.8]).double()
     return student, replace(data, inputs=inputs, labels=labels)
@@ -41,7 +41,10 @@ def started(copies, seed=0, activation="relu"):
 
 
 def test_each_rung_is_the_posterior_at_its_kappa():
-    student, data = Student(4, 5), draw(SparseParity(4, 2), 9, seed=1, dtype=torch.float64)
+    student, data = (
+        Student(dim=4, width=5),
+        draw(SparseParity(4, 2), 9, seed=1, dtype=torch.float64),
+    )
     ladder = LadderEnergy(student, data, kappas=KAPPAS, copies=2)
     theta = student.sample_prior(6, 5, torch.Generator().manual_seed(0), dtype=torch.float64)
     out, plain = torch.empty_like(theta), torch.empty_like(theta)
@@ -87,7 +90,10 @@ def test_every_rung_has_its_law_on_a_grid():
 
 def test_each_pair_of_rungs_has_its_own_rate():
     """Two close rungs and one far away: the far pair is not hidden by the close one."""
-    student, data = Student(6, 8), draw(SparseParity(6, 2), 400, seed=1, dtype=torch.float64)
+    student, data = (
+        Student(dim=6, width=8),
+        draw(SparseParity(6, 2), 400, seed=1, dtype=torch.float64),
+    )
     energy = LadderEnergy(student, data, kappas=(0.05, 0.0502, 0.5))
     random = torch.Generator().manual_seed(0)
     start = student.sample_prior(3, 8, random, dtype=torch.float64)

@@ -10,7 +10,7 @@ import torch
 from scipy.integrate import quad
 from toys import SIGMAS, Toy
 
-from feature_learning import PointConfig, Student, Underdamped
+from feature_learning import Student, Underdamped, configure
 from feature_learning.errors import ArgumentError
 from feature_learning.experiments.keys import canonical, cell_key
 from feature_learning.samplers import Gibbs
@@ -89,23 +89,23 @@ def test_the_choice_is_critical_for_it_in_two_digits():
 
 
 def test_a_configuration_that_asks_for_it_gets_the_number():
-    asked = PointConfig(friction="auto")
-    assert asked == PointConfig(friction=0.014)
-    assert asked.make_sampling.friction == 0.014
-    assert cell_key(asked) == cell_key(PointConfig(friction=0.014))
+    asked = configure(friction="auto")
+    assert asked == configure(friction=0.014)
+    assert asked.sampling.friction == 0.014
+    assert cell_key(asked) == cell_key(configure(friction=0.014))
     # Readouts that are drawn exactly or integrated out are no slow mode.
     for options in ({"sampler": "gibbs"}, {"method": "mf", "solver": "collapsed"}):
-        assert PointConfig(friction="auto", **options).friction == 0.084
-    assert PointConfig(friction="auto", method="mf-ard").friction == 0.014
+        assert configure(friction="auto", **options).friction == 0.084
+    assert configure(friction="auto", method="mf-ard").friction == 0.014
 
 
 def test_a_friction_that_is_not_given_means_what_it_did():
-    assert PointConfig().friction is None
-    assert canonical(PointConfig())["friction"] is None
-    fixed = PointConfig(until_settled=False)
-    assert fixed.make_sampling.friction == 0.02 == Gibbs(1.0).friction
-    assert PointConfig().make_sampling.friction is None  # it is tuned
-    assert PointConfig(method="mf").make_sampling.friction == 0.01
+    assert configure().friction is None
+    assert canonical(configure())["friction"] is None
+    fixed = configure(until_settled=False)
+    assert fixed.sampling.friction == 0.02 == Gibbs(1.0).friction
+    assert configure().sampling.friction is None  # it is tuned
+    assert configure(method="mf").sampling.friction == 0.01
 
 
 @pytest.mark.parametrize(
@@ -120,4 +120,4 @@ def test_a_friction_that_is_not_given_means_what_it_did():
 )
 def test_what_cannot_be_a_friction_is_refused(options, words):
     with pytest.raises(ArgumentError, match=words):
-        PointConfig(**options)
+        configure(**options)

@@ -10,8 +10,6 @@ import torch
 from toys import SIGMAS, deviation, moved
 
 from feature_learning import (
-    Ard,
-    CollapsedEnergy,
     Gibbs,
     SparseParity,
     Student,
@@ -19,11 +17,13 @@ from feature_learning import (
     mean_field_energy,
     network_posterior,
 )
+from feature_learning.energies.collapsed import CollapsedEnergy
 from feature_learning.errors import ArgumentError
+from feature_learning.model.priors import Ard
 
 
 def problem(chains, *, self_energy=False, **options):
-    student = Student(3, 4, **options)
+    student = Student(dim=3, width=4, **options)
     data = draw(SparseParity(3, 2), 6, seed=3, dtype=torch.float64)
     build = mean_field_energy if self_energy else network_posterior
     energy = build(student, data, kappa=0.35, chains=chains)
@@ -88,7 +88,7 @@ def test_only_weights_move_between_draws():
 
 @pytest.mark.parametrize("self_energy", [False, True])
 def test_one_neuron_on_a_grid(self_energy):
-    student, chains, kappa = Student(1, 1), 6000, 0.5
+    student, chains, kappa = Student(dim=1, width=1), 6000, 0.5
     data = draw(SparseParity(1, 1), 1, seed=0, dtype=torch.float64)
     build = mean_field_energy if self_energy else network_posterior
     energy = build(student, data, kappa=kappa, chains=chains)
@@ -113,7 +113,7 @@ def test_one_neuron_on_a_grid(self_energy):
 
 def test_what_has_no_exact_readouts_is_refused():
     student, data, *_ = problem(1)
-    biased = network_posterior(Student(3, 4, output_bias_variance=0.2), data, kappa=0.2)
+    biased = network_posterior(Student(dim=3, width=4, output_bias_variance=0.2), data, kappa=0.2)
     for energy, words in (
         (mean_field_energy(student, data, kappa=0.2, ard=Ard()), "needs particles with readouts"),
         (CollapsedEnergy(student, data, kappa=0.2), "needs particles with readouts"),

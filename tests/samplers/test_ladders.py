@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import signal
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,8 +14,7 @@ from feature_learning.cli.main import main
 from feature_learning.energies.ladder import LadderEnergy
 from feature_learning.errors import ArgumentError, DeviceError
 from feature_learning.experiments import hardware
-from feature_learning.experiments.config import RUNG_RATIO, PointConfig
-from feature_learning.experiments.costs import Speed
+from feature_learning.experiments.flat import configure, replaced
 from feature_learning.experiments.hardware import check_memory, memory_needed
 from feature_learning.experiments.keys import cell_key
 from feature_learning.experiments.point import run_point
@@ -27,6 +25,8 @@ from feature_learning.model.student import Student
 from feature_learning.model.teachers import SparseParity, draw
 from feature_learning.samplers import ReplicaExchange, Underdamped
 from feature_learning.samplers.options import Sampling
+from feature_learning.samplers.registry import RUNG_RATIO, HMCOptions
+from feature_learning.sweeps.plan import work
 from feature_learning.sweeps.provenance import provenance
 from feature_learning.sweeps.schema import schema
 from feature_learning.sweeps.store import Store
@@ -36,14 +36,14 @@ from feature_learning.sweeps.table import read_csv, tabulate, write_csv
 @pytest.fixture
 def ladders(tiny):
     """Two ladders of three rungs."""
-    return PointConfig(**tiny | {"langevin_time": 400.0}, rungs=3, rung_ratio=1.1)
+    return configure(**tiny | {"langevin_time": 400.0}, rungs=3, rung_ratio=1.1)
 
 
 def test_the_row_is_that_of_the_first_rungs_of_a_ladder_run_by_hand(ladders):
     student, teacher, sampling = (
-        ladders.make_student,
-        ladders.make_teacher,
-        ladders.make_sampling,
+        ladders.student,
+        ladders.teacher,
+        ladders.sampling,
     )
     data, test = ladders.datasets()
     assert ladders.kappas == pytest.approx((0.1, 0.11, 0.121))
@@ -65,16 +65,16 @@ def test_the_row_is_that_of_the_first_rungs_of_a_ladder_run_by_hand(ladders):
 
 
 def test_a_point_without_rungs_has_no_swaps(tiny):
-    assert run_point(PointConfig(**tiny)).row["swap_rate"] is None
+    assert run_point(configure(**tiny)).row["swap_rate"] is None
     with pytest.raises(ArgumentError, match="kappas must be two or more"):
-        LadderEnergy(Student(6, 8), draw(SparseParity(6, 2), 20, seed=0), kappas=(0.1,))
+        LadderEnergy(Student(dim=6, width=8), draw(SparseParity(6, 2), 20, seed=0), kappas=(0.1,))
 
 
 def test_the_first_rung_samples_the_posterior_of_a_run_without_exchange(tiny):
     """The same law with and without: means of many chains agree within their errors."""
     options = tiny | {"chains": 60, "langevin_time": 400.0, "looks": 40, "kappa": 0.3}
-    plain = run_point(PointConfig(**options)).row
-    ladder = run_point(PointConfig(**options, rungs=3, rung_ratio=1.2, seed=0)).row
+    plain = run_point(configure(**options)).row
+    ladder = run_point(configure(**options, rungs=3, rung_ratio=1.2, seed=0)).row
     for name in ("test_mse", "m_S", "train_mse"):
         error = np.hypot(plain[f"{name}_sem"], ladder[f"{name}_sem"])
         assert abs(plain[name] - ladder[name]) < 4.5 * error, name
@@ -82,7 +82,7 @@ def test_the_first_rung_samples_the_posterior_of_a_run_without_exchange(tiny):
 
 @pytest.mark.parametrize(("start", "planted"), [("planted", (0, 1)), ("spread", (0,))])
 def test_all_rungs_of_a_ladder_start_alike(start, planted):
-    teacher, student = SparseParity(8, 2), Student(8, 120)
+    teacher, student = SparseParity(8, 2), Student(dim=8, width=120)
     data, test = draw(teacher, 30, seed=0), draw(teacher, 20_000, seed=0, stream="test")
     energy = LadderEnergy(student, data, kappas=(0.1, 0.2, 0.3), copies=2)
     position = starting_position(energy, student, teacher, start=start, seed=0)
@@ -112,13 +112,13 @@ def test_a_run_of_ladders_stops_when_its_first_rungs_have_converged(tiny):
         "kappa": 0.3,
         "friction": 0.3,
     }
-    row = run_point(PointConfig(**options, rungs=2, rung_ratio=1.5, stop_when_converged=True)).row
+    row = run_point(configure(**options, rungs=2, rung_ratio=1.5, stop_when_converged=True)).row
     assert row["converged"]
     assert row["langevin_time"] < 4000
 
 
 def test_a_checkpoint_of_ladders_is_judged_by_its_first_rungs(ladders, tmp_path):
-    config, path = replace(ladders, chains=4, start="spread"), tmp_path / "point.npz"
+    config, path = replaced(ladders, chains=4, start="spread"), tmp_path / "point.npz"
     row = run_point(config, checkpoint=path).row
     run = read_draws(path)
     assert run.starts == ("planted", "prior") * 2
@@ -163,13 +163,13 @@ def test_a_ladder_interrupted_before_its_first_look_makes_no_number_up(ladders, 
         return plain(self, *arguments, **options)
 
     monkeypatch.setattr(Underdamped, "advance", advance)
-    row = run_point(replace(ladders, looks=1, langevin_time=400.0)).row
+    row = run_point(replaced(ladders, looks=1, langevin_time=400.0)).row
     assert row["interrupted"]
     assert row["swap_rate"] is row["m_S"] is row["m_S_last"] is None
 
 
 def test_a_ladder_too_short_for_a_swap_has_no_rate(tiny):
-    row = run_point(PointConfig(**tiny | {"langevin_time": 3.0, "looks": 3}, rungs=2)).row
+    row = run_point(configure(**tiny | {"langevin_time": 3.0, "looks": 3}, rungs=2)).row
     assert row["steps"] < 20
     assert row["swap_rate"] is None
 
@@ -192,21 +192,20 @@ def test_the_table_has_the_ladder_and_its_swaps(ladders, tmp_path):
 
 
 def test_a_ladder_has_a_key_a_price_and_a_memory_of_its_own(tiny):
-    plain, ladder = PointConfig(**tiny), PointConfig(**tiny, rungs=5)
-    assert cell_key(plain) != cell_key(ladder) != cell_key(replace(ladder, rung_ratio=1.1))
+    plain, ladder = configure(**tiny), configure(**tiny, rungs=5)
+    assert cell_key(plain) != cell_key(ladder) != cell_key(replaced(ladder, rung_ratio=1.1))
     assert ladder.networks == 10
     assert ladder.kappas[1] == pytest.approx(0.1 * RUNG_RATIO)
     assert memory_needed(ladder) > 3 * memory_needed(plain)
-    speed = Speed(step=0.0, element=1e-9, sign=1e-9, operation=1e-9)
-    assert 5 < speed.seconds(ladder) / speed.seconds(plain) < 5.5  # swaps cost a little
+    assert work(ladder) == 5 * work(plain)
 
 
 def test_too_many_networks_for_the_memory_are_counted_in_the_message(tiny, monkeypatch):
     monkeypatch.setattr(hardware, "memory_available", lambda device: 1000)
     with pytest.raises(DeviceError, match=r"chains=2, 10 networks in all, needs .* rungs, samples"):
-        check_memory(PointConfig(**tiny, rungs=5))
+        check_memory(configure(**tiny, rungs=5))
     with pytest.raises(DeviceError, match=r"chains=2 needs .* use fewer chains, samples or neur"):
-        check_memory(PointConfig(**tiny))
+        check_memory(configure(**tiny))
 
 
 @pytest.mark.parametrize(
@@ -229,14 +228,14 @@ def test_too_many_networks_for_the_memory_are_counted_in_the_message(tiny, monke
 )
 def test_ladders_that_cannot_be_are_refused(options, words):
     with pytest.raises(ArgumentError, match=words):
-        PointConfig(**options)
+        configure(**options)
 
 
 def test_a_ladder_moves_by_underdamped_or_sgld_only():
-    student, data = Student(6, 8), draw(SparseParity(6, 2), 20, seed=0)
+    student, data = Student(dim=6, width=8), draw(SparseParity(6, 2), 20, seed=0)
     energy = LadderEnergy(student, data, kappas=(0.1, 0.2))
     with pytest.raises(ArgumentError, match="needs sampler underdamped or sgld, not sampler hmc"):
-        Sampling(sampler="hmc").build(energy, torch.zeros(2 * 8 * 7))
+        Sampling(HMCOptions()).build(energy, torch.zeros(2 * 8 * 7))
 
 
 def test_the_command_says_how_often_rungs_swap():

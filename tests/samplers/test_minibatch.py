@@ -28,7 +28,7 @@ from feature_learning.samplers.schedules import cyclical, polynomial, uniform
 
 
 def problem(chains=2, build=network_posterior, batch_size=4, **options):
-    student = Student(4, 5, **options)
+    student = Student(dim=4, width=5, **options)
     data = draw(SparseParity(4, 2), 10, seed=1, dtype=torch.float64)
     energy = build(student, data, kappa=0.3, chains=chains)
     theta = student.sample_prior(chains, 5, torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -61,7 +61,7 @@ def test_blocks_that_take_turns_are_each_right(
     build, activation, dtype, batch_size, block_elements
 ):
     """More blocks than are held, in an order in which each one displaces another."""
-    student = Student(4, 5, activation=activation, hidden_bias_variance=0.3)
+    student = Student(dim=4, width=5, activation=activation, hidden_bias_variance=0.3)
     samples = 100 if batch_size < 10 else 2300
     data = draw(SparseParity(4, 2), samples, seed=1, dtype=dtype)
     energy = build(student, data, kappa=0.3, block_elements=block_elements)
@@ -206,7 +206,7 @@ def test_a_cyclical_schedule_restarts_and_counts_the_small_steps_only():
 
 
 def test_averages_of_a_schedule_weigh_looks_by_their_time():
-    teacher, student = SparseParity(4, 2), Student(4, 5)
+    teacher, student = SparseParity(4, 2), Student(dim=4, width=5)
     data = draw(teacher, 10, seed=1, dtype=torch.float64)
     test = draw(teacher, 16, seed=1, stream="test", dtype=torch.float64)
     energy = MiniBatchEnergy(network_posterior(student, data, kappa=0.3, chains=2), 4)

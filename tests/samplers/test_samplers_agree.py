@@ -56,7 +56,7 @@ class Densities(Observer):
 
 def sampled(sampler, time, *, seed, kappa=0.1, batch_size=None, rungs=1):
     """Averages of each chain at d = 8, k = 2, N = 16, P = 40; of a ladder those of its first κ."""
-    teacher, student = SparseParity(8, 2), Student(8, 16)
+    teacher, student = SparseParity(8, 2), Student(dim=8, width=16)
     data = draw(teacher, 40, seed=0)
     test = draw(teacher, 256, seed=0, stream="test")
     energy = network_posterior(student, data, kappa=kappa, chains=CHAINS)

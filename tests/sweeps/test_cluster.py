@@ -14,7 +14,7 @@ import pytest
 from feature_learning import __version__
 from feature_learning.cli.sweep import run_grid
 from feature_learning.errors import ArgumentError, WorkerError
-from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import configure
 from feature_learning.sweeps import pool
 from feature_learning.sweeps.cluster import DaskPool, check_address
 from feature_learning.sweeps.grid import Grid, GridCell
@@ -135,7 +135,7 @@ def join(cluster, monkeypatch):
 
 @pytest.fixture
 def task(tiny):
-    return Task("name", PointConfig(**tiny))
+    return Task("name", configure(**tiny))
 
 
 OLD = ("0.0.9", {"network": 1})
@@ -178,7 +178,7 @@ def test_where_no_worker_fits_there_is_one_error(cluster, join, answer):
 def test_a_point_whose_only_worker_has_left_is_computed_by_another(cluster, join, tiny):
     join()
     workers = DaskPool(cluster.scheduler_address)
-    endless = PointConfig(**{**tiny, "langevin_time": 1e8})
+    endless = configure(**{**tiny, "langevin_time": 1e8})
     try:
         future = workers.submit(Task("endless", endless))
         cluster.scale(0)
@@ -193,7 +193,7 @@ def test_a_point_whose_only_worker_has_left_is_computed_by_another(cluster, join
 
 
 def test_a_scheduler_that_is_killed_ends_a_sweep_with_one_line(environment, tmp_path, tiny, capfd):
-    configs = [PointConfig(**tiny), PointConfig(**{**tiny, "langevin_time": 1e8})]
+    configs = [configure(**tiny), configure(**{**tiny, "langevin_time": 1e8})]
     process = subprocess.Popen(
         [sys.executable, "-c", CLUSTER], env=environment, stdout=subprocess.PIPE, text=True
     )
@@ -209,7 +209,6 @@ def test_a_scheduler_that_is_killed_ends_a_sweep_with_one_line(environment, tmp_
                 Grid("sweep.toml", "", (GridCell(config, ("main",)),)),
                 out,
                 workers,
-                here=False,
                 say=lambda text: None,
                 complain=complaints.append,
             )

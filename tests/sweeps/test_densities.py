@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from feature_learning import PointConfig, run_point
+from feature_learning import configure, run_point
 from feature_learning.cli.main import main
 from feature_learning.errors import ArgumentError, StoreError
 from feature_learning.model.overlaps import enumerated_overlap, gaussian_overlap
@@ -29,12 +29,12 @@ TINY |= {"langevin_time": 20.0, "kappa": 0.1, "chains": 2}
 def stored(tmp_path_factory):
     """A store with two seeds of a network and one mean field."""
     store = Store(tmp_path_factory.mktemp("store"))
-    configs = [PointConfig(seed=0, **TINY), PointConfig(seed=1, **TINY)]
-    configs.append(PointConfig(method="mf", **TINY))
+    configs = [configure(seed=0, **TINY), configure(seed=1, **TINY)]
+    configs.append(configure(method="mf", **TINY))
     for config in configs:
         store.write(config, run_point(config), provenance("cpu"))
     cells = store.scan()[0]
-    store.record("f.toml", "", {c.key: [c.config.method] for c in cells})
+    store.record("f.toml", "", {c.key: [c.config.method.name] for c in cells})
     return store, cells
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from feature_learning.errors import GridError
 from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import configure, flat
 from feature_learning.sweeps import grid as module
 from feature_learning.sweeps.grid import read_grid
 
@@ -37,22 +38,22 @@ def test_the_example_of_the_documentation_lists_its_cells(read):
     assert len(configs) == 2 * 4 * 3
     for config in configs:
         assert (config.kappa, config.chains) == (0.005, 4)
-        long = config.method == "network" and config.samples >= 1000
-        assert config.langevin_time == (6000 if long else None)
+        long = config.method.name == "network" and config.samples >= 1000
+        assert flat(config)["langevin_time"] == (6000 if long else None)
     assert {config.seed for config in configs} == {0, 1, 2}
     assert {config.samples for config in configs} == {100, 300, 1000, 3000}
 
 
 def test_a_block_of_nothing_is_the_default_point(read):
     (cell,) = read(BLOCK).cells
-    assert cell.config == PointConfig()
+    assert cell.config == configure()
     assert cell.blocks == ("a",)
 
 
 def test_a_block_goes_before_the_defaults_and_can_go_back_behind_them(read):
     text = f"[defaults]\nkappa = 0.1\nlangevin_time = 5\nwidth = 9\n{BLOCK}kappa = 0.2\n"
     (cell,) = read(text + 'langevin_time = "default"\n').cells
-    assert cell.config == PointConfig(kappa=0.2, width=9)
+    assert cell.config == configure(kappa=0.2, width=9)
 
 
 def test_whole_numbers_are_good_for_real_ones(read):
@@ -89,7 +90,7 @@ def test_an_override_is_for_the_cells_that_meet_its_conditions(read, when, met):
 
 def test_a_friction_can_be_automatic_and_is_then_that_of_the_cell(read):
     text = 'friction = "auto"\nkappa = [0.005, 0.05]\n'
-    assert [cell.config.friction for cell in read(BLOCK + text).cells] == [0.014, 0.14]
+    assert [flat(cell.config)["friction"] for cell in read(BLOCK + text).cells] == [0.014, 0.14]
     # A word is within no bounds.
     override = f'{OVERRIDE}reason = "r"\nwhen = {{ friction = ">0" }}\nchains = 9\n'
     with pytest.raises(GridError, match="true of no cell"):
@@ -102,7 +103,7 @@ def test_of_two_overrides_the_later_wins_and_none_sees_the_other(read):
     first = f'{OVERRIDE}reason = "r"\nwhen = {{ seed = 0 }}\nchains = 2\nwidth = 7\n'
     second = f'{OVERRIDE}reason = "r"\nwhen = {{ gamma = 0.5 }}\nchains = 3\n'
     (cell,) = read(BLOCK + first + second).cells
-    assert cell.config == PointConfig(chains=3, width=7)
+    assert cell.config == configure(chains=3, width=7)
 
 
 def test_a_cell_of_two_blocks_is_listed_once_under_both(read):
@@ -122,7 +123,7 @@ def test_another_device_is_another_configuration(read):
     grid = read(f'{BLOCK}device = ["cpu", "cuda"]\n')
     assert len(grid.cells) == 2
     (cell,) = grid.on("cuda:0").cells
-    assert cell.config.device == "cuda:0"
+    assert flat(cell.config)["device"] == "cuda:0"
 
 
 @pytest.mark.parametrize(

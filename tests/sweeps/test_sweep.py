@@ -10,24 +10,21 @@ import time
 
 import numpy as np
 import pytest
+from small_runs import fitting
 
 from feature_learning.errors import ArgumentError, StoreError, WorkerError
-from feature_learning.experiments import costs
-from feature_learning.experiments.config import PointConfig
-from feature_learning.experiments.costs import Speed, calibrate, estimated_steps, stored_bytes
+from feature_learning.experiments.flat import absent, configure, flat
 from feature_learning.experiments.point import run_point
 from feature_learning.files import atomic
 from feature_learning.sweeps import pool
 from feature_learning.sweeps.cluster import DaskPool
 from feature_learning.sweeps.grid import Grid, GridCell
-from feature_learning.sweeps.plan import duration, plan
+from feature_learning.sweeps.plan import duration, makespan, plan, work
 from feature_learning.sweeps.pool import LocalPool, Task, checkpoint_path, outcomes
 from feature_learning.sweeps.provenance import provenance
 from feature_learning.sweeps.store import Store
 from feature_learning.sweeps.sweep import sweep
 from feature_learning.sweeps.table import tabulate
-
-SPEED = Speed(step=1e-4, element=2e-9, sign=1e-9, operation=1e-9)
 
 
 def grid_of(*configs):
@@ -53,17 +50,17 @@ def results(tmp_path):
 
 @pytest.fixture
 def configs(tiny):
-    return [PointConfig(**{**tiny, "seed": seed}) for seed in range(3)]
+    return [fitting(**{**tiny, "seed": seed}) for seed in range(3)]
 
 
 @pytest.fixture
 def long(tiny):
     """A point of a second, which saves its state many times on the way."""
-    return PointConfig(**{**tiny, "langevin_time": 3000.0, "looks": 300})
+    return fitting(**{**tiny, "langevin_time": 3000.0, "looks": 300})
 
 
 def start(grid, results, executor, **options):
-    return sweep(plan(grid, results, SPEED), results, executor, **options)
+    return sweep(plan(grid, results), results, executor, **options)
 
 
 def assert_as_alone(results, config):
@@ -91,8 +88,8 @@ def test_a_sweep_computes_every_cell_once_and_the_next_one_none(results, configs
 
 def test_the_longest_cells_go_first(results, tiny, here):
     sizes = [20, 60, 40]
-    configs = [PointConfig(**{**tiny, "samples": size}) for size in sizes]
-    kernel = PointConfig(**{**tiny, "method": "nngp"})
+    configs = [fitting(**{**tiny, "samples": size}) for size in sizes]
+    kernel = fitting(**{**tiny, "method": "nngp"})
     here = here()
     start(grid_of(kernel, *configs), results, here)
     assert [config.samples for config in here.order] == [60, 40, 20, 20]
@@ -102,7 +99,7 @@ def test_the_longest_cells_go_first(results, tiny, here):
 def test_a_failing_cell_is_reported_with_its_configuration_and_stops_nothing(
     results, configs, here
 ):
-    bad = PointConfig(**{**vars(configs[0]), "step": 1e3, "langevin_time": 1e6})
+    bad = configure(**flat(configs[0]) | {"step": 1e3, "langevin_time": 1e6})
     report = start(grid_of(configs[0], bad, configs[1]), results, here())
     assert (report.computed, len(report.failures), report.left, report.exit_code) == (2, 1, 0, 1)
     text = str(report.failures[0])
@@ -189,11 +186,11 @@ def test_progress_counts_cells_and_says_what_is_left(results, configs, here):
 
 def test_two_sweeps_on_one_store_share_the_work(results, configs, environment, tmp_path):
     file = tmp_path / "sweep.toml"
-    keys = {name: value for name, value in vars(configs[0]).items() if value is not None}
+    keys = {name: value for name, value in flat(configs[0]).items() if value is not None}
     lines = [
         f"{name} = {str(value).lower() if isinstance(value, bool) else repr(value)}"
         for name, value in keys.items()
-        if name != "seed"
+        if name != "seed" and value != absent()[name]
     ]
     seeds = list(range(6))
     file.write_text(
@@ -324,7 +321,7 @@ def test_an_interrupted_sweep_keeps_the_state_of_what_runs_and_goes_on_later(res
 
 def test_an_interrupt_while_the_workers_load_the_library_waits_for_nothing(results, long):
     workers = LocalPool(1)
-    endless = PointConfig(**{**vars(long), "langevin_time": 1e8})
+    endless = configure(**flat(long) | {"langevin_time": 1e8})
 
     def press():
         wait_for(lambda: workers.pids)
@@ -379,7 +376,7 @@ def cluster():
 
 
 def test_a_cluster_computes_the_cells_and_a_failing_one_stops_nothing(cluster, results, configs):
-    bad = PointConfig(**{**vars(configs[0]), "step": 1e3})
+    bad = configure(**flat(configs[0]) | {"step": 1e3})
     workers = DaskPool(cluster.scheduler_address)
     try:
         report = start(grid_of(*configs, bad), results, workers)
@@ -439,69 +436,34 @@ def test_a_scheduler_that_does_not_answer_is_refused():
             DaskPool(address, timeout=0.2)
 
 
-# What it will cost
+# What there is to do
 
 
 def test_a_plan_says_what_is_done_and_what_is_to_do(results, configs, tiny, here):
-    large = PointConfig(**{**tiny, "samples": 4000, "width": 100})
+    large = fitting(**{**tiny, "samples": 4000, "width": 100})
     grid = grid_of(*configs, large)
     start(grid_of(configs[0]), results, here())
     results.path(configs[1]).write_text("damaged")
-    planned = plan(grid, results, SPEED)
+    planned = plan(grid, results)
     assert [each.done for each in planned.cells] == [True, False, False, False]
     assert [each.problem is not None for each in planned.cells] == [False, True, False, False]
     assert planned.todo[0].cell.config == large
-    assert planned.cpu_seconds == pytest.approx(sum(each.seconds for each in planned.cells))
-    assert planned.wall_seconds(1) == pytest.approx(planned.cpu_seconds)
-    assert planned.wall_seconds(4) == pytest.approx(planned.todo[0].seconds)
-    assert planned.memory_peak(2) > planned.memory_peak(1) > 4000 * 100
-    assert planned.disk(weights=True) > planned.disk(weights=False) > 0
+    assert planned.todo[0].work == max(each.work for each in planned.cells)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"step": None},
-        {"step": None, "method": "mf"},
-        {"step": None, "method": "mf-ard", "solver": "collapsed"},
-        {"langevin_time": None, "protocol": "published", "step": 0.5, "kappa": 0.01},
-    ],
-    ids=str,
-)
-def test_the_steps_of_a_run_are_known_beforehand(tiny, options):
-    config = PointConfig(**{**tiny, "chains": 1, **options})
-    steps = run_point(config).row["steps"]
-    if config.protocol is None:
-        assert estimated_steps(config) == steps
-    else:
-        assert estimated_steps(config) >= steps  # a stopping rule ends it earlier
-
-
-def test_more_of_anything_costs_more(tiny):
-    base = PointConfig(**{**tiny, "width": 50, "samples": 500})
+def test_more_of_anything_is_more_work(tiny):
+    base = flat(fitting(**{**tiny, "width": 50, "samples": 500}))
     for method in ("network", "mf", "nngp"):
-        small = PointConfig(**{**vars(base), "method": method})
-        for name in ("samples", "dim") + (() if method == "nngp" else ("width", "chains")):
-            large = PointConfig(**{**vars(small), name: 3 * getattr(small, name)})
-            assert SPEED.seconds(large) > SPEED.seconds(small)
-    collapsed = PointConfig(**{**vars(base), "method": "mf", "solver": "collapsed"})
-    assert SPEED.seconds(collapsed) > SPEED.seconds(
-        PointConfig(**{**vars(collapsed), "solver": "particles"})
+        small = fitting(**base | {"method": method})
+        for name in ("samples",) if method == "nngp" else ("samples", "dim", "width", "chains"):
+            larger = fitting(**base | {"method": method, name: 3 * base[name]})
+            assert work(larger) > work(small)
+    population = {"sampler": "population", "members": 4, "moves": 3, "langevin_time": None}
+    assert work(fitting(**base | population | {"moves": 9})) == 3 * work(
+        fitting(**base | population)
     )
-    assert stored_bytes(base, weights=True) > 4 * 2 * 50 * 6
 
 
-def test_a_point_whose_step_cannot_be_found_has_a_cost_all_the_same(tiny, monkeypatch):
-    config = PointConfig(**{**tiny, "step": None, "method": "mf", "particles": 3})
-    impossible = PointConfig(**{**vars(config), "output_bias_variance": 1.0})
-    assert estimated_steps(impossible) == 200
-    monkeypatch.setattr(costs, "_PROBE_SAMPLES", 10)
-    assert estimated_steps(config) > 0
-
-
-def test_the_machine_is_measured_with_one_thread_and_left_as_it_was():
-    speed = calibrate()
-    assert 0 < speed.step < 1
-    assert 0 <= speed.element < speed.step
-    assert 0 < speed.operation < speed.step
+def test_jobs_in_order_end_when_the_last_of_them_does():
+    assert makespan([3.0, 2.0, 2.0, 1.0], 2) == 4.0
+    assert makespan([], 2) == 0.0

@@ -11,18 +11,19 @@ from concurrent.futures import BrokenExecutor, CancelledError, Future
 
 import pytest
 
+from feature_learning import configure
 from feature_learning.errors import WorkerError
-from feature_learning.experiments.config import PointConfig
 from feature_learning.sweeps import pool
 from feature_learning.sweeps.pool import LocalPool, Task
 from feature_learning.sweeps.worker import Worker
 
 #: A script as a newcomer writes it.
 SCRIPT = """
-from feature_learning import PointConfig, run_points
+from feature_learning import PointConfig, configure
+from feature_learning.sweeps.pool import run_points
 
 print("begun")
-config = PointConfig({options})
+config = configure({options})
 points = run_points({{seed: config for seed in range(2)}}, workers=1)
 print(len(points))
 """
@@ -147,7 +148,7 @@ def test_a_worker_is_not_started_with_the_last_files_that_can_be_opened():
 
 @pytest.fixture
 def task(tiny):
-    return Task("name", PointConfig(**tiny))
+    return Task("name", configure(**tiny))
 
 
 @pytest.fixture

@@ -9,15 +9,11 @@ import pytest
 import torch
 from scipy.optimize import brentq
 
-from feature_learning import (
-    Ard,
-    ArgumentError,
-    CollapsedEnergy,
-    ConvergenceError,
-    Student,
-    Underdamped,
-)
+from feature_learning import Student, Underdamped
+from feature_learning.energies.collapsed import CollapsedEnergy
+from feature_learning.errors import ArgumentError, ConvergenceError
 from feature_learning.model.overlaps import gaussian_overlap, sign_cube
+from feature_learning.model.priors import Ard
 from feature_learning.model.teachers import Dataset
 from feature_learning.theory import population
 from feature_learning.theory.ard_population import branch
@@ -55,10 +51,10 @@ def test_averages_are_those_of_weighted_draws_from_the_prior():
 @pytest.mark.parametrize(
     ("student", "sparsity", "m"),
     [
-        (Student(20, 100), 2, 0.5),
-        (Student(20, 100), 2, 0.05),
-        (Student(12, 30, gamma=0.8, readout_variance=0.5, weight_variance=2.0), 2, 0.4),
-        (Student(20, 200), 1, 0.5),
+        (Student(dim=20, width=100), 2, 0.5),
+        (Student(dim=20, width=100), 2, 0.05),
+        (Student(dim=12, width=30, gamma=0.8, readout_variance=0.5, weight_variance=2.0), 2, 0.4),
+        (Student(dim=20, width=200), 1, 0.5),
     ],
 )
 def test_plain_noise_is_that_of_the_quadrature(student, sparsity, m):
@@ -70,14 +66,14 @@ def test_plain_noise_is_that_of_the_quadrature(student, sparsity, m):
 
 def test_the_known_overlap_of_plain_mean_field_at_the_papers_size():
     """m_S = 0.612 with an error of 0.004 at κ = 0.005, by quadrature."""
-    ours = noise_of_overlap(Student(35, 512), sparsity=4, m_S=0.612)
+    ours = noise_of_overlap(Student(dim=35, width=512), sparsity=4, m_S=0.612)
     assert ours.kappa == pytest.approx(0.005, rel=0.01)
-    other = noise_of_overlap(Student(35, 512), sparsity=4, m_S=0.612, seed=1)
+    other = noise_of_overlap(Student(dim=35, width=512), sparsity=4, m_S=0.612, seed=1)
     assert other.kappa == pytest.approx(ours.kappa, rel=1e-3)
 
 
 def test_a_strong_hyper_prior_gives_plain_mean_field():
-    student = Student(20, 100)
+    student = Student(dim=20, width=100)
     ours = branch(student, sparsity=2, alpha0=2e4, ratios=1 + np.geomspace(1e-4, 3e-3, 6))
     assert ours.folds() is None
     for m, kappa in zip(ours.m_S, ours.kappa, strict=True):
@@ -129,7 +125,7 @@ class Quadrature:
 
 @pytest.fixture(scope="module")
 def folded():
-    student = Student(40, 512)
+    student = Student(dim=40, width=512)
     return student, branch(student, sparsity=2, draws=2048)
 
 
@@ -184,7 +180,7 @@ def test_outside_the_folds_there_is_one_solution(folded):
 
 def test_aligned_neurons_are_not_forgotten_where_there_are_none_yet():
     """Draws without them would follow the bulk alone, to half of the noise."""
-    student = Student(40, 512)
+    student = Student(dim=40, width=512)
     ratios = 1 + np.geomspace(0.002, 0.2, 14)
     ours = branch(student, sparsity=4, ratios=ratios, draws=1024)
     plain = noise_of_overlap(student, sparsity=4, draws=1024).critical
@@ -195,22 +191,22 @@ def test_only_combinations_of_scales_matter():
     """f does not change if σ_w grows and σ_a falls, nor if N^(2γ)/σ_a² is kept."""
     ratios = 1 + np.geomspace(5, 200, 5)
     options = {"sparsity": 2, "ratios": ratios, "draws": 512}
-    first = branch(Student(20, 64), **options)
+    first = branch(Student(dim=20, width=64), **options)
     for student in (
-        Student(20, 64, weight_variance=4.0, readout_variance=0.25),
-        Student(20, 64, gamma=1.0, readout_variance=64.0),
+        Student(dim=20, width=64, weight_variance=4.0, readout_variance=0.25),
+        Student(dim=20, width=64, gamma=1.0, readout_variance=64.0),
     ):
         other = branch(student, **options)
         assert other.m_S == pytest.approx(first.m_S, rel=1e-5)
         assert other.kappa == pytest.approx(first.kappa, rel=1e-5)
     # α₀ and M enter as α₀/M.
-    other = branch(Student(20, 64), **options, alpha0=8.0, particles=128)
+    other = branch(Student(dim=20, width=64), **options, alpha0=8.0, particles=128)
     assert other.kappa == pytest.approx(first.kappa, rel=1e-9)
 
 
 def test_ard_particles_on_the_whole_cube_find_the_same_solution():
     """Collapsed particles with all 2^10 inputs as data, α₀/M as in the equation."""
-    student, kappa, particles, share = Student(10, 20), 0.1, 200, 0.05
+    student, kappa, particles, share = Student(dim=10, width=20), 0.1, 200, 0.05
     cube = sign_cube(10)
     data = Dataset(cube, cube[:, :2].prod(dim=1))
     energy = CollapsedEnergy(
@@ -245,12 +241,12 @@ def test_ard_particles_on_the_whole_cube_find_the_same_solution():
         ({"draws": 1000}, "draws must be a power of 2"),
         ({"draws": 128}, "draws"),
         ({"seed": -1}, "seed"),
-        ({"student": Student(9, 5, activation="erf")}, "activation"),
-        ({"student": Student(9, 5, hidden_bias_variance=1.0)}, "hidden_bias_variance"),
+        ({"student": Student(dim=9, width=5, activation="erf")}, "activation"),
+        ({"student": Student(dim=9, width=5, hidden_bias_variance=1.0)}, "hidden_bias_variance"),
     ],
 )
 def test_bad_input_is_refused_by_name(options, name):
-    arguments = {"student": Student(9, 5), "sparsity": 2, **options}
+    arguments = {"student": Student(dim=9, width=5), "sparsity": 2, **options}
     student = arguments.pop("student")
     for function in (noise_of_overlap, branch):
         with pytest.raises(ArgumentError, match=name):
@@ -269,13 +265,13 @@ def test_bad_input_is_refused_by_name(options, name):
 )
 def test_bad_input_of_ard_is_refused_by_name(options, name):
     with pytest.raises(ArgumentError, match=name):
-        branch(Student(9, 5), sparsity=2, **options)
+        branch(Student(dim=9, width=5), sparsity=2, **options)
 
 
 @pytest.mark.parametrize("m", [0.0, 1.0, -0.5, math.nan])
 def test_an_overlap_that_no_noise_gives_is_refused(m):
     with pytest.raises(ArgumentError, match="m_S"):
-        noise_of_overlap(Student(9, 5), sparsity=2, m_S=m)
+        noise_of_overlap(Student(dim=9, width=5), sparsity=2, m_S=m)
 
 
 def test_draws_that_do_not_cover_the_law_are_not_trusted():

@@ -83,21 +83,23 @@ def test_evidence_of_a_linear_regression_from_its_exact_mean_losses():
 def test_the_loss_of_the_prior():
     data = draw(SparseParity(9, 2), 40, seed=0, dtype=torch.float64)
     for tilt in (1.0, 6.0):
-        student = Student(9, 50, weight_variance=1.5, readout_variance=0.7, tilt=tilt, tilted=2)
+        student = Student(
+            dim=9, width=50, weight_variance=1.5, readout_variance=0.7, tilt=tilt, tilted=2
+        )
         energy = network_posterior(student, data, kappa=1.0, chains=3000)
         theta = student.sample_prior(3000, 50, torch.Generator().manual_seed(0)).double()
         loss = energy.loss(theta).numpy()
         sem = loss.std() / math.sqrt(3000)
         assert abs(loss.mean() - prior_loss(student)) < SIGMAS * sem
     with pytest.raises(ArgumentError, match="the loss of the prior is known for"):
-        prior_loss(Student(9, 50, activation="erf"))
+        prior_loss(Student(dim=9, width=50, activation="erf"))
     with pytest.raises(ArgumentError, match="with biases"):
-        prior_loss(Student(9, 50, output_bias_variance=1.0))
+        prior_loss(Student(dim=9, width=50, output_bias_variance=1.0))
 
 
 def two_wells(tilt=1.0):
     """One ReLU neuron, y = 1 at x = 1 and y = 0.6 at x = -1: it can explain one of them."""
-    student = Student(1, 1, tilt=tilt, tilted=1)
+    student = Student(dim=1, width=1, tilt=tilt, tilted=1)
     data = draw(SparseParity(1, 1), 2, seed=0, dtype=torch.float64)
     inputs = torch.tensor([[1.0], [-1.0]]).double()
     return student, replace(data, inputs=inputs, labels=torch.tensor([1.0, 0.6]).double())
@@ -202,7 +204,7 @@ def test_the_advantage_joins_the_legs():
     # ⟨L⟩ is the same on both ways but at β = 0, where it is exact: 1 + ½ (1 + k (τ-1)/d).
     ways = []
     for leg, tau in ((unlearned, 1.0), (learned, 5.0)):
-        prior = prior_loss(Student(5, 8, tilt=tau, tilted=2))
+        prior = prior_loss(Student(dim=5, width=8, tilt=tau, tilted=2))
         ways.append(log_evidence(leg["kappa"], leg["train_mse"], leg["train_mse_sem"], prior=prior))
     tilts = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     down = tilt_work(tilts, 0 * tilts + 0.2, 0 * tilts + 0.001, weights=16, prior_variance=0.2)

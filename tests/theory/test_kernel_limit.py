@@ -15,7 +15,7 @@ DIM = 3
 
 
 def student(name="relu", **options):
-    return Student(DIM, 4, activation=name, **options)
+    return Student(dim=DIM, width=4, activation=name, **options)
 
 
 def gaussian(samples, seed=0):
@@ -104,7 +104,7 @@ def test_as_kappa_vanishes_the_training_set_is_interpolated(name):
     teacher = SparseParity(7, 2)
     inputs = torch.unique(draw(teacher, 40, seed=0).inputs, dim=0).double()
     data = Dataset(inputs, teacher.target(inputs))
-    made = Student(7, 4, activation=name, hidden_bias_variance=0.5)
+    made = Student(dim=7, width=4, activation=name, hidden_bias_variance=0.5)
     errors = [solve(made, data, data, kappa=kappa).train_mse for kappa in (1.0, 0.1, 1e-5)]
     assert errors[0] > errors[1] > errors[2]
     exact = solve(made, data, data, kappa=1e-5)
@@ -137,7 +137,7 @@ def test_the_inputs_are_left_as_they_were():
 
 def test_the_width_plays_no_part():
     data, test = gaussian(9), gaussian(11, seed=1)
-    results = [solve(Student(DIM, width), data, test, kappa=0.1) for width in (1, 512)]
+    results = [solve(Student(dim=DIM, width=width), data, test, kappa=0.1) for width in (1, 512)]
     assert torch.equal(results[0].predictions, results[1].predictions)
 
 

@@ -7,7 +7,9 @@ import math
 import pytest
 import torch
 
-from feature_learning import ArgumentError, CollapsedEnergy, Student, Underdamped
+from feature_learning import Student, Underdamped
+from feature_learning.energies.collapsed import CollapsedEnergy
+from feature_learning.errors import ArgumentError
 from feature_learning.model.overlaps import gaussian_overlap, sign_cube
 from feature_learning.model.teachers import Dataset
 from feature_learning.theory import population
@@ -30,10 +32,10 @@ def right_side(student: Student, sparsity: int, kappa: float, m: float, seed: in
 @pytest.mark.parametrize(
     ("student", "sparsity", "kappa"),
     [
-        (Student(12, 30), 2, 0.15),
-        (Student(12, 30, gamma=0.8), 2, 0.06),
-        (Student(12, 30, readout_variance=0.3, weight_variance=2.0), 2, 0.15),
-        (Student(16, 200), 4, 0.05),
+        (Student(dim=12, width=30), 2, 0.15),
+        (Student(dim=12, width=30, gamma=0.8), 2, 0.06),
+        (Student(dim=12, width=30, readout_variance=0.3, weight_variance=2.0), 2, 0.15),
+        (Student(dim=16, width=200), 4, 0.05),
     ],
 )
 def test_the_solution_solves_the_equation(student, sparsity, kappa):
@@ -48,7 +50,7 @@ def test_the_solution_solves_the_equation(student, sparsity, kappa):
 
 def test_particles_on_the_whole_cube_find_the_same_solution():
     """Collapsed particles with all 2^10 inputs as data: no noise of a data set, no start."""
-    student, kappa = Student(10, 20), 0.05
+    student, kappa = Student(dim=10, width=20), 0.05
     cube = sign_cube(10)
     data = Dataset(cube, cube[:, :2].prod(dim=1))
     energy = CollapsedEnergy(student, data, kappa=kappa, chains=1, particles=400)
@@ -70,7 +72,7 @@ def test_particles_on_the_whole_cube_find_the_same_solution():
 
 def test_large_noise_leaves_nothing_and_small_noise_learns():
     overlaps = [
-        population.solve(Student(20, 100), sparsity=2, kappa=kappa, points=24).m_S
+        population.solve(Student(dim=20, width=100), sparsity=2, kappa=kappa, points=24).m_S
         for kappa in (10.0, 0.1, 0.01, 0.001)
     ]
     assert overlaps == sorted(overlaps)
@@ -79,7 +81,7 @@ def test_large_noise_leaves_nothing_and_small_noise_learns():
 
 
 def test_a_coarse_grid_says_that_it_is_coarse():
-    result = population.solve(Student(35, 512), sparsity=4, kappa=0.005, points=8)
+    result = population.solve(Student(dim=35, width=512), sparsity=4, kappa=0.005, points=8)
     assert not result.converged
     assert result.discretisation > 0.005
 
@@ -91,12 +93,12 @@ def test_a_coarse_grid_says_that_it_is_coarse():
         ({"sparsity": 0}, "sparsity"),
         ({"sparsity": 6}, "sparsity"),
         ({"points": 4}, "points"),
-        ({"student": Student(9, 5, activation="erf")}, "activation"),
-        ({"student": Student(9, 5, hidden_bias_variance=1.0)}, "hidden_bias_variance"),
+        ({"student": Student(dim=9, width=5, activation="erf")}, "activation"),
+        ({"student": Student(dim=9, width=5, hidden_bias_variance=1.0)}, "hidden_bias_variance"),
     ],
 )
 def test_bad_input_is_refused_by_name(options, name):
-    defaults = {"student": Student(9, 5), "sparsity": 2, "kappa": 0.1}
+    defaults = {"student": Student(dim=9, width=5), "sparsity": 2, "kappa": 0.1}
     arguments = {**defaults, **options}
     with pytest.raises(ArgumentError, match=name):
         population.solve(arguments.pop("student"), **arguments)

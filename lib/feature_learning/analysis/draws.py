@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from feature_learning.errors import ArgumentError, CheckpointError
 from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import configure, flat, options_of
 from feature_learning.experiments.keys import canonical
+from feature_learning.experiments.runs import AsPublished
 from feature_learning.inference import checkpoints
 from feature_learning.inference.diagnostics import ConvergenceRule, Diagnosis, r_hat, report
 from feature_learning.inference.starts import start_of_each
@@ -27,14 +29,8 @@ from feature_learning.inference.verdict import Verdict, judge
 FloatArray = NDArray[np.float64]
 #: Observables that are reported, as far as a run has them.
 REPORTED = ("m_S", "test_mse", "train_mse", "anisotropy")
-#: What may differ between runs that sample the same law: how it is sampled, not what. A field that
-#: is not named here counts as part of the law.
-_HOW = (
-    *("sampler", "protocol", "chains", "langevin_time", "step", "friction", "burn_in", "looks"),
-    *("start", "stop_when_converged", "until_settled", "solver", "dtype", "device"),
-    *("block_elements", "batch_size", "nngp_variant", "step_schedule", "rounding", "quantum"),
-    *("quantum_epoch", "rungs", "rung_ratio", "members", "moves", "code"),
-)
+#: Options of a method that say how it is computed, not what is sampled.
+_HOW = ("solver", "nngp_variant")
 #: Fewest looks past burn-in, as R-hat splits each chain in two.
 _FEWEST = 4
 
@@ -89,7 +85,7 @@ class Draws:
         judged = found.convergence.of_run(
             self.kinetic_temperature, interrupted=self.finished is False
         )
-        snapshot = self.config is not None and self.config.protocol is not None
+        snapshot = self.config is not None and isinstance(self.config.run, AsPublished)
         return found.judged(judged.of_snapshot() if snapshot else judged)
 
 
@@ -124,10 +120,11 @@ def read_draws(path: Path | str, *, name: str | None = None) -> Draws:
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise CheckpointError(f"checkpoint {path} holds no run ({error})") from error
     config = _configuration(fingerprint)
-    if config is not None and config.rungs > 1:
+    rungs = 1 if config is None else len(config.kappas)
+    if rungs > 1:
         # Of a ladder the first rung is what was asked for; the others have other laws.
-        series = {name: draws[:: config.rungs] for name, draws in series.items()}
-        chains //= config.rungs
+        series = {name: draws[::rungs] for name, draws in series.items()}
+        chains //= rungs
     if chains < 2:
         raise CheckpointError(
             f"checkpoint {path} holds {chains} chain: R-hat compares at least 2 "
@@ -142,7 +139,7 @@ def read_draws(path: Path | str, *, name: str | None = None) -> Draws:
         series=series,
         counted=counted,
         times=times,
-        starts=("?",) * chains if config is None else start_of_each(config.start, chains),
+        starts=("?",) * chains if config is None else start_of_each(flat(config)["start"], chains),
         kinetic_temperature=temperature,
         finished=None if config is None else finished,
         config=config,
@@ -153,7 +150,7 @@ def _configuration(fingerprint: dict[str, Any]) -> PointConfig | None:
     """The configuration a fingerprint was made of, if it is one of this version's."""
     fields = {name: value for name, value in fingerprint.items() if name != "version"}
     try:
-        config = PointConfig(**fields)
+        config = configure(**fields)
     except (TypeError, ArgumentError):
         return None
     return config if canonical(config) == fields else None
@@ -255,5 +252,8 @@ def _law(run: Draws) -> dict[str, Any]:
         raise ArgumentError(
             f"{run.name} does not say what it sampled, so it can be compared with no other run"
         )
-    law = {name: value for name, value in asdict(run.config).items() if name not in _HOW}
-    return law | {"particles": run.config.particles or run.config.width}
+    config = run.config
+    law = {"teacher": config.teacher.name, "method": config.method.name}
+    for part in (config, config.teacher, config.network, config.method):
+        law |= {name: getattr(part, name) for name in options_of(type(part)) if name not in _HOW}
+    return law | {"particles": config.particles}

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from feature_learning.analysis.draws import Agreement, Draws
+from feature_learning.experiments.flat import flat
 from feature_learning.inference.diagnostics import ConvergenceRule, FloatArray, standard_error
 from feature_learning.inference.verdict import AGREED, WITHIN
 
@@ -36,7 +37,7 @@ def as_json(runs: Sequence[Draws], compared: dict[str, Agreement]) -> dict[str, 
                     name: {"mean": draws.mean(axis=1).tolist(), "mcse": _errors(draws)}
                     for name, draws in run.past_burn_in().items()
                 },
-                "config": None if run.config is None else asdict(run.config),
+                "config": None if run.config is None else flat(run.config),
             }
             for run in runs
         ],
@@ -127,9 +128,9 @@ def _what(run: Draws) -> str:
     if config is None:
         return "a run without a configuration of this version"
     return (
-        f"{config.method}, {config.teacher} d={config.dim} k={config.sparsity}, "
-        f"P={config.samples}, kappa={config.kappa:g}, {config.make_sampling.sampler} from "
-        f"{config.start}, seed {config.seed}"
+        f"{config.method.name}, {config.teacher.name} d={config.teacher.dim} "
+        f"k={config.teacher.sparsity}, P={config.samples}, kappa={config.kappa:g}, "
+        f"{config.sampling.sampler.name} from {config.sampling.start}, seed {config.seed}"
     )
 
 

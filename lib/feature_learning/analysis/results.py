@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from feature_learning.analysis.curve import Curve
 from feature_learning.choices import PROFILES
 from feature_learning.errors import ArgumentError, StoreError, check_choice
-from feature_learning.experiments.costs import calibrate
+from feature_learning.experiments.flat import flat
 from feature_learning.experiments.keys import cell_key
 from feature_learning.experiments.paper import published
 from feature_learning.inference.verdict import WITHIN
@@ -228,7 +228,7 @@ def chosen(
     cells = tuple(
         cell
         for cell in grid.cells
-        if all(getattr(cell.config, name) in values for name, values in (only or {}).items())
+        if all(flat(cell.config)[name] in values for name, values in (only or {}).items())
     )
     if not cells:
         raise ArgumentError(f"no cell of {grid.name} has {dict(only or {})!r} in blocks {blocks!r}")
@@ -315,7 +315,7 @@ def obtain(
     with tempfile.TemporaryDirectory() if folder is None else nullcontext(folder) as place:
         store, pool = Store(Path(place)), LocalPool(workers)
         try:
-            report = sweep(plan(asked, store, calibrate()), store, pool)
+            report = sweep(plan(asked, store), store, pool)
         finally:
             pool.close()
         if report.interrupted:

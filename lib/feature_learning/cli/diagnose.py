@@ -17,7 +17,7 @@ from feature_learning.errors import ArgumentError
 from feature_learning.files import atomic
 
 
-def run_command(command: str, options: dict[str, Any], arguments: Sequence[str]) -> int:
+def run_command(command: str, options: dict[str, Any]) -> int:
     """Run ``diagnose``; returns the exit code."""
     files: list[Path] = options["files"]
     runs = [read_draws(path, name=name) for path, name in zip(files, _names(files), strict=True)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -27,6 +27,9 @@ class _Parser(argparse.ArgumentParser):
     Options are never abbreviated: a new one would change what an old command means.
     """
 
+    #: The sentence that refuses an argument that is not known.
+    explain: Callable[[str], str] = "unrecognized arguments: {}".format
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **options})
 
@@ -34,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
         """What is not known is refused by the command it was given to, which has the right help."""
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            self.error(self.explain(unknown[0]))
         take_file(self, known)
         return known, unknown
 
@@ -42,14 +45,15 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)\n")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of ``feature-learning``."""
+def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of ``feature-learning``; which options it has depends on the ``arguments``."""
     parser = _Parser(
         prog=NAME,
         description="Feature learning in two-layer networks: posterior, mean field, MF-ARD, NNGP.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    add_commands(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_commands(commands, arguments)
     return parser
 
 
@@ -64,11 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    options = vars(build_parser().parse_args(arguments))
+    options = vars(build_parser(arguments).parse_args(arguments))
     command = options.pop("command")
     with loading(NAME):
         module = import_module(f"feature_learning.cli.{_MODULES.get(command, 'sweep')}")
-    return int(module.run_command(command, options, arguments[1:]))
+    return int(module.run_command(command, options))
 
 
 if __name__ == "__main__":

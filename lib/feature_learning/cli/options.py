@@ -8,6 +8,7 @@ option, come at once.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from feature_learning.cli.options_point import add_point, path
@@ -65,9 +66,9 @@ exit codes: 0 all files were read; 1 some were left out; 2 bad input
 _STREAM = " (-: standard output)"
 
 
-def add_commands(commands: Any) -> None:
-    """Add every command to the subparsers of ``feature-learning``."""
-    add_point(commands)
+def add_commands(commands: Any, arguments: Sequence[str]) -> None:
+    """Add every command to the subparsers; ``arguments`` are those of the command line."""
+    add_point(commands, arguments)
     _add_diagnose(commands)
     _add_sweep(commands)
 
@@ -108,7 +109,7 @@ def _add_sweep(commands: Any) -> None:
     add("--block", nargs="+", metavar="NAME", help="only these blocks")
     add("--limit", type=float, metavar="SECONDS", help="start no new cell after this time")
     add("--no-weights", action="store_true", help="store the numbers alone")
-    add("--dry-run", action="store_true", help="say what there is to do and what it will cost")
+    add("--dry-run", action="store_true", help="say what is done and what there is to do")
     add("--verbose", action="store_true", help="list every cell in the dry run")
     add(
         "--table",

@@ -1,31 +1,27 @@
-"""The options of ``feature-learning point``: the names of their values are those of PointConfig."""
+"""The options of ``feature-learning point``: those of the parts that its choices compose.
+
+``--teacher``, ``--method``, ``--sampler`` and ``--protocol`` choose the parts; every other option
+is a field of one of them (:func:`feature_learning.choices.option`).
+"""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Sequence
+from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
-from feature_learning.choices import (
-    ACTIVATIONS,
-    DTYPES,
-    METHODS,
-    NNGP_VARIANTS,
-    PROTOCOLS,
-    ROUNDINGS,
-    SAMPLERS,
-    SOLVERS,
-    STARTS,
-    STEP_SCHEDULES,
-    TEACHERS,
-)
-from feature_learning.experiments.applicability import scopes_listed
-from feature_learning.experiments.config import RUNG_RATIO, PointConfig
+from feature_learning.choices import PROTOCOLS
+from feature_learning.errors import ArgumentError
+from feature_learning.experiments import flat
+from feature_learning.experiments.methods import METHODS
+from feature_learning.experiments.runs import Chains
+from feature_learning.model.teachers import TEACHERS
 
-_POINT = f"""\
-An option is refused where it would have no effect. These have one only for
-{scopes_listed()}
+_POINT = """\
+Another --teacher, --method, --sampler or --protocol has other options: with it, --help shows them.
 
 examples:
   the network posterior at equilibrium, P = 1000 (under a minute on two cores)
@@ -43,178 +39,95 @@ Every error printed is the mean squared error (MSE), not half of it. Ctrl-C prin
 measured so far; with --checkpoint FILE the same command resumes where it was, and
 "feature-learning diagnose FILE" judges its chains.
 """
+#: Options of the command that are no part of a configuration, and the place they need.
+_OTHERS = ("threads", "max_time", "checkpoint", "json", "quiet")
+_WORDS = {
+    "teacher": (TEACHERS, "target"),
+    "method": (METHODS, "what is computed"),
+    "sampler": ((), "how the network or the mean field is sampled"),
+    "protocol": (PROTOCOLS, "plain SGLD on the published clock; reports the last sample"),
+}
 
 
-def add_point(commands: Any) -> None:
-    """Add ``point`` to the subparsers of ``feature-learning``."""
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Wide enough for most options to take one line."""
+
+    def __init__(self, prog: str, **_: Any) -> None:
+        super().__init__(prog, max_help_position=30, width=100)
+
+
+def add_point(commands: Any, arguments: Sequence[str]) -> None:
+    """Add ``point`` to the subparsers of ``feature-learning``.
+
+    ``arguments`` are those of the command line: what they choose decides which options there are.
+    """
     parser = commands.add_parser(
         "point",
         help="compute one point (P, κ) of a figure",
         description="Compute one point: test error, order parameter and noise of one method at one "
         "number of samples and one noise level.",
         epilog=_POINT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
+        usage="%(prog)s [options]",
+        argument_default=argparse.SUPPRESS,
     )
-    _add_problem(parser)
-    _add_method(parser)
-    _add_run(parser)
+    choices = chosen(arguments)
+    parser.explain = lambda name: _refusal(name, choices)
+    for name, (words, text) in _WORDS.items():
+        default = flat.CHOICES[name] or "none"
+        known = words or flat.samplers()
+        parser.add_argument(f"--{name}", choices=known, help=f"{text} ({default})")
+    try:
+        parts = flat.parts(choices)
+    except ArgumentError:  # said by the parser, or by the configuration
+        parts = flat.parts({})
+    titles = {"": "problem", "teacher": "problem", "network": "problem"}
+    groups: dict[str, Any] = {}
+    for place, part in parts:
+        title = titles.get(place, place)
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        for name, each in flat.options_of(part).items():
+            _add(groups[title], name, each)
+    places = dict(parts)
+    _add_others(parser.add_argument_group("command"), places.get("run"))
 
 
-def _add_problem(parser: argparse.ArgumentParser) -> None:
-    """Teacher, student and data; the destination names are those of PointConfig."""
-    default = PointConfig
-    group = parser.add_argument_group("problem")
-    add = group.add_argument
-    add("--teacher", choices=TEACHERS, default=default.teacher, help="target (%(default)s)")
-    add("--dim", type=int, default=default.dim, help="input dimension d (%(default)s)")
-    add(
-        "--sparsity",
-        type=int,
-        default=default.sparsity,
-        help="relevant coordinates k (%(default)s)",
+def chosen(arguments: Sequence[str]) -> dict[str, str]:
+    """The choices that are among the arguments, sound or not."""
+    parser = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, exit_on_error=False, argument_default=argparse.SUPPRESS
     )
-    add("--degree", type=int, default=default.degree, help="p of He_p, single index (%(default)s)")
-    add("--width", type=int, default=default.width, help="hidden neurons N (%(default)s)")
-    add("--gamma", type=float, default=default.gamma, help="output scale N^-gamma (%(default)s)")
-    add(
-        "--activation",
-        choices=sorted(ACTIVATIONS),
-        default=default.activation,
-        help="(%(default)s)",
-    )
-    add("--samples", type=int, default=default.samples, help="training samples P (%(default)s)")
-    add("--kappa", type=float, default=default.kappa, help="noise, T = 2 kappa^2 (%(default)s)")
-    add("--weight-variance", type=float, default=1.0, metavar="V", help="a weight has V/d (1)")
-    add("--readout-variance", type=float, default=1.0, metavar="V", help="prior of a_i (1)")
-    add("--hidden-bias-variance", type=float, metavar="V", help="prior of b_i (no hidden bias)")
-    add("--output-bias-variance", type=float, metavar="V", help="prior of c (no output bias)")
-    add(
-        "--test-samples",
-        type=int,
-        default=default.test_samples,
-        help="held-out points (%(default)s)",
-    )
+    for name in _WORDS:
+        parser.add_argument(f"--{name}", nargs="?")
+    try:
+        known = vars(parser.parse_known_args(list(arguments))[0])
+    except argparse.ArgumentError:
+        return {}
+    return {name: value for name, value in known.items() if value is not None}
 
 
-def _add_method(parser: argparse.ArgumentParser) -> None:
-    """What is computed, and by which sampler."""
-    default = PointConfig
-    group = parser.add_argument_group("method")
-    add = group.add_argument
-    add("--method", choices=METHODS, default=default.method, help="(%(default)s)")
-    add("--sampler", choices=sorted(SAMPLERS), default=default.sampler, help="(%(default)s)")
-    clock = group.add_mutually_exclusive_group()
-    clock.add_argument(
-        "--langevin-time",
-        type=float,
-        metavar="T",
-        help="length: sum of step sizes with burn-in (networks by underdamped run until they are "
-        "settled; mf 7200; hmc and gibbs 3000; of a code before it is held 1500; all others 4100)",
-    )
-    clock.add_argument(
-        "--protocol",
-        choices=PROTOCOLS,
-        help="plain SGLD on the published clock and stopping rule; reports the last sample",
-    )
-    add("--step", type=float, help="step size (default: from the curvature at the start)")
-    add(
-        "--friction",
-        type=_friction,
-        metavar="F",
-        help="of samplers underdamped and gibbs (0.02; for mf 0.01); auto: critical for the prior",
-    )
-    add(
-        "--step-schedule",
-        choices=STEP_SCHEDULES,
-        default=default.step_schedule,
-        help="of sampler sgld (%(default)s)",
-    )
-    add("--rounding", choices=ROUNDINGS, help="of sampler quantised (stochastic)")
-    add("--quantum", type=float, help="of sampler quantised (the size of the thermal noise)")
-    add(
-        "--quantum-epoch",
-        type=int,
-        metavar="E",
-        help="of sampler quantised: steps of an epoch in which the quantum falls (it stays)",
-    )
-    add("--batch-size", type=int, metavar="B", help="of sampler sgld (all samples)")
-    add("--burn-in", type=float, default=default.burn_in, help="fraction not counted (%(default)s)")
-    add(
-        "--start",
-        choices=STARTS,
-        default=default.start,
-        help="starting points (spread if the run goes on until it is settled, else prior)",
-    )
-    add(
-        "--chains",
-        type=int,
-        default=default.chains,
-        help="chains, or populations (8 if the run goes on until it is settled, else 4)",
-    )
-    add("--seed", type=int, default=default.seed, help="data, start and noise (%(default)s)")
-    add(
-        "--until-settled",
-        action=argparse.BooleanOptionalAction,
-        default=default.until_settled,
-        help="run until R-hat and ESS are good, of all chains or of those in one code, at most "
-        "--langevin-time (default: if a network's length, step and burn-in are not given)",
-    )
-    add("--stop-when-converged", action="store_true", help="end a run of fixed length early")
-    add(
-        "--solver",
-        choices=SOLVERS,
-        default=default.solver,
-        help="of mf, mf-ard (%(default)s)",
-    )
-    add("--particles", type=int, metavar="M", help="of mf, mf-ard (the width)")
-    add("--alpha0", type=float, default=default.alpha0, help="hyper-prior of mf-ard (%(default)s)")
-    add(
-        "--penalty",
-        type=float,
-        default=default.penalty,
-        metavar="L",
-        help="L sum_i Var_j |w_ij| on the loss of the network (%(default)s)",
-    )
-    add(
-        "--tilt",
-        type=float,
-        default=default.tilt,
-        metavar="F",
-        help="F times the prior variance on the relevant coordinates (%(default)s)",
-    )
-    add(
-        "--rungs",
-        type=int,
-        default=default.rungs,
-        metavar="R",
-        help="replica exchange: each chain is R networks at kappa, rho kappa, rho^2 kappa, ... "
-        "that swap, and the one at kappa is reported (%(default)s: no exchange)",
-    )
-    add(
-        "--rung-ratio",
-        type=float,
-        metavar="RHO",
-        help=f"of two neighbouring rungs ({RUNG_RATIO}); within about 1/sqrt(P) of one",
-    )
-    add(
-        "--members",
-        type=int,
-        metavar="R",
-        help="of samplers population, integration: networks in each (16, 4)",
-    )
-    add("--moves", type=int, metavar="S", help="of the same: steps at each noise or look (30)")
-    add(
-        "--code",
-        metavar="PATTERNS",
-        help="signs of the specialised neurons that chains are planted with, or whose evidence "
-        "samplers population and integration give, such as --code='+-++ -+++'",
-    )
-    add(
-        "--nngp-variant",
-        choices=NNGP_VARIANTS,
-        default=default.nngp_variant,
-        help="(%(default)s)",
-    )
+def _add(group: Any, name: str, option: Field[Any]) -> None:
+    """One option, from its field."""
+    flag, about = f"--{name.replace('_', '-')}", option.metadata
+    kinds, text = flat.kinds(name), about["help"]
+    default = option.default
+    if bool in kinds:
+        action = argparse.BooleanOptionalAction if default is None else "store_true"
+        group.add_argument(flag, action=action, help=text)
+        return
+    if default is not None and "(" not in text:
+        text = f"{text} ({default})"
+    kind: Any = str
+    if float in kinds:
+        kind = _friction if name == "friction" else float
+    elif int in kinds:
+        kind = int
+    metavar = about["metavar"] or (None if about["allowed"] else "N" if kind is int else "X")
+    if about["allowed"]:
+        text = f"{text}: {', '.join(about['allowed'])}"
+        metavar = "WORD"
+    group.add_argument(flag, type=kind, choices=about["allowed"], help=text, metavar=metavar)
 
 
 def _friction(text: str) -> float | str:
@@ -227,39 +140,32 @@ def _friction(text: str) -> float | str:
         raise argparse.ArgumentTypeError(f"must be a number or auto, not {text!r}") from None
 
 
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    """Where and how."""
-    default = PointConfig
-    add = parser.add_argument_group("run").add_argument
-    add("--device", default=default.device, help="cpu, cuda or cuda:N (%(default)s)")
-    add("--dtype", choices=DTYPES, default=default.dtype, help="(%(default)s)")
+def _add_others(group: Any, run: type | None) -> None:
+    """Options that say how the command works; a limit of time and a checkpoint need a run."""
+    add = group.add_argument
     add("--threads", type=int, help="CPU threads (all)")
-    add("--max-time", type=float, metavar="SECONDS", help="of wall time, then report what there is")
-    add(
-        "--block-elements",
-        type=int,
-        metavar="E",
-        help="memory bound: chains * neurons * samples in a tile (2^18 on a CPU)",
-    )
-    add("--looks", type=int, default=default.looks, help="measurements per run (%(default)s)")
-    add(
-        "--checkpoint",
-        type=path,
-        metavar="FILE",
-        help="save to, and resume from, FILE; its folder is made if need be",
-    )
+    if run is Chains:
+        text = "of wall time, then report what there is"
+        add("--max-time", type=float, metavar="SECONDS", help=text)
+    if run is not None:
+        text = "save to, and resume from, FILE; its folder is made if need be"
+        add("--checkpoint", type=path, metavar="FILE", help=text)
     add("--json", action="store_true", help="one JSON object on standard output, nothing else")
     add("--quiet", action="store_true", help="no progress on standard error")
 
 
-def given(arguments: Sequence[str]) -> dict[str, Any]:
-    """What the arguments of ``point`` set, be it to its default."""
-    parser, absent = argparse.ArgumentParser(allow_abbrev=False), object()
-    for add in (_add_problem, _add_method, _add_run):
-        add(parser)
-    parser.set_defaults(**dict.fromkeys(vars(parser.parse_args([])), absent))
-    parsed = vars(parser.parse_args(arguments))
-    return {name: value for name, value in parsed.items() if value is not absent}
+def _refusal(flag: str, choices: dict[str, str]) -> str:
+    """Why an option is not known: it is one of other parts, or misspelt."""
+    flag = flag.partition("=")[0]
+    name = flag.removeprefix("--").removeprefix("no-").replace("-", "_")
+    if name in _OTHERS:
+        words = ", ".join(f"--{each} {value}" for each, value in choices.items())
+        return f"{flag} has no effect with {words}: it is for what is sampled"
+    if name in flat.hints():
+        return f"--{flat.without_effect(name, choices, mark='--').replace('_', '-')}"
+    near = difflib.get_close_matches(name, [*flat.hints(), *_OTHERS], n=1)
+    meant = f"; did you mean --{near[0].replace('_', '-')}?" if near else ""
+    return f"unrecognized arguments: {flag}{meant}"
 
 
 def path(text: str) -> Path:

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from feature_learning.cli.ending import answer, check_output, say
-from feature_learning.cli.options_point import given
 from feature_learning.errors import check_integer
-from feature_learning.experiments.applicability import flag, refuse_without_effect
-from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import configure
 from feature_learning.experiments.point import run_point
 from feature_learning.experiments.row import MEASURED, Point
 from feature_learning.inference.interruption import exit_code
 
 
-def run_command(command: str, options: dict[str, Any], arguments: Sequence[str]) -> int:
-    """Compute and print a point; returns the exit code.
-
-    ``options`` is what the ``arguments`` of the command say, with the defaults of the others.
-    """
-    as_json, quiet = options.pop("json"), options.pop("quiet")
-    checkpoint, threads = options.pop("checkpoint"), options.pop("threads")
-    max_time = options.pop("max_time")
-    config = PointConfig(**options)
-    refuse_without_effect(config, given(arguments), spell=flag)
+def run_command(command: str, options: dict[str, Any]) -> int:
+    """Compute and print a point; returns the exit code. ``options`` are those that are given."""
+    as_json, quiet = options.pop("json", False), options.pop("quiet", False)
+    checkpoint, threads = options.pop("checkpoint", None), options.pop("threads", None)
+    max_time = options.pop("max_time", None)
+    config = configure(**options)
     if threads is not None:
         torch.set_num_threads(check_integer("threads", threads, at_least=1, at_most=1024))
     check_output()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from feature_learning.cli.ending import answer, say
 from feature_learning.errors import StoreError, WorkerError, check_real
-from feature_learning.experiments.costs import calibrate
-from feature_learning.experiments.hardware import check_device, memory_available
+from feature_learning.experiments.hardware import check_device
 from feature_learning.experiments.keys import cell_key
 from feature_learning.files import atomic
 from feature_learning.sweeps.grid import Grid, read_grid
-from feature_learning.sweeps.plan import Plan, duration, plan
+from feature_learning.sweeps.plan import Plan, plan
 from feature_learning.sweeps.pool import Executor, LocalPool, worker_count
 from feature_learning.sweeps.store import Store
 from feature_learning.sweeps.sweep import sweep
@@ -22,7 +21,7 @@ from feature_learning.sweeps.sweep import sweep
 _SHOWN = 10
 
 
-def run_command(command: str, options: dict[str, Any], arguments: Sequence[str]) -> int:
+def run_command(command: str, options: dict[str, Any]) -> int:
     """Run one of the commands; returns the exit code."""
     if command == "sweep":
         return _sweep(options)
@@ -48,9 +47,9 @@ def _sweep(options: dict[str, Any]) -> int:
     if options["dry_run"]:
         # Looks, and touches nothing.
         store = Store(out, create=False) if out.exists() else None
-        planned = plan(grid, store, calibrate())
+        planned = plan(grid, store)
         shown = None if options["verbose"] else _SHOWN
-        answer(_estimate(grid, planned, store, workers, weights=weights, shown=shown))
+        answer(_overview(grid, planned, store, shown=shown))
         return 0
     if options["table"] is not None:
         from feature_learning.sweeps.table import check_place  # pandas is slow to import
@@ -64,7 +63,7 @@ def _sweep(options: dict[str, Any]) -> int:
 
         executor = DaskPool(options["scheduler"])
     else:
-        for device in sorted({cell.config.device for cell in grid.cells}):
+        for device in sorted({cell.config.machine.device for cell in grid.cells}):
             check_device(device)
         executor = LocalPool(workers)
     told = (lambda text: None) if options["quiet"] else _say
@@ -74,7 +73,6 @@ def _sweep(options: dict[str, Any]) -> int:
         executor,
         limit=options["limit"],
         weights=weights,
-        here=options["scheduler"] is None,
         say=told,
         complain=_say,
     )
@@ -90,7 +88,6 @@ def run_grid(
     *,
     limit: float | None = None,
     weights: bool = True,
-    here: bool = True,
     say: Callable[[str], None],
     complain: Callable[[str], None],
 ) -> int:
@@ -107,8 +104,6 @@ def run_grid(
         Seconds after which no new cell is started.
     weights : bool
         Store the hidden weights too.
-    here : bool
-        The executor computes on this machine, whose memory is then looked at.
     say, complain : callable
         Are given lines of progress, and of errors.
 
@@ -131,14 +126,8 @@ def run_grid(
         store.record(
             grid.name, grid.text, {cell_key(cell.config): cell.blocks for cell in grid.cells}
         )
-        planned = plan(grid, store, calibrate())
-        say(
-            f"{len(planned.cells)} cells, {len(planned.todo)} to do, about "
-            f"{duration(planned.cpu_seconds)} of CPU time"
-        )
-        peak, free = planned.memory_peak(executor.slots), memory_available("cpu")
-        if here and free is not None and peak > free:
-            say(f"the largest cells together may need {_gib(peak)}, {_gib(free)} are free")
+        planned = plan(grid, store)
+        say(f"{len(planned.cells)} cells, {len(planned.todo)} to do")
         report = sweep(planned, store, executor, limit=limit, weights=weights, say=say)
         kill = False
     except WorkerError as error:
@@ -186,16 +175,8 @@ def _densities(folder: Path, npz: Path) -> int:
     return 1 if problems else 0
 
 
-def _estimate(
-    grid: Grid,
-    planned: Plan,
-    store: Store | None,
-    workers: int,
-    *,
-    weights: bool,
-    shown: int | None,
-) -> str:
-    """The dry run, for people; with the ``shown`` most expensive cells, or all."""
+def _overview(grid: Grid, planned: Plan, store: Store | None, *, shown: int | None) -> str:
+    """The dry run, for people; with the ``shown`` longest cells, or all."""
     todo = planned.todo
     lines = [
         f"{len(planned.cells)} cells, {len(planned.cells) - len(todo)} done, {len(todo)} to do"
@@ -203,33 +184,18 @@ def _estimate(
     for name in grid.blocks:
         mine = [each for each in planned.cells if name in each.cell.blocks]
         left = [each for each in mine if not each.done]
-        lines.append(
-            f"  {name}: {len(mine)} cells, {len(left)} to do, "
-            f"{duration(sum(each.seconds for each in left))} of CPU time"
-        )
+        lines.append(f"  {name}: {len(mine)} cells, {len(left)} to do")
     for each in todo[:shown]:
         config = each.cell.config
         lines.append(
-            f"  to do: {config.method} P={config.samples} kappa={config.kappa:g} "
-            f"seed={config.seed}: {each.steps} steps, {duration(each.seconds)}"
+            f"  to do: {config.method.name} P={config.samples} kappa={config.kappa:g} "
+            f"seed={config.seed}"
         )
     if shown is not None and len(todo) > shown:
-        lines.append(f"  and {len(todo) - shown} cheaper cells (--verbose lists them)")
+        lines.append(f"  and {len(todo) - shown} shorter cells (--verbose lists them)")
     lines += [f"  computed again: {each.problem}" for each in todo if each.problem is not None]
     if store is not None:
         remains = [*atomic.leftovers(store.folder), *atomic.leftovers(store.checkpoints)]
         if remains:
             lines.append(f"  {len(remains)} temporary files of killed runs, which are ignored")
-    free = memory_available("cpu")
-    lines += [
-        f"CPU time: about {duration(planned.cpu_seconds)} (measured on this machine's CPU)",
-        f"wall time: about {duration(planned.wall_seconds(workers))} with {workers} workers",
-        f"memory: about {_gib(planned.memory_peak(workers))} at the peak"
-        + ("" if free is None else f", {_gib(free)} are free"),
-        f"disk: about {planned.disk(weights=weights) / 2**20:.1f} MiB",
-    ]
     return "\n".join(lines)
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"

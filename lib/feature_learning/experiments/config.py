@@ -3,345 +3,341 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from feature_learning import choices
-from feature_learning.choices import LARGEST_DEGREE, LARGEST_SEED
+from feature_learning.choices import DTYPES, LARGEST_SEED, option
 from feature_learning.errors import (
     ArgumentError,
     check_choice,
     check_integer,
-    check_real,
     check_scale,
     shortened,
     store_plain,
 )
-from feature_learning.experiments.applicability import (
-    NEUTRAL,
-    refuse_sampler,
-    refuse_without_effect,
+from feature_learning.experiments.methods import (
+    KernelLimit,
+    MeanField,
+    MeanFieldARD,
+    Method,
+    NetworkPosterior,
 )
+from feature_learning.experiments.runs import AsPublished, Chains, Population, Run
+from feature_learning.model.student import Network, Student
+from feature_learning.model.teachers import SingleIndex, SparseParity
+from feature_learning.samplers.options import Sampling
+from feature_learning.samplers.registry import SamplerOptions, UnderdampedOptions
 
 # What computes is imported where it is made: torch takes seconds, and a parser needs this class.
 if TYPE_CHECKING:
-    from feature_learning.model.student import Student
-    from feature_learning.model.teachers import Dataset, Teacher
-    from feature_learning.samplers.options import Sampling
-
-#: Two neighbouring κ of a ladder: a third of the swaps is accepted then at P = 500.
-RUNG_RATIO = 1.03
-#: Options whose default of None tells whether they were set. (Neither step nor budget: the points
-#: of a grid share them, the kernel limit among them.)
-_TELLING = ("particles", "friction", *NEUTRAL)
-
-
-#: In the place of a value that depends on the others; None before the checks, never after.
-_CHOSEN: Any = None
-
+    from feature_learning.model.teachers import Dataset
 
 #: Relevant coordinates of the largest code that is planted without being named: 512 patterns.
 _LARGEST_CODE = 10
 
 
-def _half_cube(sparsity: int) -> str:
-    """The code that has one neuron of each pair of patterns {s, -s}: all s that begin with +."""
-    signs = itertools.product("+-", repeat=sparsity - 1)
-    return " ".join(f"+{''.join(each)}" for each in signs)
+@dataclass(frozen=True)
+class Machine:
+    """Where and in which precision a point is computed.
+
+    Attributes
+    ----------
+    device : str
+        ``cpu``, ``cuda`` or ``cuda:N``.
+    dtype : str
+        ``float32`` or ``float64``.
+    block_elements : int or None
+        Memory bound: chains x neurons x training samples in a tile.
+    """
+
+    dtype: str = option("float32", "precision", allowed=DTYPES)
+    device: str = option("cpu", "cpu, cuda or cuda:N")
+    block_elements: int | None = option(
+        None, "memory bound: chains * neurons * samples in a tile (2^18 on a CPU)", metavar="E"
+    )
+
+    def __post_init__(self) -> None:
+        store_plain(self)
+        check_choice("dtype", self.dtype, DTYPES)
+        if self.block_elements is not None:
+            check_integer("block_elements", self.block_elements, at_least=1)
+
+
+#: In the place of a run that depends on the method; None before the checks only for the NNGP.
+_CHOSEN: Any = Chains()
 
 
 @dataclass(frozen=True)
 class PointConfig:
     """Everything that defines a point. Defaults are the paper's parity setting.
 
-    ``langevin_time``, ``step`` and ``friction`` of None mean the defaults of sampler and method
-    (:attr:`make_sampling`). A friction of ``auto`` is replaced at once by the number that
-    :func:`~feature_learning.samplers.friction.automatic_friction` gives for this prior and noise.
-    ``particles`` of None means the width. ``protocol="published"`` runs plain SGLD on the published
-    clock and stopping rule and reports the last sample ("as run").
-    ``nngp_variant`` is ``matched`` or ``as-published``. ``penalty`` is λ of the homogeneity penalty
-    λ Σ_i Var_j ``|w_ij|`` on the loss of the network. ``tilt`` multiplies the prior variance of its
-    weights on the relevant coordinates (:mod:`feature_learning.theory.free_energy`). With ``rungs``
-    above 1 each chain is a ladder of so many networks at κ, ρκ, ρ²κ, … that swap (replica exchange,
-    :mod:`feature_learning.samplers.exchange`), ρ the ``rung_ratio`` (None: 1.03), and what is
-    reported is the network at κ. With sampler ``population`` each chain is a population of
-    ``members`` networks (None: 16), cooled from the prior with ``moves`` steps (None: 30) at each
-    noise; with a ``code``, sign patterns of specialised neurons such as ``"+-++ -+++"``, its
-    neurons are held to it and let go (:mod:`feature_learning.evidence.populations`). With sampler
-    ``integration`` each chain is a thermodynamic integral along the same ways, over ``members``
-    networks (None: 4) that are never resampled. Which option has an effect for which method stands
-    in :data:`feature_learning.experiments.applicability.SCOPES`; ``particles``, ``friction``,
-    ``rounding``, ``quantum_epoch``, ``quantum``, ``batch_size``, a ``penalty`` above 0, a ``tilt``
-    other than 1 and a ``step_schedule`` that is not constant are refused where they have none, and
-    so is a sampler that does not go with the method
-    (:func:`feature_learning.experiments.applicability.refuse_sampler`).
+    Attributes
+    ----------
+    teacher : SparseParity or SingleIndex
+        The task.
+    network : Network
+        Architecture and prior; its input dimension is that of the teacher.
+    method : NetworkPosterior, MeanField, MeanFieldARD or KernelLimit
+        What is computed.
+    run : Chains, AsPublished, Population, Integration or None
+        How it is sampled; None for the NNGP, which is exact.
+    machine : Machine
+    samples, kappa : int, float
+        Training samples P, and the noise scale κ: T = 2κ².
+    seed : int
+        Of data, starts and noise.
+    test_samples : int
+        Held-out points.
+
+    Raises
+    ------
+    ArgumentError
+        If parts do not go together: a sampler that cannot sample the energy of the method, a code
+        of other length than the task.
     """
 
-    teacher: str = "parity"
-    dim: int = 35
-    sparsity: int = 4
-    degree: int = 4
-    width: int = 512
-    gamma: float = 0.5
-    activation: str = "relu"
-    weight_variance: float = 1.0
-    readout_variance: float = 1.0
-    hidden_bias_variance: float | None = None
-    output_bias_variance: float | None = None
-    samples: int = 1000
-    kappa: float = 0.005
-    method: str = "network"
-    sampler: str = "underdamped"
-    protocol: str | None = None
-    chains: int = _CHOSEN
-    seed: int = 0
-    langevin_time: float | None = None
-    step: float | None = None
-    step_schedule: str = "constant"
-    friction: float | Literal["auto"] | None = None
-    burn_in: float = 0.5
-    looks: int = 200
-    start: str = _CHOSEN
-    stop_when_converged: bool = False
-    solver: str = "particles"
-    particles: int | None = None
-    alpha0: float = 4.0
-    nngp_variant: str = "matched"
-    test_samples: int = 20_000
-    dtype: str = "float32"
-    device: str = "cpu"
-    block_elements: int | None = None
-    penalty: float = 0.0
-    rounding: str | None = None
-    quantum_epoch: int | None = None
-    quantum: float | None = None
-    batch_size: int | None = None
-    tilt: float = 1.0
-    rungs: int = 1
-    rung_ratio: float | None = None
-    members: int | None = None
-    moves: int | None = None
-    code: str | None = None
-    until_settled: bool = _CHOSEN
+    teacher: SparseParity | SingleIndex = field(default_factory=SparseParity)
+    network: Network = field(default_factory=Network)
+    method: Method = field(default_factory=NetworkPosterior)
+    run: Run | None = _CHOSEN
+    machine: Machine = field(default_factory=Machine)
+    samples: int = option(1000, "training samples P")
+    kappa: float = option(0.005, "noise, T = 2 kappa^2")
+    seed: int = option(0, "data, start and noise")
+    test_samples: int = option(20_000, "held-out points")
 
     def __post_init__(self) -> None:
         store_plain(self)
-        self._choose()
-        check_choice("teacher", self.teacher, choices.TEACHERS)
-        check_choice("method", self.method, choices.METHODS)
-        check_choice("sampler", self.sampler, choices.SAMPLERS)
-        check_choice("dtype", self.dtype, choices.DTYPES)
-        check_choice("solver", self.solver, choices.SOLVERS)
         check_integer("samples", self.samples, at_least=1)
         check_integer("test_samples", self.test_samples, at_least=2)
-        check_integer("chains", self.chains, at_least=1)
-        # Also where another teacher does not ask for it.
-        check_integer("degree", self.degree, at_least=1, at_most=LARGEST_DEGREE)
         check_integer("seed", self.seed, at_least=0, at_most=LARGEST_SEED)
-        if self.block_elements is not None:
-            check_integer("block_elements", self.block_elements, at_least=1)
-        check_choice("nngp_variant", self.nngp_variant, choices.NNGP_VARIANTS)
         check_scale("kappa", self.kappa)
-        check_scale("alpha0", self.alpha0)
-        check_real("penalty", self.penalty, at_least=0)
-        check_scale("tilt", self.tilt)
-        if self.protocol is not None:
-            check_choice("protocol", self.protocol, choices.PROTOCOLS)
-            if self.method != "network" or self.langevin_time is not None:
-                raise ArgumentError(
-                    "protocol published needs method network and no langevin_time, "
-                    f"not method {self.method!r} and langevin_time {self.langevin_time!r}"
-                )
-            if self.sampler not in ("sgld", PointConfig.sampler):
-                raise ArgumentError(
-                    f"protocol published is of sampler sgld, not of sampler {self.sampler}"
-                )
-            # One name for one run, whether or not the sampler was given.
-            object.__setattr__(self, "sampler", PointConfig.sampler)
-        check_integer("rungs", self.rungs, at_least=1, at_most=250)
-        if self.rung_ratio is not None:
-            check_real("rung_ratio", self.rung_ratio, above=1, at_most=10)
-        # Within these bounds the powers do not overflow.
-        check_scale("kappa of the last of rungs", self.kappas[-1])
-        if self.members is not None:
-            check_integer("members", self.members, at_least=2, at_most=100_000)
-        if self.moves is not None:
-            check_integer("moves", self.moves, at_least=1)
-        if self.code is not None:
-            object.__setattr__(self, "code", self._canonical_code(self.code))
-        if self.particles is not None:
-            check_integer("particles", self.particles, at_least=1)
-        if self.batch_size is not None:
-            check_integer("batch_size", self.batch_size, at_least=1, at_most=self.samples)
-        if isinstance(self.friction, str):
-            self._set_friction(self.friction)
+        if isinstance(self.method, KernelLimit):
+            self._set("run", None if self.run is _CHOSEN else self.run)
+            if self.run is not None:
+                raise ArgumentError("method nngp is exact: it has no run")
+        elif self.run is None:
+            raise ArgumentError(f"run must be given: method {self.method.name} is sampled")
+        if isinstance(self.run, Chains):
+            self._set("run", self._chosen(self.run))
+        if isinstance(self.run, Chains | Population) and self.run.code is not None:
+            self._set("run", replace(self.run, code=self._canonical_code(self.run.code)))
         # The rest is checked by what it is handed to; do so now, before any work.
-        _ = self.make_teacher, self.make_student, self.make_sampling
-        self._choose_code()
-        values = {name: getattr(self, name) for name in _TELLING}
-        given = {name: each for name, each in values.items() if each != NEUTRAL.get(name)}
-        refuse_without_effect(self, given)
-        refuse_sampler(self)
+        _ = self.student, self.sampling
+        self._check_together()
 
-    def _choose(self) -> None:
-        """Put values in the place of those that depend on others, where none are given.
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)  # the class is frozen for everyone else
 
-        A network by underdamped dynamics whose length nobody has set runs until it is settled, with
-        chains that start apart, four of each kind.
-        """
-        able = self.method == "network" and self.protocol is None
-        able = able and self.sampler == "underdamped" and self.rungs == 1
-        asked = {name: getattr(self, name) for name in ("chains", "start", "until_settled")}
-        if asked["until_settled"] is None:
-            free = self.langevin_time is None and self.burn_in == 0.5 and self.step is None
-            several = asked["chains"] is None or (
-                isinstance(asked["chains"], int) and asked["chains"] >= 4
-            )
-            able = able and free and several and asked["start"] in (None, "planted", "spread")
-            able = able and not self.stop_when_converged
-            asked["until_settled"] = able
-        apart = able and asked["until_settled"] is True
-        if asked["chains"] is None:
-            asked["chains"] = 8 if apart else 4
-        if asked["start"] is None:
-            asked["start"] = "spread" if apart else "prior"
-        for name, value in asked.items():
-            object.__setattr__(self, name, value)  # the class is frozen for everyone else
+    def _chosen(self, run: Chains) -> Chains:
+        """Put values in the place of those that depend on the others, where none are given."""
+        sampler, network = run.sampler, isinstance(self.method, NetworkPosterior)
+        able = network and isinstance(sampler, UnderdampedOptions) and sampler.rungs == 1
+        # None, against their types, until they are chosen here.
+        settled: Any = run.until_settled
+        start: Any = run.start
+        chains: Any = run.chains
+        if settled is None:
+            free = run.langevin_time is None and run.burn_in == 0.5 and sampler.step is None
+            several = chains is None or (isinstance(chains, int) and chains >= 4)
+            apart = start in (None, "planted", "spread")
+            settled = able and free and several and apart and not run.stop_when_converged
+        apart = able and settled is True
+        if start is None:
+            start = "spread" if apart else "prior"
+        if chains is None:
+            chains = 8 if apart else 4
+        code = run.code
+        if settled is True and start in ("planted", "spread") and network and code is None:
+            code = self._half_cube()
+        if getattr(sampler, "friction", None) == "auto":
+            sampler = replace(sampler, friction=self._automatic_friction(sampler))  # type: ignore[call-arg]
+        return replace(
+            run, sampler=sampler, until_settled=settled, start=start, chains=chains, code=code
+        )
 
-    def _choose_code(self) -> None:
-        """Plant the code of largest evidence where a parity is run until it is settled.
+    def _half_cube(self) -> str | None:
+        """The code of largest evidence: one neuron of each pair of patterns {s, -s}.
 
         A parity of more than a few coordinates has more pairs of patterns than there are neurons.
         """
-        planted = self.until_settled is True and self.start in ("planted", "spread")
-        fits = self.sparsity <= _LARGEST_CODE and 2 ** (self.sparsity - 1) <= self.width
-        plain = self.method == "network" and self.teacher == "parity" and self.code is None
-        if planted and fits and plain:
-            object.__setattr__(self, "code", _half_cube(self.sparsity))
+        k = self.teacher.sparsity
+        if not isinstance(self.teacher, SparseParity) or k > _LARGEST_CODE:
+            return None
+        if 2 ** (k - 1) > self.network.width:
+            return None
+        return " ".join(f"+{''.join(each)}" for each in itertools.product("+-", repeat=k - 1))
 
-    def _set_friction(self, asked: str) -> None:
-        """Put a number in the place of ``auto``: keys, tables and results then say what was run."""
-        if asked != "auto":
-            raise ArgumentError(f"friction must be a number or 'auto', not {asked!r}")
-        moving = not self.collapsed and self.sampler != "gibbs"
+    def _automatic_friction(self, sampler: SamplerOptions) -> float:
+        """A number in the place of ``auto``: keys, tables and results then say what was run."""
         from feature_learning.samplers.friction import automatic_friction
 
-        number = automatic_friction(self.make_student, kappa=self.kappa, readout=moving)
-        object.__setattr__(self, "friction", number)  # the class is frozen for everyone else
+        moving = sampler.moves_readouts and not self.collapsed
+        return automatic_friction(self.student, kappa=self.kappa, readout=moving)
 
     def _canonical_code(self, code: object) -> str:
         """The patterns in order, one blank between them: one name for one code."""
+        sparsity, width = self.teacher.sparsity, self.network.width
         patterns = sorted(code.split()) if isinstance(code, str) else []
         if not patterns or any(
-            len(each) != self.sparsity or set(each) - {"+", "-"} for each in patterns
+            len(each) != sparsity or set(each) - {"+", "-"} for each in patterns
         ):
             raise ArgumentError(
-                f"code must be patterns of {self.sparsity} signs such as "
-                f"{('+-' * self.sparsity)[: self.sparsity]!r}, with blanks between them, "
-                f"not {shortened(code)}"
+                f"code must be patterns of {sparsity} signs such as "
+                f"{('+-' * sparsity)[:sparsity]!r}, with blanks between them, not {shortened(code)}"
             )
-        if len(patterns) > self.width:
+        if len(patterns) > width:
             raise ArgumentError(
-                f"code must have at most width = {self.width} patterns, not {len(patterns)}"
+                f"code must have at most width = {width} patterns, not {len(patterns)}"
             )
         return " ".join(patterns)
 
+    def _check_together(self) -> None:
+        """Refuse a run that cannot sample what the method asks for."""
+        run, method = self.run, self.method
+        if isinstance(run, AsPublished | Population) and not isinstance(method, NetworkPosterior):
+            kind = "protocol published" if isinstance(run, AsPublished) else f"sampler {run.name}"
+            raise ArgumentError(f"{kind} needs method network, not method {method.name}")
+        if isinstance(run, Population):
+            known = self.flat_problem
+            for name, value in {"penalty": 0.0, "tilt": 1.0, "output_bias_variance": None}.items():
+                if known[name] != value:
+                    raise ArgumentError(
+                        f"sampler {run.name} needs {name} = {value!r}, not {known[name]!r}"
+                    )
+        if isinstance(run, AsPublished) and run.start == "released":
+            raise ArgumentError("start released is for runs without protocol published")
+        if isinstance(run, Chains):
+            if run.code is not None and not isinstance(method, NetworkPosterior):
+                raise ArgumentError(
+                    f"code has no effect with method {method.name}: it is for method network"
+                )
+            self._check_sampler(run, run.sampler)
+
     @property
-    def signs(self) -> list[list[int]]:
-        """The code as signs, (neurons, sparsity)."""
-        patterns = () if self.code is None else self.code.split()
-        return [[1 if sign == "+" else -1 for sign in pattern] for pattern in patterns]
+    def flat_problem(self) -> dict[str, Any]:
+        """Options of network and method, by name."""
+        return vars(self.network) | vars(self.method)
+
+    def _check_sampler(self, run: Chains, sampler: SamplerOptions) -> None:
+        """Refuse a sampler that does not go with method, solver, start or bias."""
+        network = isinstance(self.method, NetworkPosterior)
+        batch = getattr(sampler, "batch_size", None)
+        if batch is not None:
+            check_integer("batch_size", batch, at_least=1, at_most=self.samples)
+        if run.start == "released" and (not network or sampler.fixed_energy or batch is not None):
+            raise ArgumentError(
+                "start released changes the prior during the run: it is for method network without "
+                f"batch_size and a sampler that takes any energy, not for method "
+                f"{self.method.name}, sampler {sampler.name}, batch_size {batch}"
+            )
+        rungs = len(sampler.kappas(self.kappa))
+        if rungs > 1:
+            # Within these bounds the powers do not overflow.
+            check_scale("kappa of the last of rungs", sampler.kappas(self.kappa)[-1])
+            if not isinstance(self.method, NetworkPosterior):
+                raise ArgumentError(
+                    f"rungs has no effect with method {self.method.name}: it is for method network"
+                )
+            if run.start == "released" or batch is not None or self.method.penalty:
+                raise ArgumentError(
+                    f"rungs = {rungs} swap networks of one fixed energy at several kappa: without "
+                    f"start released, batch_size and penalty, not with start {run.start}, "
+                    f"batch_size {batch}, penalty {self.method.penalty:g}"
+                )
+        method = self.method
+        ard = isinstance(method, MeanFieldARD)
+        if sampler.fixed_energy and isinstance(method, MeanField) and (ard or method.collapsed):
+            raise ArgumentError(
+                f"sampler {sampler.name} needs method network, or mf with solver particles, "
+                f"not method {method.name} with solver {method.solver}"
+            )
+        if batch is not None and ard:
+            raise ArgumentError(
+                "batch_size has no effect with method mf-ard: it is for methods network and mf"
+            )
+        if (sampler.particles or batch is not None) and self.collapsed:
+            what = "batch_size" if batch is not None else f"sampler {sampler.name}"
+            raise ArgumentError(f"{what} needs solver particles, not solver collapsed")
+        if not sampler.output_bias and self.network.output_bias_variance is not None:
+            raise ArgumentError(
+                f"sampler {sampler.name} needs a network without output bias, not "
+                f"output_bias_variance = {self.network.output_bias_variance!r}"
+            )
 
     @property
     def collapsed(self) -> bool:
         """Whether particles without readouts are sampled: a mean field by the collapsed solver."""
-        return self.method in ("mf", "mf-ard") and self.solver == "collapsed"
+        return isinstance(self.method, MeanField) and self.method.collapsed
 
     @property
-    def measures_evidence(self) -> bool:
-        """Whether each chain is a population of networks, or an integral, that gives log Z."""
-        return self.method == "network" and self.sampler in choices.EVIDENCE_SAMPLERS
+    def particles(self) -> int:
+        """Neurons, or particles of a mean field."""
+        own = self.method.particles if isinstance(self.method, MeanField) else None
+        return self.network.width if own is None else own
 
     @property
-    def steps_a_noise(self) -> int:
-        """Of an evidence, at each noise on the way: between two looks of an integral."""
-        return 30 if self.moves is None else self.moves
+    def chains(self) -> int:
+        """Chains, populations or integrals; 1 for the NNGP."""
+        return 1 if self.run is None else self.run.chains
+
+    @property
+    def kappas(self) -> tuple[float, ...]:
+        """The κ of each network of a chain, from κ on: of the rungs of replica exchange."""
+        run = self.run
+        return run.sampler.kappas(self.kappa) if isinstance(run, Chains) else (self.kappa,)
 
     @property
     def networks(self) -> int:
         """Networks in one batch: chains, times the rungs of each, or members for an evidence."""
-        if self.measures_evidence:
-            usual = 16 if self.sampler == "population" else 4
-            return usual if self.members is None else self.members
-        return self.chains * self.rungs
+        if isinstance(self.run, Population):
+            return self.run.networks
+        return self.chains * len(self.kappas)
 
     @property
-    def kappas(self) -> tuple[float, ...]:
-        """The κ of every rung, from κ on."""
-        ratio = RUNG_RATIO if self.rung_ratio is None else self.rung_ratio
-        return tuple(self.kappa * ratio**rung for rung in range(self.rungs))
+    def signs(self) -> list[list[int]]:
+        """The code as signs, (neurons, sparsity)."""
+        code = self.run.code if isinstance(self.run, Chains | Population) else None
+        patterns = () if code is None else code.split()
+        return [[1 if sign == "+" else -1 for sign in pattern] for pattern in patterns]
 
     @property
-    def make_teacher(self) -> Teacher:
-        """The teacher."""
-        from feature_learning.model.teachers import SingleIndex, SparseParity
-
-        if self.teacher == "parity":
-            return SparseParity(self.dim, self.sparsity)
-        return SingleIndex(self.dim, self.sparsity, self.degree)
-
-    @property
-    def make_student(self) -> Student:
-        """The student."""
-        from feature_learning.model.student import Student
-
+    def student(self) -> Student:
+        """The network for inputs of the teacher's dimension, its prior tilted if the method is."""
+        tilt = self.method.tilt if isinstance(self.method, NetworkPosterior) else 1.0
         return Student(
-            dim=self.dim,
-            width=self.width,
-            gamma=self.gamma,
-            activation=self.activation,
-            weight_variance=self.weight_variance,
-            readout_variance=self.readout_variance,
-            hidden_bias_variance=self.hidden_bias_variance,
-            output_bias_variance=self.output_bias_variance,
-            tilt=self.tilt,
-            tilted=self.sparsity if self.tilt != 1 else 0,
+            **vars(self.network),
+            dim=self.teacher.dim,
+            tilt=tilt,
+            tilted=self.teacher.sparsity if tilt != 1 else 0,
         )
 
     @property
-    def make_sampling(self) -> Sampling:
-        """The sampler's settings, with the default budget of sampler and method.
+    def sampling(self) -> Sampling:
+        """How the energy is sampled, with the default budget of sampler and method.
 
         Plain MF moves by rare jumps of single particles, which take long and like low friction; its
         curvature stays at its start (0.5 to 0.7 at the paper's size), so a longer step is safe.
         """
-        from feature_learning.samplers.options import Sampling
-
-        kind = "sgld" if self.protocol is not None else self.sampler
-        if kind in choices.EVIDENCE_SAMPLERS:  # these are the networks that settle in its code
-            time = 1500.0 if self.langevin_time is None else self.langevin_time
-            return Sampling(langevin_time=time)
-        slow = self.method == "mf" and kind == "underdamped"
-        overdamped = kind not in ("underdamped", "gibbs", "hmc")
-        default = 4100.0 if overdamped else 7200.0 if slow else 3000.0
-        friction: float | None = 0.01 if slow else 0.02
-        if self.until_settled and self.method == "network" and kind == "underdamped":
-            default, friction = self._longest, None
+        if isinstance(self.run, AsPublished):
+            return self.run.sampling
+        if not isinstance(self.run, Chains):
+            return Sampling()
+        run, sampler, budget, factor = self.run, self.run.sampler, None, 1.0
+        if isinstance(sampler, UnderdampedOptions):
+            if self.method.name == "mf":
+                friction = 0.01 if sampler.friction is None else sampler.friction
+                sampler, budget, factor = replace(sampler, friction=friction), 7200.0, 1.5
+            elif run.until_settled and isinstance(self.method, NetworkPosterior):
+                budget = self._longest
         return Sampling(
-            sampler=kind,
-            step=self.step,
-            step_factor=1.5 if slow else 1.0,
-            friction=friction if self.friction is None else cast(float, self.friction),
-            until_settled=self.until_settled,
-            langevin_time=default if self.langevin_time is None else self.langevin_time,
-            burn_in=self.burn_in,
-            looks=self.looks,
-            start=self.start,
-            step_schedule=self.step_schedule if self.sampler == kind == "sgld" else "constant",
-            rounding=self.rounding if kind == "quantised" else None,
-            quantum_epoch=self.quantum_epoch if kind == "quantised" else None,
-            quantum=self.quantum if kind == "quantised" else None,
-            batch_size=self.batch_size if self.sampler == kind == "sgld" else None,
+            sampler=sampler,
+            langevin_time=budget if run.langevin_time is None else run.langevin_time,
+            burn_in=run.burn_in,
+            looks=run.looks,
+            start=run.start,
+            until_settled=run.until_settled,
+            step_factor=factor,
         )
 
     @property
@@ -349,7 +345,7 @@ class PointConfig:
         """256/ω₀, ω₀ = √T/s of the widest prior; judged from a thirty-second of it on."""
         from feature_learning.samplers.friction import softest_frequency
 
-        return float(f"{256 / softest_frequency(self.make_student, kappa=self.kappa):.2g}")
+        return float(f"{256 / softest_frequency(self.student, kappa=self.kappa):.2g}")
 
     def datasets(self) -> tuple[Dataset, Dataset]:
         """Training set and held-out points, on the device."""
@@ -357,15 +353,10 @@ class PointConfig:
 
         from feature_learning.model.teachers import draw
 
-        teacher, dtype = self.make_teacher, getattr(torch, self.dtype)
-        return (
-            draw(teacher, self.samples, seed=self.seed, dtype=dtype, device=self.device),
-            draw(
-                teacher,
-                self.test_samples,
-                seed=self.seed,
-                stream="test",
-                dtype=dtype,
-                device=self.device,
-            ),
-        )
+        where: dict[str, Any] = {
+            "seed": self.seed,
+            "dtype": getattr(torch, self.machine.dtype),
+            "device": self.machine.device,
+        }
+        train = draw(self.teacher, self.samples, **where)
+        return train, draw(self.teacher, self.test_samples, stream="test", **where)

@@ -14,6 +14,7 @@ from feature_learning.evidence import populations as evidence
 from feature_learning.evidence.annealing import FloatArray
 from feature_learning.evidence.populations import Evidence
 from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.runs import Integration, Population
 from feature_learning.files.documents import finite
 from feature_learning.inference.observables import Observer, decompose
 from feature_learning.model.codes import Code, codes_of, summary
@@ -27,25 +28,27 @@ _LARGEST_ERROR = 0.5
 _NAMES = ("test_mse", "train_mse", "m_S", "noise", "relevant_variance", "specialised")
 
 
-def compute(config: PointConfig, **common: Any) -> tuple[dict[str, Any], FloatArray, FloatArray]:
+def compute(
+    config: PointConfig, run: Population, **common: Any
+) -> tuple[dict[str, Any], FloatArray, FloatArray]:
     """The row, and weights and readouts of one member of each population.
 
     ``common`` are checkpoint, fingerprint, progress, label and stopwatch.
     """
-    student = config.make_student
+    student = config.student
     data, test = config.datasets()
     found = evidence.run(
         student,
         data,
-        np.array(config.signs, dtype=np.float64).reshape(-1, config.sparsity),
+        np.array(config.signs, dtype=np.float64).reshape(-1, config.teacher.sparsity),
         kappa=config.kappa,
-        populations=config.chains,
-        members=config.networks,
-        steps=config.steps_a_noise,
-        langevin_time=config.make_sampling.langevin_time,
-        integral=config.sampler == "integration",
-        random=generator(config.seed, "population", device=config.device),
-        block_elements=config.block_elements,
+        populations=run.chains,
+        members=run.networks,
+        steps=run.steps,
+        langevin_time=run.settling_time,
+        integral=isinstance(run, Integration),
+        random=generator(config.seed, "population", device=config.machine.device),
+        block_elements=config.machine.block_elements,
         **common,
     )
     measured = [
@@ -58,12 +61,12 @@ def compute(config: PointConfig, **common: Any) -> tuple[dict[str, Any], FloatAr
         values = np.array([each[name] for each in measured])
         row[name], row[f"{name}_sem"] = _average(values, found.weights)
         row["chains"][name] = [finite(each) for each in values]
-    reasons = _reasons(config, found)
+    reasons = _reasons(run, found)
     row |= {
         "test_mse_last": row["test_mse"],
         "m_S_last": row["m_S"],
         "predictor": "one sample",
-        "steps": int(found.noises.sum()) * config.steps_a_noise,
+        "steps": int(found.noises.sum()) * run.steps,
         "langevin_time": None,
         "step": None,
         "kinetic_temperature": None,
@@ -84,17 +87,17 @@ def compute(config: PointConfig, **common: Any) -> tuple[dict[str, Any], FloatAr
         "codes": None,
     }
     # Of populations that an interrupt has left unfinished there are none.
-    weights = np.full((config.chains, student.width, student.fan_in), math.nan)
-    readouts = np.full((config.chains, student.width), math.nan)
+    weights = np.full((run.chains, student.width, student.fan_in), math.nan)
+    readouts = np.full((run.chains, student.width), math.nan)
     codes: list[Code] = []
     for number, position in enumerate(found.positions):
-        w, a, _ = student.views(position, config.networks, student.width)
+        w, a, _ = student.views(position, run.networks, student.width)
         weights[number], readouts[number] = w[0].cpu().numpy(), a[0].cpu().numpy()
         codes += codes_of(
             w.double().cpu().numpy(),
-            dim=config.dim,
-            sparsity=config.sparsity,
-            weight_variance=config.weight_variance,
+            dim=config.teacher.dim,
+            sparsity=config.teacher.sparsity,
+            weight_variance=config.network.weight_variance,
         )
     if codes:
         row["codes"] = summary(codes)
@@ -117,10 +120,14 @@ def _measure(
         data,
         kappa=config.kappa,
         chains=config.networks,
-        block_elements=config.block_elements,
+        block_elements=config.machine.block_elements,
     )
     observer = Observer(
-        student, energy, test, sparsity=config.sparsity, block_elements=config.block_elements
+        student,
+        energy,
+        test,
+        sparsity=config.teacher.sparsity,
+        block_elements=config.machine.block_elements,
     )
     values = observer.measure(position, average=True)
     here = torch.from_numpy(staying).to(position.device)
@@ -144,13 +151,13 @@ def _average(values: FloatArray, weights: FloatArray) -> tuple[float | None, flo
     return finite(mean), finite(math.sqrt(spread))
 
 
-def _reasons(config: PointConfig, found: Evidence) -> list[str]:
+def _reasons(run: Population, found: Evidence) -> list[str]:
     """Why the members are not to be trusted with averages over the posterior."""
     reasons = []
-    kind = "populations" if config.sampler == "population" else "integrals"
+    kind = "integrals" if isinstance(run, Integration) else "populations"
     finished = len(found.populations)
     if found.interrupted:
-        reasons.append(f"interrupted: {finished} of {config.chains} {kind} are finished")
+        reasons.append(f"interrupted: {finished} of {run.chains} {kind} are finished")
     if finished < 4:
         reasons.append(f"{finished} {kind} of at least 4")
     if finished > 1 and not found.sem <= _LARGEST_ERROR:
@@ -162,6 +169,6 @@ def _reasons(config: PointConfig, found: Evidence) -> list[str]:
         reasons.append(f"of {alone} populations one family is left")
     if found.staying and (share := np.mean(found.staying)) < 1:
         reasons.append(f"{100 * share:.3g} % of the members have kept the code")
-    if config.code is not None:
+    if run.code is not None:
         reasons.append("other codes count for the posterior too: compare their log evidence")
     return reasons

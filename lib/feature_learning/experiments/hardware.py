@@ -5,55 +5,21 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
 from feature_learning.energies.minibatch import HELD
 from feature_learning.errors import ArgumentError, DeviceError
 from feature_learning.experiments.containers import memory_left, processors_allowed
+from feature_learning.experiments.runs import Chains, Population
 from feature_learning.model.activations import ACTIVATIONS
 from feature_learning.model.tiles import default_block_elements
 from feature_learning.native import ReluKernel
+from feature_learning.samplers.registry import SGLDOptions
 
-
-class _Sizes(Protocol):
-    """What the memory estimate reads of a configuration."""
-
-    @property
-    def method(self) -> str: ...
-    @property
-    def teacher(self) -> str: ...
-    @property
-    def activation(self) -> str: ...
-    @property
-    def hidden_bias_variance(self) -> float | None: ...
-    @property
-    def samples(self) -> int: ...
-    @property
-    def test_samples(self) -> int: ...
-    @property
-    def chains(self) -> int: ...
-    @property
-    def networks(self) -> int: ...
-    @property
-    def measures_evidence(self) -> bool: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def particles(self) -> int | None: ...
-    @property
-    def dim(self) -> int: ...
-    @property
-    def dtype(self) -> str: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def collapsed(self) -> bool: ...
-    @property
-    def block_elements(self) -> int | None: ...
-    @property
-    def batch_size(self) -> int | None: ...
+if TYPE_CHECKING:
+    from feature_learning.experiments.config import PointConfig
 
 
 def device_parts(device: str) -> tuple[str, int]:
@@ -103,27 +69,29 @@ def usable_cores() -> int:
     return count if allowed is None else max(1, min(count, math.ceil(allowed)))
 
 
-def memory_needed(config: _Sizes) -> int:
+def memory_needed(config: PointConfig) -> int:
     """Estimate of the bytes a point allocates at its peak."""
-    size = 8 if config.dtype == "float64" else 4
+    size = 8 if config.machine.dtype == "float64" else 4
     points = config.samples + config.test_samples
-    if config.method == "nngp":
+    if config.method.name == "nngp":
         # Kernel matrix and two buffers of its size while it is filled, in double precision.
-        return 8 * (3 * config.samples**2 + points * config.dim)
-    particles = config.particles or config.width
-    parameters = config.networks * particles * (config.dim + 2)
+        return 8 * (3 * config.samples**2 + points * config.teacher.dim)
+    particles = config.particles
+    parameters = config.networks * particles * (config.teacher.dim + 2)
     # Predictions per chain, their means in double precision, and parameters with about ten buffers
     # of their size.
     total = size * (4 * points * config.networks + 10 * parameters)
     total += _field(config, config.samples, config.networks)
     total += _field(config, config.test_samples, config.networks)
-    if config.batch_size is not None:
+    sampler = config.run.sampler if isinstance(config.run, Chains) else None
+    batch_size = sampler.batch_size if isinstance(sampler, SGLDOptions) else None
+    if batch_size is not None:
         # Fields of one chain on a few blocks; the last block may be smaller.
-        blocks = math.ceil(config.samples / config.batch_size)
-        last = config.samples - (blocks - 1) * config.batch_size
-        total += min(HELD, blocks - 1) * _field(config, config.batch_size, 1)
+        blocks = math.ceil(config.samples / batch_size)
+        last = config.samples - (blocks - 1) * batch_size
+        total += min(HELD, blocks - 1) * _field(config, batch_size, 1)
         total += _field(config, last, 1)
-    if config.measures_evidence:
+    if isinstance(config.run, Population):
         # Gram matrices, their eigenvectors and two buffers, a field in double precision, and the
         # members of those that are finished.
         total += 8 * config.networks * 4 * particles**2
@@ -136,23 +104,25 @@ def memory_needed(config: _Sizes) -> int:
     return total
 
 
-def _field(config: _Sizes, samples: int, chains: int) -> int:
+def _field(config: PointConfig, samples: int, chains: int) -> int:
     """Bytes of a :class:`~feature_learning.model.field.Field` and of its samples."""
-    size, dtype = (8, torch.float64) if config.dtype == "float64" else (4, torch.float32)
-    particles = config.particles or config.width
-    bias = config.hidden_bias_variance is not None
-    fan_in = config.dim + bias
+    size, dtype = (8, torch.float64) if config.machine.dtype == "float64" else (4, torch.float32)
+    particles = config.particles
+    bias = config.network.hidden_bias_variance is not None
+    fan_in = config.teacher.dim + bias
     # Labels, and inputs plain (once more with the ones of a bias) and transposed.
-    numbers = samples * (1 + config.dim + bias * fan_in + fan_in)
+    numbers = samples * (1 + config.teacher.dim + bias * fan_in + fan_in)
     # A tile holds at least one sample of one chain: activations, what the slope needs of them, the
     # residuals and these times the inputs.
-    bound = config.block_elements or default_block_elements(config.device)
+    bound = config.machine.block_elements or default_block_elements(config.machine.device)
     rows = min(chains * samples, max(1, bound // particles))
-    second = config.method != "network" or ACTIVATIONS[config.activation].needs_scratch
+    second = config.method.name != "network" or ACTIVATIONS[config.network.activation].needs_scratch
     numbers += rows * ((1 + second) * (particles + 16) + fan_in + 1)
     total = size * numbers
-    if config.device == "cpu" and ReluKernel.takes(config.activation, torch.empty(0, dtype=dtype)):
-        signs = config.teacher == "parity"
+    if config.machine.device == "cpu" and ReluKernel.takes(
+        config.network.activation, torch.empty(0, dtype=dtype)
+    ):
+        signs = config.teacher.name == "parity"
         total += ReluKernel.memory(samples, fan_in, particles, chains=chains, signs=signs)
     return total
 
@@ -180,7 +150,7 @@ def _memory_free() -> int | None:
         return None
 
 
-def check_memory(config: _Sizes) -> None:
+def check_memory(config: PointConfig) -> None:
     """Refuse a point that cannot fit, before it takes the machine down.
 
     Raises
@@ -188,16 +158,16 @@ def check_memory(config: _Sizes) -> None:
     DeviceError
         With the estimate, what is free, and what to change.
     """
-    needed, available = memory_needed(config), memory_available(config.device)
+    needed, available = memory_needed(config), memory_available(config.machine.device)
     if available is not None and needed > available:
         rungs = "" if config.networks == config.chains else f", {config.networks} networks in all,"
         advice = (
             "use fewer samples"
-            if config.method == "nngp"
+            if config.method.name == "nngp"
             else f"use fewer chains,{' rungs,' if rungs else ''} samples or neurons"
         )
         raise DeviceError(
-            f"out of memory: {config.method} with samples={config.samples}, "
+            f"out of memory: {config.method.name} with samples={config.samples}, "
             f"chains={config.chains}{rungs} needs about {needed / 2**30:.1f} GiB and "
             f"{available / 2**30:.1f} GiB are free; {advice}"
         )

@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
-from functools import cache
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
-from feature_learning.experiments.applicability import NEUTRAL
 from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import flat, kinds, later
 
 #: Raise a method's number when the law of its numbers changes: stored results of the old number are
 #: then no longer taken for those of this library. An edit that only rounds differently, or draws
@@ -29,22 +27,17 @@ from feature_learning.experiments.config import PointConfig
 METHOD_VERSIONS = {"network": 1, "mf": 1, "mf-ard": 1, "nngp": 1}
 
 
-@cache
-def _real_fields() -> frozenset[str]:
-    hints = get_type_hints(PointConfig)
-    return frozenset(name for name, hint in hints.items() if float in (hint, *get_args(hint)))
-
-
 def canonical(config: PointConfig) -> dict[str, Any]:
     """The configuration as it enters the key: 1 and 1.0 are the same κ."""
     plain: dict[str, Any] = {}
-    for name, value in asdict(config).items():
-        if name in NEUTRAL and value == NEUTRAL[name]:
+    neutral = later()
+    for name, value in flat(config).items():
+        if name in neutral and value == neutral[name]:
             continue
         if value is None or isinstance(value, str | bool):
             plain[name] = value
         else:
-            plain[name] = float(value) if name in _real_fields() else int(value)
+            plain[name] = float(value) if float in kinds(name) else int(value)
     return plain
 
 
@@ -59,7 +52,7 @@ def cell_key(config: PointConfig, version: int | None = None) -> str:
     """
     identity = {
         "config": canonical(config),
-        "method_version": METHOD_VERSIONS[config.method] if version is None else version,
+        "method_version": METHOD_VERSIONS[config.method.name] if version is None else version,
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
-    return f"{config.method}-P{config.samples}-{digest}"
+    return f"{config.method.name}-P{config.samples}-{digest}"

@@ -8,7 +8,7 @@ points, the starts and the noise all come from the seed.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,17 @@ from feature_learning.energies.base import Energy
 from feature_learning.energies.ladder import LadderEnergy
 from feature_learning.energies.particles import network_posterior
 from feature_learning.energies.release import ReleasedEnergy
-from feature_learning.errors import check_real
+from feature_learning.errors import ArgumentError, check_real
 from feature_learning.experiments import evidence as evidence_point
-from feature_learning.experiments.applicability import refuse_without_effect
 from feature_learning.experiments.config import PointConfig
 from feature_learning.experiments.defaults import library_defaults
+from feature_learning.experiments.flat import flat
 from feature_learning.experiments.hardware import check_device, check_memory
 from feature_learning.experiments.keys import canonical
+from feature_learning.experiments.methods import KernelLimit, MeanFieldARD, NetworkPosterior
 from feature_learning.experiments.paper import PROTOCOLS
 from feature_learning.experiments.row import MEASURED, Point
+from feature_learning.experiments.runs import AsPublished, Chains, Population
 from feature_learning.files.documents import finite
 from feature_learning.inference import mean_field
 from feature_learning.inference.chains import ChainRun
@@ -93,34 +95,35 @@ def run_point(
     FeatureLearningError
         See :mod:`feature_learning.errors`.
     """
-    check_device(config.device)
+    check_device(config.machine.device)
     check_memory(config)
     if max_time is not None:
         check_real("max_time", max_time, above=0)
-        refuse_without_effect(config, {"max_time": max_time})
+        if not isinstance(config.run, Chains):
+            raise ArgumentError(
+                "max_time has no effect with an evidence, protocol published or method nngp"
+            )
     stopwatch = Stopwatch()
     point = (
-        _nngp(config)
-        if config.method == "nngp"
+        _nngp(config, config.method.nngp_variant)
+        if isinstance(config.method, KernelLimit)
         else _chains(config, progress, checkpoint, stopwatch, max_time)
     )
     point.row["seconds"] = stopwatch.seconds
-    point.row["config"] = asdict(config)
+    point.row["config"] = flat(config)
     point.row["version"] = __version__
     return point
 
 
-def _nngp(config: PointConfig) -> Point:
+def _nngp(config: PointConfig, variant: str) -> Point:
     """Kernel ridge regression at infinite width: a deterministic predictor."""
-    if config.nngp_variant == "as-published":
+    if variant == "as-published":
         data = replace(config, test_samples=50_000)
         train, fresh = data.datasets()
         test = kernel_limit.as_published_points(train, fresh)
     else:
         train, test = config.datasets()
-    result = kernel_limit.solve(
-        config.make_student, train, test, kappa=config.kappa, variant=config.nngp_variant
-    )
+    result = kernel_limit.solve(config.student, train, test, kappa=config.kappa, variant=variant)
     values = {
         "test_mse": result.test_mse,
         "test_mse_posterior_mean": result.test_mse,
@@ -152,7 +155,10 @@ def _chains(
     max_time: float | None,
 ) -> Point:
     """Network, MF or MF-ARD: sample, then summarise."""
-    student, teacher, sampling = config.make_student, config.make_teacher, config.make_sampling
+    student, teacher, sampling = config.student, config.teacher, config.sampling
+    method, how = config.method, config.run
+    assert how is not None
+    assert not isinstance(method, KernelLimit)
     data, test = config.datasets()
     common: dict[str, Any] = {
         "seed": config.seed,
@@ -160,24 +166,26 @@ def _chains(
         "fingerprint": {**canonical(config), "version": __version__},
         "progress": progress,
         "stopwatch": stopwatch,
-        "label": f"{config.method} P={config.samples} κ={config.kappa:g}",
-        "block_elements": config.block_elements,
+        "label": f"{method.name} P={config.samples} κ={config.kappa:g}",
+        "block_elements": config.machine.block_elements,
     }
-    if config.measures_evidence:
-        row, *networks = evidence_point.compute(config, **{name: common[name] for name in _OF_RUNS})
+    if isinstance(how, Population):
+        row, *networks = evidence_point.compute(
+            config, how, **{name: common[name] for name in _OF_RUNS}
+        )
         return Point(row, *networks)
-    rule = ConvergenceRule(rungs=config.rungs, planted=config.start == "planted")
+    rule = ConvergenceRule(rungs=len(config.kappas), planted=how.start == "planted")
     common["max_time"] = max_time
     stop: StopRule | None = None
-    if config.stop_when_converged:
+    if isinstance(how, Chains) and how.stop_when_converged:
         stop = StopWhenConverged(rule)
-    if config.until_settled:
-        stop = StopWhenConverged(rule, every=2 * (config.looks // 4))
-    if config.method == "network":
-        energy = _network(config, data)
+    if isinstance(how, Chains) and how.until_settled:
+        stop = StopWhenConverged(rule, every=2 * (how.looks // 4))
+    if isinstance(method, NetworkPosterior):
+        energy = _network(config, method, how.start, data)
         schedule = None
-        if config.protocol is not None:
-            protocol = PROTOCOLS[config.teacher]
+        if isinstance(how, AsPublished):
+            protocol = PROTOCOLS[teacher.name]
             stop, schedule = (
                 protocol.rule(config.samples, config.kappa),
                 lambda sampler: protocol.schedule(sampler.step_size),
@@ -201,9 +209,9 @@ def _chains(
             data,
             test,
             kappa=config.kappa,
-            solver=config.solver,
-            particles=config.particles,
-            ard=Ard(config.alpha0) if config.method == "mf-ard" else None,
+            solver=method.solver,
+            particles=method.particles,
+            ard=Ard(method.alpha0) if isinstance(method, MeanFieldARD) else None,
             chains=config.chains,
             sampling=sampling,
             stop=stop,
@@ -211,32 +219,32 @@ def _chains(
         )
         run, sampler = solution.run, solution.sampler
     swaps = _swap_rate(config, run)
-    run = run.first_rungs(config.rungs)
+    run = run.first_rungs(len(config.kappas))
     arrays = (each.double().cpu().numpy() for each in (run.weights, run.readouts))
     return Point(_summary(config, run, sampler) | {"swap_rate": swaps}, *arrays)
 
 
-def _network(config: PointConfig, data: Dataset) -> Energy:
+def _network(config: PointConfig, method: NetworkPosterior, start: str, data: Dataset) -> Energy:
     """The posterior of a network, or of ladders of them."""
-    student, bound = config.make_student, config.block_elements
-    if config.rungs > 1:
+    student, bound = config.student, config.machine.block_elements
+    if len(config.kappas) > 1:
         return LadderEnergy(
             student, data, kappas=config.kappas, copies=config.chains, block_elements=bound
         )
     options: dict[str, Any] = {
         "kappa": config.kappa,
         "chains": config.chains,
-        "penalty": config.penalty,
+        "penalty": method.penalty,
         "block_elements": bound,
     }
-    if config.start == "released":
-        return ReleasedEnergy(student, data, relevant=config.sparsity, **options)
+    if start == "released":
+        return ReleasedEnergy(student, data, relevant=config.teacher.sparsity, **options)
     return network_posterior(student, data, **options)
 
 
 def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, Any]:
     """The row of a sampled point."""
-    snapshot = config.protocol is not None
+    snapshot = isinstance(config.run, AsPublished)
     counted = run.verdict.chains
     names = ("test_mse", "train_mse", "m_S", "noise", "relevant_variance", "specialised")
     values = {name: run.last(name) if snapshot else run.mean(name) for name in names}
@@ -286,13 +294,13 @@ def _reasons(verdict: Verdict, judged: Convergence) -> list[str]:
 
 def _codes(config: PointConfig, run: ChainRun) -> str | None:
     """The codes of the networks at their final look; None of particles, or before any look."""
-    if config.method != "network" or not len(run.times):
+    if not isinstance(config.method, NetworkPosterior) or not len(run.times):
         return None
     found = codes_of(
         run.weights.double().cpu().numpy(),
-        dim=config.dim,
-        sparsity=config.sparsity,
-        weight_variance=config.weight_variance,
+        dim=config.teacher.dim,
+        sparsity=config.teacher.sparsity,
+        weight_variance=config.network.weight_variance,
     )
     return summary(found)
 
@@ -301,7 +309,7 @@ def _swap_rate(config: PointConfig, run: ChainRun) -> float | None:
     """Accepted swaps of the two neighbours that swap least, over all of the run; None without."""
     if not run.draws("swapped").shape[1]:
         return None  # no ladder, or interrupted before the first look
-    rates = run.draws("swapped")[:, -1].reshape(config.chains, config.rungs)
+    rates = run.draws("swapped")[:, -1].reshape(config.chains, len(config.kappas))
     return finite(rates[:, :-1].min())
 
 

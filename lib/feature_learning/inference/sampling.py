@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ from feature_learning.randomness import generator
 from feature_learning.samplers.base import Sampler
 from feature_learning.samplers.options import Sampling
 from feature_learning.samplers.schedules import Schedule
-from feature_learning.samplers.tuning import tuned
 
 
 def starting_position(
@@ -96,14 +94,14 @@ def sample(
     ``schedule`` makes the schedule once the step size is known; without it, ``sampling.schedule``.
     Other arguments and errors as in :func:`feature_learning.inference.chains.run`.
     """
-    energy = sampling.batched(energy)
+    energy = sampling.sampler.energy(energy)
     position = starting_position(
         energy, student, teacher, start=sampling.start, signs=signs, seed=seed, readout=readout
     )
     sampler = sampling.build(energy, position)
     if isinstance(energy, ReleasedEnergy):
         # Half of burn-in: the other half is the network's own.
-        burning = sampling.burn_in * sampling.langevin_time / sampler.step_size
+        burning = sampling.burn_in * sampling.budget / sampler.step_size
         energy.release_over(round(0.5 * burning))
     observer = Observer(
         student,
@@ -120,7 +118,7 @@ def sample(
         (schedule or sampling.schedule)(sampler),
         observer,
         stop=stop,
-        tune=partial(tuned, friction=sampling.friction) if sampling.tunes(energy) else None,
+        tune=sampling.tuning(energy),
         max_time=max_time,
         rule=rule,
         checkpoint=checkpoint,

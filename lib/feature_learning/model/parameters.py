@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor
+# Imported where it computes: a configuration holds a network, and torch takes seconds to import.
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Parameters(NamedTuple):
@@ -34,6 +35,8 @@ def against(values: Tensor, piece: Tensor) -> Tensor:
 
 def spread(values: Tensor, like: Tensor, views: Callable[[Tensor], Iterable[Tensor]]) -> Tensor:
     """(chains,) to a flat vector, seen by ``views``, whose every entry is its chain's value."""
+    import torch
+
     flat = torch.empty_like(like)
     for piece in views(flat):
         piece.copy_(against(values, piece))
@@ -42,6 +45,8 @@ def spread(values: Tensor, like: Tensor, views: Callable[[Tensor], Iterable[Tens
 
 def chain_sums(pieces: Iterable[Tensor]) -> Tensor:
     """Sum of all entries of each chain, (chains,), in double precision; the chains lead in each."""
+    import torch
+
     # Over the axes as they lie: flattening a transposed view would copy it first.
     sums = [piece.sum(dim=tuple(range(1, piece.dim())), dtype=torch.float64) for piece in pieces]
     return torch.stack(sums).sum(dim=0)

@@ -17,23 +17,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from feature_learning.errors import check_integer, check_real, check_scale, store_plain
-from feature_learning.model.activations import Activation, activation
+from feature_learning.choices import ACTIVATIONS, option
+from feature_learning.errors import (
+    check_choice,
+    check_integer,
+    check_real,
+    check_scale,
+    store_plain,
+)
 from feature_learning.model.parameters import Parameters
+
+# torch takes seconds to import, and a configuration holds a network: imported where it computes.
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from feature_learning.model.activations import Activation
 
 
 @dataclass(frozen=True)
-class Student:
-    """Architecture and prior of a two-layer network.
+class Network:
+    """Architecture and prior of a two-layer network, but for the dimension of its inputs.
 
     Parameters
     ----------
-    dim : int
-        Input dimension d.
     width : int
         Number of hidden neurons N.
     gamma : float
@@ -44,6 +53,42 @@ class Student:
         σ_w² (a weight has variance σ_w²/d) and σ_a².
     hidden_bias_variance, output_bias_variance : float or None
         Prior variances of b_i and c; None means there is no such bias.
+
+    Raises
+    ------
+    ArgumentError
+        If a size or a variance is out of range.
+    """
+
+    width: int = option(512, "hidden neurons N")
+    gamma: float = option(0.5, "output scale N^-gamma")
+    activation: str = option("relu", "activation", allowed=ACTIVATIONS)
+    weight_variance: float = option(1.0, "a weight has V/d", metavar="V")
+    readout_variance: float = option(1.0, "prior of a_i", metavar="V")
+    hidden_bias_variance: float | None = option(None, "prior of b_i (no hidden bias)", metavar="V")
+    output_bias_variance: float | None = option(None, "prior of c (no output bias)", metavar="V")
+
+    def __post_init__(self) -> None:
+        store_plain(self)
+        check_integer("width", self.width, at_least=1)
+        check_real("gamma", self.gamma, at_least=0, at_most=2)
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_scale("weight_variance", self.weight_variance)
+        check_scale("readout_variance", self.readout_variance)
+        if self.hidden_bias_variance is not None:
+            check_scale("hidden_bias_variance", self.hidden_bias_variance)
+        if self.output_bias_variance is not None:
+            check_scale("output_bias_variance", self.output_bias_variance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Student(Network):
+    """A network for inputs of a dimension.
+
+    Parameters
+    ----------
+    dim : int
+        Input dimension d.
     tilt : float
         The first ``tilted`` weights of each neuron have this multiple of the prior variance: a
         field on the coordinates of the target (:mod:`feature_learning.theory.free_energy`).
@@ -57,34 +102,20 @@ class Student:
     """
 
     dim: int
-    width: int
-    gamma: float = 0.5
-    activation: str = "relu"
-    weight_variance: float = 1.0
-    readout_variance: float = 1.0
-    hidden_bias_variance: float | None = None
-    output_bias_variance: float | None = None
     tilt: float = 1.0
     tilted: int = 0
 
     def __post_init__(self) -> None:
-        store_plain(self)
+        super().__post_init__()
         check_integer("dim", self.dim, at_least=1)
-        check_integer("width", self.width, at_least=1)
-        check_real("gamma", self.gamma, at_least=0, at_most=2)
-        activation(self.activation)
-        check_scale("weight_variance", self.weight_variance)
-        check_scale("readout_variance", self.readout_variance)
-        if self.hidden_bias_variance is not None:
-            check_scale("hidden_bias_variance", self.hidden_bias_variance)
-        if self.output_bias_variance is not None:
-            check_scale("output_bias_variance", self.output_bias_variance)
         check_scale("tilt", self.tilt)
         check_integer("tilted", self.tilted, at_least=0, at_most=self.dim)
 
     @property
     def phi(self) -> Activation:
         """The activation."""
+        from feature_learning.model.activations import activation
+
         return activation(self.activation)
 
     @property
@@ -121,12 +152,16 @@ class Student:
         particles: int,
         *,
         readout: bool = True,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         device: str | torch.device = "cpu",
     ) -> Tensor:
         """Prior variance of each entry of the flat vector."""
+        import torch
+
         flat = torch.empty(
-            self.size(chains, particles, readout=readout), dtype=dtype, device=device
+            self.size(chains, particles, readout=readout),
+            dtype=torch.float32 if dtype is None else dtype,
+            device=device,
         )
         w, a, c = self.views(flat, chains, particles, readout=readout)
         w.fill_(self.weight_variance / self.dim)
@@ -144,12 +179,14 @@ class Student:
         random: torch.Generator,
         *,
         readout: bool = True,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         device: str | torch.device = "cpu",
     ) -> Tensor:
         """Independent draws from the prior, as a flat vector; drawn on the CPU in float32."""
+        import torch
+
         deviations = self.prior_variances(chains, particles, readout=readout).sqrt_()
         start = torch.randn(
             deviations.shape, generator=random, dtype=torch.float32, device="cpu"
         ).mul_(deviations)
-        return start.to(device, dtype)
+        return start.to(device, torch.float32 if dtype is None else dtype)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-import torch
-from torch import Tensor
-
-from feature_learning.choices import LARGEST_DEGREE
+from feature_learning.choices import LARGEST_DEGREE, option
 from feature_learning.errors import ArgumentError, check_integer, store_plain
-from feature_learning.randomness import generator
+
+# torch takes seconds to import, and a configuration holds a teacher: imported where it computes.
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @runtime_checkable
@@ -55,8 +56,10 @@ class SparseParity:
     E[y²] = 1, E[x_i x_j] = δ_ij and ``|x|² = d`` for every input.
     """
 
-    dim: int
-    sparsity: int
+    name: ClassVar[str] = "parity"
+
+    dim: int = option(35, "input dimension d")
+    sparsity: int = option(4, "relevant coordinates k")
 
     def __post_init__(self) -> None:
         store_plain(self)
@@ -69,6 +72,8 @@ class SparseParity:
 
     def inputs(self, samples: int, random: torch.Generator) -> Tensor:
         """Uniform signs, shape (samples, dim)."""
+        import torch
+
         signs = torch.randint(0, 2, (samples, self.dim), generator=random, device="cpu")
         return signs.float().mul_(2).sub_(1)
 
@@ -84,9 +89,11 @@ class SingleIndex:
     He_p is the probabilists' Hermite polynomial, *not* normalised: E[y²] = p! (24 for p = 4).
     """
 
-    dim: int
-    sparsity: int
-    degree: int = 4
+    name: ClassVar[str] = "single-index"
+
+    dim: int = option(35, "input dimension d")
+    sparsity: int = option(4, "relevant coordinates k")
+    degree: int = option(4, "p of He_p")
 
     def __post_init__(self) -> None:
         store_plain(self)
@@ -100,15 +107,23 @@ class SingleIndex:
 
     def inputs(self, samples: int, random: torch.Generator) -> Tensor:
         """Standard normal coordinates, shape (samples, dim)."""
+        import torch
+
         return torch.randn(samples, self.dim, generator=random, dtype=torch.float32, device="cpu")
 
     def target(self, inputs: Tensor) -> Tensor:
         """He_p(z) by the recursion He_{n+1} = z He_n - n He_{n-1}, shape (samples,)."""
         z = inputs[:, : self.sparsity].sum(dim=1) / math.sqrt(self.sparsity)
-        previous, current = torch.ones_like(z), z
+        previous, current = z**0, z
         for order in range(1, self.degree):
             previous, current = current, z * current - order * previous
         return current
+
+
+#: The teachers that a configuration can name.
+TEACHERS: dict[str, type[SparseParity] | type[SingleIndex]] = {
+    each.name: each for each in (SparseParity, SingleIndex)
+}
 
 
 @dataclass(frozen=True)
@@ -128,7 +143,7 @@ def draw(
     *,
     seed: int,
     stream: str = "data",
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
     device: str | torch.device = "cpu",
 ) -> Dataset:
     """Draw a data set; the same (seed, stream) gives the same data on every device.
@@ -138,7 +153,12 @@ def draw(
     ArgumentError
         If ``samples`` is below 1 or ``seed`` is negative.
     """
+    import torch
+
+    from feature_learning.randomness import generator
+
     check_integer("samples", samples, at_least=1)
+    dtype = torch.float32 if dtype is None else dtype
     inputs = teacher.inputs(samples, generator(seed, stream))
     labels = teacher.target(inputs.double())
     return Dataset(inputs.to(device, dtype), labels.to(device, dtype))

@@ -1,28 +1,9 @@
-"""Samplers: one algorithm a module, all with the same functions ``init`` and ``advance``."""
+"""Samplers: one algorithm a module, all with the same functions ``init`` and ``advance``.
 
-from feature_learning.samplers.adaptive import AdaptiveSGLD
-from feature_learning.samplers.base import Sampler, SamplerState
-from feature_learning.samplers.exchange import ReplicaExchange
-from feature_learning.samplers.gibbs import Gibbs
-from feature_learning.samplers.hmc import HMC
-from feature_learning.samplers.mala import MALA
-from feature_learning.samplers.minibatch import MiniBatchSGLD
-from feature_learning.samplers.preconditioned import PreconditionedSGLD
-from feature_learning.samplers.quantised import QuantisedLangevin
-from feature_learning.samplers.sgld import SGLD
-from feature_learning.samplers.underdamped import Underdamped
+Public: what ``__init__.pyi`` lists, each imported when it is first asked for; how they are told
+what to do stands in :mod:`feature_learning.samplers.registry`.
+"""
 
-__all__ = [
-    "HMC",
-    "MALA",
-    "SGLD",
-    "AdaptiveSGLD",
-    "Gibbs",
-    "MiniBatchSGLD",
-    "PreconditionedSGLD",
-    "QuantisedLangevin",
-    "ReplicaExchange",
-    "Sampler",
-    "SamplerState",
-    "Underdamped",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -152,7 +152,7 @@ def records_of(store: Store, cells: Sequence[Cell]) -> list[Record]:
     """A record of every parity cell of a store that has weights."""
     from feature_learning.sweeps.table import tabulate  # pandas is slow to import
 
-    parity = [cell for cell in cells if cell.config.teacher == "parity"]
+    parity = [cell for cell in cells if cell.config.teacher.name == "parity"]
     weights = {cell.key: store.weights(cell) for cell in parity}
     readouts = {cell.key: store.readouts(cell) for cell in parity}
     return records(

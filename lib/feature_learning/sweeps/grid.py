@@ -28,22 +28,25 @@ reason = "..." }``; blocks and overrides must have a reason.
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import math
 import operator
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 from feature_learning.errors import FeatureLearningError, GridError
 from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import absent, composed, hints, replaced, without_effect
+from feature_learning.experiments.flat import kinds as kinds_of
 from feature_learning.experiments.hardware import device_parts
 from feature_learning.experiments.keys import cell_key
 
-_HINTS = get_type_hints(PointConfig)
-_DEFAULTS = {field.name: field.default for field in fields(PointConfig)}
+#: In the place of the value "default": the option is left out.
+_DEFAULT = object()
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -115,7 +118,7 @@ class Grid:
         return replace(
             self,
             cells=_merged(
-                (replace(cell.config, device=device), cell.blocks) for cell in self.cells
+                (replaced(cell.config, device=device), cell.blocks) for cell in self.cells
             ),
         )
 
@@ -201,30 +204,37 @@ def _block(block: Mapping[str, Any], common: Mapping[str, Any], where: str) -> l
     varied = [name for name, values in lists.items() if len(values) > 1]
     plain = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
     final = [dict(values) for values in plain]
+    changes: list[dict[str, Any]] = []
     overrides = block.get("override", [])
     if not isinstance(overrides, list):
         raise GridError(f"{where}: override must be written [[block.override]]")
     for number, override in enumerate(overrides, start=1):
         here = f"{where}, override {number}"
         applies, change = _override(override, here)
-        met = [index for index, values in enumerate(plain) if applies(_DEFAULTS | values)]
+        met = [index for index, values in enumerate(plain) if applies(absent() | _said(values))]
         if not met:
             raise GridError(f"{here}: when is true of no cell of the block")
+        changes.append(change)
         for index in met:
             final[index] |= change
     configs: dict[str, str] = {}
     made: list[PointConfig] = []
+    # What is said of all cells counts for those that have it; of none it would be a mistake.
+    idle = set(lists) - set(common) | set().union(*(change for change in changes))
     for values, before in zip(final, plain, strict=True):
         cell = ", ".join(f"{name}={before[name]}" for name in varied) or "its only cell"
         try:
-            config = PointConfig(**values)
-            device_parts(config.device)
+            config, without = composed(_said(values))
+            device_parts(config.machine.device)
         except FeatureLearningError as error:
             raise GridError(f"{where}, {cell}: {error}") from error
+        idle &= without
         twin = configs.setdefault(cell_key(config), cell)
         if len(configs) == len(made):
             raise GridError(f"{where}: {cell} is the same cell as {twin}")
         made.append(config)
+    if idle:
+        raise GridError(f"{where}: {without_effect(_first(idle), _said(final[0]))}")
     return made
 
 
@@ -267,6 +277,7 @@ def _condition(name: str, value: Any, where: str) -> Callable[[Any], bool]:
     if not values:
         raise GridError(f"{where}: {name} is an empty list")
     allowed = [_scalar(name, each, where) for each in values]
+    allowed = [absent()[name] if each is _DEFAULT else each for each in allowed]
     return lambda actual: actual in allowed
 
 
@@ -283,10 +294,16 @@ def _bound(name: str, text: str, where: str) -> tuple[Callable[[float, float], b
 
 def _kinds(name: str, where: str) -> tuple[Any, ...]:
     """The types that a key can have."""
-    if name not in _HINTS:
-        raise GridError(f"{where}: unknown key {name!r}; the keys are {', '.join(_HINTS)}")
-    hint = _HINTS[name]
-    return get_args(hint) or (hint,)
+    if name not in hints():
+        near = difflib.get_close_matches(name, hints(), n=1)
+        meant = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(hints())}"
+        raise GridError(f"{where}: unknown key {name!r}; {meant}")
+    return kinds_of(name)
+
+
+def _said(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are not left at their defaults."""
+    return {name: value for name, value in values.items() if value is not _DEFAULT}
 
 
 def _value(name: str, value: Any, where: str) -> Any:
@@ -304,7 +321,7 @@ def _scalar(name: str, value: Any, where: str) -> Any:
     kinds, value = _kinds(name, where), _value(name, value, where)
     words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
     if value == "default":
-        return _DEFAULTS[name]
+        return _DEFAULT
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if float in kinds and number:
         try:

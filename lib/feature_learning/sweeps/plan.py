@@ -1,4 +1,4 @@
-"""What of a sweep is done, what is left, and what that will cost."""
+"""What of a sweep is done and what is left, the longest first."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feature_learning.errors import StoreError
-from feature_learning.experiments.costs import Speed, estimated_steps, stored_bytes
-from feature_learning.experiments.hardware import memory_needed
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.runs import Population
 from feature_learning.sweeps.grid import Grid, GridCell
 from feature_learning.sweeps.store import Store
+
+#: Steps of a usual length, for a unit of Langevin time; noises of a usual path of populations.
+_STEPS, _NOISES = 3.0, 300
 
 
 @dataclass(frozen=True)
@@ -24,17 +27,14 @@ class Planned:
         It is in the store.
     problem : str or None
         Why the file in the store cannot be trusted; the cell is then computed again.
-    seconds : float
-        CPU time, estimated.
-    steps : int
-        Likewise.
+    work : float
+        Floating-point operations, roughly: see :func:`work`.
     """
 
     cell: GridCell
     done: bool
     problem: str | None
-    seconds: float
-    steps: int
+    work: float
 
 
 @dataclass(frozen=True)
@@ -46,26 +46,23 @@ class Plan:
     @property
     def todo(self) -> list[Planned]:
         """What is not in the store, the longest first: the last cells to end are then short."""
-        return sorted(
-            (each for each in self.cells if not each.done), key=lambda each: -each.seconds
-        )
+        return sorted((each for each in self.cells if not each.done), key=lambda each: -each.work)
 
-    @property
-    def cpu_seconds(self) -> float:
-        """CPU time of what is to do."""
-        return sum(each.seconds for each in self.todo)
 
-    def wall_seconds(self, workers: int) -> float:
-        """Time until all is done, by handing out the cells in order."""
-        return makespan([each.seconds for each in self.todo], workers)
+def work(config: PointConfig) -> float:
+    """Floating-point operations of a point, good enough to order points and to divide time.
 
-    def memory_peak(self, workers: int) -> int:
-        """Bytes needed if the largest cells run at the same time."""
-        return sum(heapq.nlargest(workers, (memory_needed(each.cell.config) for each in self.todo)))
-
-    def disk(self, *, weights: bool) -> int:
-        """Bytes of the results that are to come."""
-        return sum(stored_bytes(each.cell.config, weights=weights) for each in self.todo)
+    Steps times the two matrix products of a step, 4 M P d for each network; P³ for the NNGP. A run
+    that ends early has less.
+    """
+    if config.run is None:
+        return float(config.samples) ** 3
+    if isinstance(config.run, Population):
+        steps = float(_NOISES * config.run.steps * config.chains)
+    else:
+        steps = _STEPS * config.sampling.budget
+    products = 4.0 * config.particles * config.samples * config.teacher.dim
+    return steps * config.networks * products
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:
@@ -76,16 +73,14 @@ def makespan(seconds: Sequence[float], workers: int) -> float:
     return max(ends)
 
 
-def plan(grid: Grid, store: Store | None, speed: Speed) -> Plan:
-    """What of a grid is done, and what the rest will cost.
+def plan(grid: Grid, store: Store | None) -> Plan:
+    """What of a grid is done, and what is left.
 
     Parameters
     ----------
     grid : Grid
     store : Store or None
         None: nothing is done yet.
-    speed : Speed
-        Of this machine, from :func:`feature_learning.experiments.costs.calibrate`.
     """
     cells = []
     for cell in grid.cells:
@@ -94,10 +89,7 @@ def plan(grid: Grid, store: Store | None, speed: Speed) -> Plan:
             done = store is not None and store.read(cell.config) is not None
         except StoreError as error:
             problem = str(error)
-        seconds, steps = (
-            (0.0, 0) if done else (speed.seconds(cell.config), estimated_steps(cell.config))
-        )
-        cells.append(Planned(cell, done, problem, seconds, steps))
+        cells.append(Planned(cell, done, problem, work(cell.config)))
     return Plan(tuple(cells))
 
 

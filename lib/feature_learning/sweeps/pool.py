@@ -56,7 +56,7 @@ def compute(config: PointConfig, checkpoint: Path | None, threads: int) -> Finis
     """What a worker does."""
     torch.set_num_threads(threads)
     point = run_point(config, checkpoint=checkpoint)
-    return Finished(point, provenance(config.device), METHOD_VERSIONS[config.method])
+    return Finished(point, provenance(config.machine.device), METHOD_VERSIONS[config.method.name])
 
 
 class Executor(Protocol):
@@ -221,7 +221,7 @@ def outcomes(
         done, _ = wait(running, timeout=_TICK, return_when=FIRST_COMPLETED)
         for future in done:
             task = running.pop(future)
-            outcome = _outcome(future, task.config.method)
+            outcome = _outcome(future, task.config.method.name)
             if isinstance(outcome, BrokenExecutor):
                 if task.attempt == 1:
                     waiting.append(replace(task, attempt=2))
@@ -252,11 +252,11 @@ def _cancelled() -> WorkerError:
 
 def checkpoint_path(config: PointConfig, folder: Path | None) -> Path | None:
     """Where a point keeps its checkpoint: under a name of its configuration and the source."""
-    if folder is None or config.method == "nngp":
+    if folder is None or config.run is None:
         return None
     identity = json.dumps([source_fingerprint(), asdict(config)], sort_keys=True)
     name = hashlib.sha256(identity.encode()).hexdigest()[:20]
-    return folder / f"{config.method}-P{config.samples}-{name}.npz"
+    return folder / f"{config.method.name}-P{config.samples}-{name}.npz"
 
 
 def run_points(

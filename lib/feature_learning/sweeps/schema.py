@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args
 
 from feature_learning.errors import LARGEST_INTEGER
-from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import hints
 
 if TYPE_CHECKING:
     from feature_learning.sweeps.store import Cell
@@ -75,7 +75,7 @@ def schema() -> dict[str, str]:
     """Name of every column, in order, to its pandas type."""
     kinds = {str: "string", int: "Int64", float: "Float64", bool: "boolean"}
     columns = {"block": "string", "key": "string"}
-    for name, hint in get_type_hints(PointConfig).items():
+    for name, hint in hints().items():
         kind = next(kinds[each] for each in (hint, *get_args(hint)) if each in kinds)
         columns[_RENAMED.get(name, name)] = kind
     return columns | _MEASURED | _ORIGIN

@@ -14,7 +14,7 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ import numpy as np
 
 from feature_learning.errors import FeatureLearningError, StoreError
 from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import configure, flat
 from feature_learning.experiments.keys import METHOD_VERSIONS, canonical, cell_key
 from feature_learning.experiments.row import FloatArray, Point
 from feature_learning.files import archives, documents, locks
@@ -139,9 +140,9 @@ class Store:
             return None
         content = self._arrays(self.folder / f"{cell.key}.json", cell.arrays)
         config = cell.config
-        particles = config.particles or config.width
+        particles = config.particles
         shapes = {
-            "weights": (config.chains, particles, config.make_student.fan_in),
+            "weights": (config.chains, particles, config.student.fan_in),
             "readouts": (config.chains, particles),
         }
         try:
@@ -179,7 +180,7 @@ class Store:
             self._reject(path)
         document: dict[str, Any] = {
             "key": cell_key(config),
-            "method_version": METHOD_VERSIONS[config.method],
+            "method_version": METHOD_VERSIONS[config.method.name],
             "config": canonical(config),
             "row": {name: value for name, value in point.row.items() if name != "config"},
             "provenance": dict(provenance),
@@ -191,7 +192,7 @@ class Store:
             # In the precision in which they were computed: nothing is lost.
             given = {"weights": point.weights, "readouts": point.readouts}
             arrays = {
-                name: values.astype(config.dtype)
+                name: values.astype(config.machine.dtype)
                 for name, values in given.items()
                 if values is not None
             }
@@ -262,11 +263,11 @@ class Store:
         document = documents.read(path)
         try:
             fields, version = document["config"], document["method_version"]
-            config = PointConfig(**fields)
+            config = configure(**fields)
             cell = Cell(
                 key=document["key"],
                 config=config,
-                row={**document["row"], "config": asdict(config)},
+                row={**document["row"], "config": flat(config)},
                 provenance=document["provenance"],
                 method_version=version,
                 wall_seconds=document["wall_seconds"],
@@ -277,10 +278,10 @@ class Store:
             check_values(cell)
         except (KeyError, TypeError, ValueError, FeatureLearningError) as error:
             raise StoreError(f"{path} is not a result of this library: {error}") from error
-        if version != METHOD_VERSIONS[config.method]:
+        if version != METHOD_VERSIONS[config.method.name]:
             raise StoreError(
-                f"{path} is of version {version} of method {config.method}, this library has "
-                f"version {METHOD_VERSIONS[config.method]}"
+                f"{path} is of version {version} of method {config.method.name}, this library has "
+                f"version {METHOD_VERSIONS[config.method.name]}"
             )
         if cell.key != cell_key(config) or path.stem != cell.key:
             raise StoreError(f"{path} holds another configuration than its name says")

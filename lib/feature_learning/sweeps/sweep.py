@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from feature_learning.errors import FeatureLearningError, StoreError
 from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import absent, flat
 from feature_learning.experiments.keys import cell_key
 from feature_learning.files.locks import Lock
 from feature_learning.inference.interruption import Interruption, deferred_interrupt, exit_code
@@ -39,8 +40,8 @@ class Failure:
     def __str__(self) -> str:
         changed = {
             name: value
-            for name, value in asdict(self.cell.config).items()
-            if name in _NAMED or value != getattr(PointConfig, name)
+            for name, value in flat(self.cell.config).items()
+            if name in _NAMED or value != absent()[name]
         }
         shown = ", ".join(f"{name}={value}" for name, value in changed.items())
         text = " ".join(str(self.error).split())
@@ -236,7 +237,7 @@ class _Sweep:
                 if task.checkpoint is not None:
                     task.checkpoint.unlink(missing_ok=True)
                 self.report.computed += 1
-                self.clock.finished(planned.seconds, outcome.point.row["seconds"])
+                self.clock.finished(planned.work, outcome.point.row["seconds"])
                 self.say(self.line(planned, outcome))
             elif not self.interrupt:
                 self.fail(planned, outcome)
@@ -262,21 +263,20 @@ class _Sweep:
         config, report = planned.cell.config, self.report
         number = report.found + report.computed + len(report.failures)
         return (
-            f"[{number}/{report.total}] {config.method} P={config.samples} κ={config.kappa:g} "
+            f"[{number}/{report.total}] {config.method.name} P={config.samples} κ={config.kappa:g} "
             f"seed={config.seed}"
         )
 
 
 class _Clock:
-    """Corrects the estimates by what finished cells took."""
+    """How long cells take, from those that are finished."""
 
     def __init__(self) -> None:
-        self.estimated, self.taken = 0.0, 0.0
+        self.work, self.taken = 0.0, 0.0
 
-    def finished(self, estimated: float, taken: float) -> None:
-        self.estimated += estimated
+    def finished(self, work: float, taken: float) -> None:
+        self.work += work
         self.taken += taken
 
     def expect(self, planned: Planned) -> float:
-        ratio = self.taken / self.estimated if self.estimated else 1.0
-        return ratio * planned.seconds
+        return planned.work * self.taken / self.work

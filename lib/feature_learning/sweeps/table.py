@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from feature_learning.errors import StoreError
-from feature_learning.experiments.applicability import NEUTRAL
 from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import configure, hints, later
 from feature_learning.files import documents
 from feature_learning.sweeps.schema import LATER, column_of, schema, values_of
 
@@ -50,12 +50,12 @@ def configuration(row: Mapping[str, Any]) -> PointConfig:
         If there can be no such configuration.
     """
     values: dict[str, Any] = {}
-    for name in get_type_hints(PointConfig):
+    for name in hints():
         value = row[column_of(name)]
         # Plain Python numbers, as the command line and the files of sweeps give them.
         plain = value.item() if isinstance(value, np.generic) else value
         values[name] = None if pd.isna(plain) else plain
-    return PointConfig(**values)
+    return configure(**values)
 
 
 def check_place(path: Path) -> None:
@@ -102,7 +102,7 @@ def read_csv(path: Path) -> pd.DataFrame:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, pd.errors.ParserError) as error:
         raise StoreError(f"{path} is not a table: {error}") from error
-    for name, value in NEUTRAL.items():
+    for name, value in later().items():
         # A table from before the library had the field: its cells are those of the neutral value.
         if name not in frame.columns:
             frame[name] = "" if value is None else str(value)

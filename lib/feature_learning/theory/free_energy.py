@@ -202,14 +202,16 @@ def advantage(unlearned: pd.DataFrame, learned: pd.DataFrame, tilt: pd.DataFrame
     if max(ends) > min(ends) * (1 + 1e-9) or len(corner) != 1:
         raise ArgumentError(f"the legs do not meet: their smallest kappa are {sorted(ends)}")
     student = Student(
-        int(first["dim"]), int(first["width"]), weight_variance=float(first["weight_variance"])
+        dim=int(first["dim"]),
+        width=int(first["width"]),
+        weight_variance=float(first["weight_variance"]),
     )
     along = []
     for leg in (unlearned, learned):
         tau = float(leg["tilt"].iloc[0])
         tilted = Student(
-            student.dim,
-            student.width,
+            dim=student.dim,
+            width=student.width,
             weight_variance=student.weight_variance,
             tilt=tau,
             tilted=int(first["sparsity"]),

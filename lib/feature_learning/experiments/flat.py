@@ -1,0 +1,271 @@
+"""A configuration as one list of names and values: how it is typed, listed, keyed and stored.
+
+The command line, files of sweeps and tables name options without their parts: ``friction``, not
+``run.sampler.friction``. Four names choose the parts (teacher, method, sampler, protocol); every
+other name is a field of one of them, see :func:`feature_learning.choices.option`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import Field, fields
+from functools import lru_cache
+from typing import Any, get_args, get_type_hints
+
+from feature_learning.choices import PROTOCOLS
+from feature_learning.errors import ArgumentError, check_choice
+from feature_learning.experiments.config import Machine, PointConfig
+from feature_learning.experiments.methods import METHODS, KernelLimit
+from feature_learning.experiments.runs import EVIDENCE, AsPublished, Chains
+from feature_learning.model.student import Network
+from feature_learning.model.teachers import TEACHERS
+from feature_learning.samplers import registry
+
+#: The names that choose parts, with their values where nothing is said.
+CHOICES = {"teacher": "parity", "method": "network", "sampler": "underdamped", "protocol": None}
+#: What stands for an option where there is no such option. These names are in every key: options
+#: that came later are in keys only where they differ from their default.
+_FIRST = {
+    **{"teacher": "parity", "dim": 35, "sparsity": 4, "degree": 4, "width": 512, "gamma": 0.5},
+    **{"activation": "relu", "weight_variance": 1.0, "readout_variance": 1.0},
+    **{"hidden_bias_variance": None, "output_bias_variance": None},
+    **{"samples": 1000, "kappa": 0.005, "method": "network", "sampler": "underdamped"},
+    **{"protocol": None, "chains": 4, "seed": 0, "langevin_time": None, "step": None},
+    **{"friction": None, "burn_in": 0.5, "looks": 200, "start": "prior"},
+    **{"stop_when_converged": False, "solver": "particles", "particles": None, "alpha0": 4.0},
+    **{"nngp_variant": "matched", "test_samples": 20_000, "dtype": "float32", "device": "cpu"},
+    **{"block_elements": None},
+}
+
+
+class _Infinite(Network):
+    """A network of infinite width: the NNGP has no use for the width."""
+
+
+class _Exact(Machine):
+    """Where nothing is sampled there are no tiles."""
+
+
+#: The parts of the NNGP, which are written as those of a network.
+_PLAIN: dict[type, type] = {_Infinite: Network, _Exact: Machine}
+
+
+def options_of(part: type) -> dict[str, Field[Any]]:
+    """The options of a part, by name."""
+    hidden = {_Infinite: "width", _Exact: "block_elements"}.get(part)
+    known = [each for each in fields(part) if each.name != hidden]
+    return {each.name: each for each in known if "help" in each.metadata}
+
+
+def classes() -> Iterator[tuple[str, type]]:
+    """Every class that has options, with the words for where they have an effect."""
+    yield "", PointConfig
+    yield "", Network
+    yield "", Machine
+    for kind, known in (("teacher", TEACHERS), ("method", METHODS)):
+        for name, part in known.items():
+            yield f"{kind} {name}", part
+    yield "chains", Chains
+    yield "protocol published", AsPublished
+    for kind, table in (("sampler", registry.SAMPLERS), ("sampler", EVIDENCE)):
+        for name, each in table.items():
+            yield f"{kind} {name}", each
+
+
+def samplers() -> list[str]:
+    """Names of the samplers: of chains, and of evidence."""
+    return [*registry.SAMPLERS, *EVIDENCE]
+
+
+def hints() -> dict[str, Any]:
+    """Name of every option to its type, in the order of tables."""
+    return _hints(tuple(part for _, part in classes()))
+
+
+@lru_cache(maxsize=4)
+def _hints(registered: tuple[type, ...]) -> dict[str, Any]:
+    known = {"teacher": str, "method": str, "sampler": str, "protocol": str | None}
+    for part in registered:
+        types = get_type_hints(part)
+        known |= {name: types[name] for name in options_of(part)}
+    order = [*_FIRST, *(name for name in known if name not in _FIRST)]
+    return {name: known[name] for name in order}
+
+
+def absent() -> dict[str, Any]:
+    """What stands for an option where there is no such option, in the order of tables."""
+    return _absent(tuple(part for _, part in classes()))
+
+
+@lru_cache(maxsize=4)
+def _absent(registered: tuple[type, ...]) -> dict[str, Any]:
+    found = {name: each.default for part in registered for name, each in options_of(part).items()}
+    # Whether a run goes on until it is settled is chosen; where nothing runs, nothing does.
+    found |= _FIRST | {"until_settled": False}
+    return {name: found[name] for name in _hints(registered)}
+
+
+def later() -> dict[str, Any]:
+    """The options that came later, with the values at which they are not in keys."""
+    return {name: value for name, value in absent().items() if name not in _FIRST}
+
+
+def parts(given: Mapping[str, Any]) -> list[tuple[str, type]]:
+    """The parts that these choices compose, by the name of their place.
+
+    Raises
+    ------
+    ArgumentError
+        For a choice that there is not.
+    """
+    chosen = CHOICES | {name: given[name] for name in CHOICES if name in given}
+    teacher = TEACHERS[check_choice("teacher", chosen["teacher"], TEACHERS)]
+    method = METHODS[check_choice("method", chosen["method"], METHODS)]
+    sampler = check_choice("sampler", chosen["sampler"], samplers())
+    found: list[tuple[str, type]] = [("", PointConfig), ("teacher", teacher), ("network", Network)]
+    found += [("method", method), ("machine", Machine)]
+    if chosen["protocol"] is not None:
+        check_choice("protocol", chosen["protocol"], PROTOCOLS)
+        if sampler not in ("sgld", CHOICES["sampler"]):
+            raise ArgumentError(f"protocol published is of sampler sgld, not of sampler {sampler}")
+        return [*found, ("run", AsPublished)]
+    if method is KernelLimit:
+        found[2], found[4] = ("network", _Infinite), ("machine", _Exact)
+        if sampler != CHOICES["sampler"]:
+            raise ArgumentError(
+                "sampler has no effect with method nngp: it is for methods network, mf and mf-ard"
+            )
+        return found
+    if sampler in EVIDENCE:
+        return [*found, ("run", EVIDENCE[sampler])]
+    return [*found, ("sampler", registry.SAMPLERS[sampler]), ("run", Chains)]
+
+
+def composed(given: Mapping[str, Any]) -> tuple[PointConfig, set[str]]:
+    """A configuration from names and values, and the names that have no effect in it.
+
+    Raises
+    ------
+    ArgumentError
+        For a name that there is not, and for values that do not go together.
+    """
+    for name in given:
+        if name not in hints():
+            near = difflib.get_close_matches(name, hints(), n=1)
+            raise ArgumentError(
+                f"there is no option {name}" + (f"; did you mean {near[0]}?" if near else "")
+            )
+    built: dict[str, dict[str, Any]] = {}
+    made = parts(given)
+    for place, part in made:
+        built[place] = {name: given[name] for name in options_of(part) if name in given}
+    used = CHOICES.keys() | {name for values in built.values() for name in values}
+    arguments = built[""]
+    objects = {
+        place: _PLAIN.get(part, part)(**built[place])
+        for place, part in made
+        if place not in ("", "run")
+    }
+    for place, part in made:
+        if place == "run":
+            inner = {"sampler": objects.pop("sampler")} if "sampler" in objects else {}
+            objects[place] = part(**inner, **built[place])
+    if "run" not in objects:
+        objects["run"] = None
+    return PointConfig(**objects, **arguments), given.keys() - used
+
+
+def configure(**given: Any) -> PointConfig:
+    """A configuration from names and values, such as ``method="mf", solver="collapsed"``.
+
+    A value that is so anyway is accepted where it has no effect.
+
+    Raises
+    ------
+    ArgumentError
+        For a name that there is not, for one that has no effect with the parts that are chosen, and
+        for values that do not go together.
+    """
+    config, idle = composed(given)
+    for name in given:
+        if name in idle and given[name] != absent()[name]:
+            raise ArgumentError(without_effect(name, given))
+    return config
+
+
+def without_effect(name: str, given: Mapping[str, Any], mark: str = "") -> str:
+    """The sentence that refuses an option, with what it is for; ``mark`` is before each choice."""
+    places = _places(name)
+    chosen = CHOICES | {each: given[each] for each in CHOICES if each in given}
+    decide = [*places] if set(places) in ({"teacher"}, {"method"}) else [*CHOICES][1:]
+    if chosen["protocol"] is not None or chosen["method"] == "nngp":
+        chosen["sampler"] = None
+    words = ", ".join(f"{mark}{each} {chosen[each]}" for each in decide if chosen.get(each))
+    return f"{name} has no effect with {words}: it is for {_listed(places)}"
+
+
+def scopes() -> dict[str, list[str]]:
+    """Where options have an effect, in words, to the options; not those that always have one."""
+    found: dict[str, list[str]] = {}
+    for name in hints():
+        places = _places(name)
+        if places and "" not in places and places.get("teacher") != list(TEACHERS):
+            found.setdefault(_listed(places), []).append(name)
+    return found
+
+
+def _places(name: str) -> dict[str, list[str]]:
+    """The parts that have an option: teacher, method, sampler, ... to their names."""
+    places: dict[str, list[str]] = {}
+    for place, part in classes():
+        if name in options_of(part):
+            kind, _, which = place.partition(" ")
+            places.setdefault(kind, []).append(which)
+    return places
+
+
+def _listed(places: Mapping[str, Sequence[str]]) -> str:
+    """Where an option has an effect, for people."""
+    if "" in places:  # the width of a network
+        return "methods network, mf and mf-ard"
+    found = []
+    for kind, names in places.items():
+        if kind == "chains":
+            found.append("chains (no protocol, samplers but population and integration)")
+        elif set(names) == set(registry.SAMPLERS):
+            found.append("all samplers but population and integration")
+        elif len(names) == 1:
+            found.append(f"{kind} {names[0]}")
+        else:
+            found.append(f"{kind}s {', '.join(names[:-1])} and {names[-1]}")
+    return "; ".join(found)
+
+
+def flat(config: PointConfig) -> dict[str, Any]:
+    """A configuration as names and values, all of them: the inverse of :func:`configure`."""
+    run, method = config.run, config.method
+    found = {"teacher": config.teacher.name, "method": method.name}
+    if isinstance(run, AsPublished):
+        found["protocol"] = run.protocol
+    elif isinstance(run, Chains):
+        found["sampler"] = run.sampler.name
+    elif run is not None:
+        found["sampler"] = run.name
+    here: list[Any] = [config, config.teacher, config.network, method, config.machine, run]
+    here.append(run.sampler if isinstance(run, Chains) else None)
+    for part in here:
+        if part is not None:
+            found |= {name: getattr(part, name) for name in options_of(type(part))}
+    return absent() | found
+
+
+def replaced(config: PointConfig, **changes: Any) -> PointConfig:
+    """The same configuration with other values of some options."""
+    return configure(**flat(config) | changes)
+
+
+def kinds(name: str) -> tuple[Any, ...]:
+    """The types that an option can have."""
+    hint = hints()[name]
+    return get_args(hint) or (hint,)

@@ -1,0 +1,119 @@
+"""The methods by name, each with its options: what a point computes.
+
+A method is the network's posterior, one of its two mean fields, or the limit of infinite width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from feature_learning.choices import NNGP_VARIANTS, SOLVERS, option
+from feature_learning.errors import (
+    check_choice,
+    check_integer,
+    check_real,
+    check_scale,
+    store_plain,
+)
+
+
+@dataclass(frozen=True)
+class NetworkPosterior:
+    """The posterior of a network of finite width.
+
+    Attributes
+    ----------
+    penalty : float
+        λ ≥ 0 of the homogeneity penalty λ Σ_i Var_j ``|w_ij|`` on the loss.
+    tilt : float
+        Multiplies the prior variance of the weights on the relevant coordinates
+        (:mod:`feature_learning.theory.free_energy`).
+    """
+
+    name: ClassVar[str] = "network"
+
+    penalty: float = option(
+        0.0, "L sum_i Var_j |w_ij| on the loss of the network (0: none)", metavar="L"
+    )
+    tilt: float = option(
+        1.0, "F times the prior variance on the relevant coordinates (1: none)", metavar="F"
+    )
+
+    def __post_init__(self) -> None:
+        store_plain(self)
+        check_real("penalty", self.penalty, at_least=0)
+        check_scale("tilt", self.tilt)
+
+
+@dataclass(frozen=True)
+class MeanField:
+    """One neuron in the average field of all, as M particles.
+
+    Attributes
+    ----------
+    solver : str
+        ``particles`` with readouts, or ``collapsed``: readouts integrated out.
+    particles : int or None
+        M; None takes the width.
+    """
+
+    name: ClassVar[str] = "mf"
+
+    solver: str = option("particles", "how the mean field is solved", allowed=SOLVERS)
+    particles: int | None = option(None, "particles (the width)", metavar="M")
+
+    def __post_init__(self) -> None:
+        store_plain(self)
+        check_choice("solver", self.solver, SOLVERS)
+        if self.particles is not None:
+            check_integer("particles", self.particles, at_least=1)
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the particles have no readouts."""
+        return self.solver == "collapsed"
+
+
+@dataclass(frozen=True)
+class MeanFieldARD(MeanField):
+    """The mean field with prior precisions that adapt.
+
+    Attributes
+    ----------
+    alpha0 : float
+        Of the hyper-prior, see :class:`feature_learning.model.priors.Ard`.
+    """
+
+    name: ClassVar[str] = "mf-ard"
+
+    alpha0: float = option(4.0, "hyper-prior of mf-ard")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_scale("alpha0", self.alpha0)
+
+
+@dataclass(frozen=True)
+class KernelLimit:
+    """Kernel regression at infinite width (NNGP): exact, nothing is sampled.
+
+    Attributes
+    ----------
+    nngp_variant : str
+        ``matched``, or ``as-published``, which has 50,000 test points of its own.
+    """
+
+    name: ClassVar[str] = "nngp"
+
+    nngp_variant: str = option("matched", "which kernel limit", allowed=NNGP_VARIANTS)
+
+    def __post_init__(self) -> None:
+        check_choice("nngp_variant", self.nngp_variant, NNGP_VARIANTS)
+
+
+Method = NetworkPosterior | MeanField | MeanFieldARD | KernelLimit
+#: Name to class.
+METHODS: dict[str, type[Method]] = {
+    each.name: each for each in (NetworkPosterior, MeanField, MeanFieldARD, KernelLimit)
+}

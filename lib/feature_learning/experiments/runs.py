@@ -1,0 +1,163 @@
+"""The ways to run a point that is sampled: chains, the published protocol, an evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from feature_learning.choices import STARTS, option
+from feature_learning.errors import (
+    ArgumentError,
+    check_choice,
+    check_integer,
+    check_real,
+    store_plain,
+)
+from feature_learning.samplers.options import Sampling
+from feature_learning.samplers.registry import SGLDOptions
+
+_CODE = (
+    "signs of the specialised neurons that chains are planted with, or whose evidence samplers "
+    "population and integration give, such as --code='+-++ -+++'"
+)
+_CHAINS = "chains, or populations (8 if the run goes on until it is settled, else 4)"
+_START = "starting points (spread if the run goes on until it is settled, else prior)"
+#: In the place of a value that depends on the others; None before a point has chosen, never after.
+_CHOSEN: Any = None
+
+
+@dataclass(frozen=True)
+class Chains(Sampling):
+    """Markov chains by a sampler, of a fixed length or until they have settled.
+
+    Attributes
+    ----------
+    chains : int
+        How many; they share the data set.
+    code : str or None
+        Sign patterns of the neurons that chains are planted with, such as ``"+-++ -+++"``.
+    stop_when_converged : bool
+        Ends a run of fixed length early.
+
+    Of ``chains``, ``start`` and ``until_settled`` None is replaced by the point: a network by
+    underdamped dynamics whose length nobody has set runs until it is settled, with chains that
+    start apart, four of each kind.
+    """
+
+    start: str = option(_CHOSEN, _START, allowed=STARTS)
+    until_settled: bool = option(
+        _CHOSEN,
+        "run until R-hat and ESS are good, of all chains or of those in one code, at most "
+        "--langevin-time (default: if a network's length, step and burn-in are not given)",
+    )
+    chains: int = option(_CHOSEN, _CHAINS)
+    code: str | None = option(None, _CODE, metavar="PATTERNS")
+    stop_when_converged: bool = option(False, "end a run of fixed length early")
+
+    def __post_init__(self) -> None:
+        if None in (self.start, self.until_settled, self.chains):
+            store_plain(self)  # checked once they are chosen
+            return
+        super().__post_init__()
+        check_integer("chains", self.chains, at_least=1)
+        if self.code is not None and self.start not in ("planted", "spread"):
+            raise ArgumentError(
+                f"code has no effect with start {self.start}: it is for starts planted and spread, "
+                "and for samplers population and integration"
+            )
+
+
+@dataclass(frozen=True)
+class AsPublished:
+    """Plain SGLD on the published clock and stopping rule; the last sample is reported."""
+
+    protocol: ClassVar[str] = "published"
+
+    chains: int = option(4, _CHAINS)
+    start: str = option("prior", _START, allowed=STARTS)
+    step: float | None = option(None, "step size (from the curvature at the start)")
+
+    def __post_init__(self) -> None:
+        store_plain(self)
+        check_integer("chains", self.chains, at_least=1)
+        check_choice("start", self.start, STARTS)
+        _ = self.sampling
+
+    @property
+    def sampling(self) -> Sampling:
+        """How a network is sampled; the schedule and the end are those of the protocol."""
+        return Sampling(sampler=SGLDOptions(step=self.step), start=self.start)
+
+
+@dataclass(frozen=True)
+class Population:
+    """Each chain is a population of networks that is cooled from the prior: it gives log Z.
+
+    Attributes
+    ----------
+    chains : int
+        Populations.
+    members, moves : int or None
+        Networks of each (None: 16), and steps at each noise (None: 30).
+    code : str or None
+        Sign patterns of specialised neurons: these are held to it and let go
+        (:mod:`feature_learning.evidence.populations`).
+    langevin_time : float or None
+        Of the networks that find the code before it is held (None: 1500).
+    """
+
+    name: ClassVar[str] = "population"
+    #: Networks in one batch where none are asked for.
+    usual: ClassVar[int] = 16
+
+    chains: int = option(4, _CHAINS)
+    members: int | None = option(
+        None, "networks in each population (16) or integral (4)", metavar="R"
+    )
+    moves: int | None = option(None, "steps at each noise or look (30)", metavar="S")
+    code: str | None = option(None, _CODE, metavar="PATTERNS")
+    langevin_time: float | None = option(None, "before a code is held (1500)", metavar="T")
+
+    def __post_init__(self) -> None:
+        store_plain(self)
+        check_integer("chains", self.chains, at_least=1)
+        if self.members is not None:
+            check_integer("members", self.members, at_least=2, at_most=100_000)
+        if self.moves is not None:
+            check_integer("moves", self.moves, at_least=1)
+        if self.langevin_time is not None:
+            check_real("langevin_time", self.langevin_time, above=0)
+            if self.code is None:
+                raise ArgumentError(
+                    f"langevin_time has no effect with sampler {self.name} without a code"
+                )
+
+    @property
+    def networks(self) -> int:
+        """Members of each population."""
+        return self.usual if self.members is None else self.members
+
+    @property
+    def steps(self) -> int:
+        """Steps at each noise on the way: between two looks of an integral."""
+        return 30 if self.moves is None else self.moves
+
+    @property
+    def settling_time(self) -> float:
+        """Langevin time in which networks find the code."""
+        return 1500.0 if self.langevin_time is None else self.langevin_time
+
+
+@dataclass(frozen=True)
+class Integration(Population):
+    """Each chain is a thermodynamic integral along the same path, never resampled."""
+
+    name: ClassVar[str] = "integration"
+    usual: ClassVar[int] = 4
+
+
+Run = Chains | AsPublished | Population | Integration
+#: Runs that measure an evidence, by the name of their sampler.
+EVIDENCE: dict[str, type[Population] | type[Integration]] = {
+    each.name: each for each in (Population, Integration)
+}

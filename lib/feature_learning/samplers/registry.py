@@ -1,0 +1,325 @@
+"""The samplers by name, each with its options: what a configuration says of a sampler.
+
+A new sampler is its module, a class here with a line in :data:`SAMPLERS`, and its test. The class
+says what the rest of the library must know of it (how long it runs by default, which energies it
+cannot sample); options of the command line, of sweeps and of keys are its fields. A program of its
+own may put another class into the table.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+from feature_learning.choices import ROUNDINGS, STEP_SCHEDULES, option
+from feature_learning.errors import (
+    ArgumentError,
+    check_choice,
+    check_integer,
+    check_real,
+    check_scale,
+    store_plain,
+)
+
+# The samplers themselves need torch, which takes seconds to import.
+if TYPE_CHECKING:
+    from feature_learning.energies.base import Energy
+    from feature_learning.samplers.base import Sampler
+    from feature_learning.samplers.schedules import Schedule
+
+#: Two neighbouring κ of a ladder: a third of the swaps is accepted then at P = 500.
+RUNG_RATIO = 1.03
+
+
+@dataclass(frozen=True)
+class SamplerOptions:
+    """What every sampler can be told.
+
+    Attributes
+    ----------
+    step : float or None
+        η or h; None takes the default from the curvature at the start
+        (:func:`feature_learning.samplers.steps.default_step`).
+    """
+
+    #: Its name, and its class as ``module:Class``, the module of this folder or with its package.
+    name: ClassVar[str]
+    implementation: ClassVar[str]
+    #: Langevin time of a run by default.
+    budget: ClassVar[float] = 4100.0
+    #: It needs an energy of particles with readouts, which does not change during the run.
+    fixed_energy: ClassVar[bool] = False
+    #: It needs particles with readouts.
+    particles: ClassVar[bool] = False
+    #: It cannot have an output bias.
+    output_bias: ClassVar[bool] = True
+    #: Its chains may be ladders of networks that swap.
+    exchanges: ClassVar[bool] = False
+    #: It moves the readouts by the same dynamics as the weights.
+    moves_readouts: ClassVar[bool] = True
+
+    step: float | None = option(None, "step size (from the curvature at the start)")
+
+    def __post_init__(self) -> None:
+        store_plain(self)
+        if self.step is not None:
+            check_scale("step", self.step)
+
+    def kappas(self, kappa: float) -> tuple[float, ...]:
+        """The κ of every network of a chain: of the rungs in replica exchange, from κ on."""
+        return (kappa,)
+
+    def build(self, step: float, energy: Energy) -> Sampler:
+        """The sampler for an energy, at a step size; replica exchange by it for a ladder."""
+        from feature_learning.samplers.exchange import ReplicaExchange
+
+        module, _, name = self.implementation.partition(":")
+        place = module if "." in module else f"feature_learning.samplers.{module}"
+        made = getattr(import_module(place), name)
+        sampler: Any = made(step, **self.settings(step, energy))
+        if not hasattr(energy, "rungs"):
+            return cast("Sampler", sampler)
+        if not self.exchanges:
+            raise ArgumentError(
+                f"a ladder needs sampler underdamped or sgld, not sampler {self.name}"
+            )
+        return ReplicaExchange(sampler)
+
+    def settings(self, step: float, energy: Energy) -> dict[str, Any]:
+        """Its other settings."""
+        return {}
+
+    def energy(self, energy: Energy) -> Energy:
+        """What is sampled in place of an energy: the same, or one of mini-batches."""
+        return energy
+
+    def shaped(self, schedule: Schedule) -> Schedule:
+        """A schedule of equal steps with the steps of this sampler."""
+        return schedule
+
+
+@dataclass(frozen=True)
+class _Exchanging(SamplerOptions):
+    """A sampler whose chains may be ladders of networks that swap."""
+
+    exchanges: ClassVar[bool] = True
+
+    rungs: int = option(
+        1,
+        "replica exchange: each chain is R networks at kappa, rho kappa, rho^2 kappa, ... that "
+        "swap, and the one at kappa is reported (1: no exchange)",
+        metavar="R",
+    )
+    rung_ratio: float | None = option(
+        None,
+        f"of two neighbouring rungs ({RUNG_RATIO}); within about 1/sqrt(P) of one",
+        metavar="RHO",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_integer("rungs", self.rungs, at_least=1, at_most=250)
+        if self.rung_ratio is not None:
+            check_real("rung_ratio", self.rung_ratio, above=1, at_most=10)
+            if self.rungs == 1:
+                raise ArgumentError("rung_ratio has no effect with rungs 1: it is for two or more")
+
+    def kappas(self, kappa: float) -> tuple[float, ...]:
+        """The κ of every rung, from κ on."""
+        ratio = RUNG_RATIO if self.rung_ratio is None else self.rung_ratio
+        return tuple(kappa * ratio**rung for rung in range(self.rungs))
+
+
+@dataclass(frozen=True)
+class SGLDOptions(_Exchanging):
+    """Langevin dynamics without velocities, on all training samples or on mini-batches.
+
+    Attributes
+    ----------
+    step_schedule : str
+        One of :data:`feature_learning.samplers.schedules.SHAPES`. The budget counts the largest
+        step; a schedule that falls reaches less Langevin time in the same steps.
+    batch_size : int or None
+        Training samples of a mini-batch; None takes all.
+    """
+
+    name: ClassVar[str] = "sgld"
+    implementation: ClassVar[str] = "sgld:SGLD"
+
+    step_schedule: str = option("constant", "how the step changes", allowed=STEP_SCHEDULES)
+    batch_size: int | None = option(None, "training samples of a mini-batch (all)", metavar="B")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("step_schedule", self.step_schedule, STEP_SCHEDULES)
+        if self.batch_size is not None:
+            check_integer("batch_size", self.batch_size, at_least=1)
+
+    def build(self, step: float, energy: Energy) -> Sampler:
+        """As of every sampler, but for mini-batches."""
+        from feature_learning.samplers.minibatch import MiniBatchSGLD
+
+        return super().build(step, energy) if self.batch_size is None else MiniBatchSGLD(step)
+
+    def energy(self, energy: Energy) -> Energy:
+        """The energy, of mini-batches if there is a batch size.
+
+        Raises
+        ------
+        ArgumentError
+            For an energy that has none (collapsed, or with ARD), or too large a batch.
+        """
+        from feature_learning.energies.minibatch import MiniBatchEnergy
+        from feature_learning.energies.particles import ParticleEnergy
+
+        if self.batch_size is None:
+            return energy
+        if not isinstance(energy, ParticleEnergy):
+            raise ArgumentError(f"batch_size needs particles, not {type(energy).__name__}")
+        return MiniBatchEnergy(energy, self.batch_size)
+
+    def shaped(self, schedule: Schedule) -> Schedule:
+        """With the steps of ``step_schedule``."""
+        from feature_learning.samplers.schedules import SHAPES
+
+        return SHAPES[self.step_schedule](schedule)
+
+
+@dataclass(frozen=True)
+class _Inertial(SamplerOptions):
+    """A sampler with velocities."""
+
+    friction: float | Literal["auto"] | None = option(
+        None, "friction (0.02; for mf 0.01); auto: critical for the prior", metavar="F"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.friction, str):
+            if self.friction != "auto":
+                raise ArgumentError(f"friction must be a number or 'auto', not {self.friction!r}")
+        elif self.friction is not None:
+            check_scale("friction", self.friction)
+
+    def settings(self, step: float, energy: Energy) -> dict[str, Any]:
+        """The friction, if one is chosen."""
+        return {} if self.friction is None else {"friction": self.friction}
+
+
+@dataclass(frozen=True)
+class UnderdampedOptions(_Inertial, _Exchanging):
+    """Langevin dynamics with velocities, by the splitting BAOAB."""
+
+    name: ClassVar[str] = "underdamped"
+    implementation: ClassVar[str] = "underdamped:Underdamped"
+    budget: ClassVar[float] = 3000.0
+
+
+@dataclass(frozen=True)
+class MALAOptions(SamplerOptions):
+    """Langevin steps with a Metropolis test."""
+
+    name: ClassVar[str] = "mala"
+    implementation: ClassVar[str] = "mala:MALA"
+    fixed_energy: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class HMCOptions(SamplerOptions):
+    """Hamiltonian Monte Carlo."""
+
+    name: ClassVar[str] = "hmc"
+    implementation: ClassVar[str] = "hmc:HMC"
+    budget: ClassVar[float] = 3000.0
+    fixed_energy: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class GibbsOptions(_Inertial):
+    """Exact draws of the readouts between underdamped steps of the weights."""
+
+    name: ClassVar[str] = "gibbs"
+    implementation: ClassVar[str] = "gibbs:Gibbs"
+    budget: ClassVar[float] = 3000.0
+    fixed_energy: ClassVar[bool] = True
+    output_bias: ClassVar[bool] = False
+    moves_readouts: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class PreconditionedOptions(SamplerOptions):
+    """SGLD with a diagonal preconditioner."""
+
+    name: ClassVar[str] = "preconditioned"
+    implementation: ClassVar[str] = "preconditioned:PreconditionedSGLD"
+
+
+@dataclass(frozen=True)
+class AdaptiveOptions(SamplerOptions):
+    """SGLD whose step follows the gradient."""
+
+    name: ClassVar[str] = "adaptive"
+    implementation: ClassVar[str] = "adaptive:AdaptiveSGLD"
+    particles: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class QuantisedOptions(SamplerOptions):
+    """SGLD whose noise is in part the rounding of the steps to multiples of a quantum.
+
+    Attributes
+    ----------
+    rounding : str or None
+        ``stochastic`` (None), ``nearest`` or ``floor``.
+    quantum : float or None
+        The multiple at the start; None takes √(2ηT), the size of the thermal noise.
+    quantum_epoch : int or None
+        Steps of an epoch of Seok and Cho's schedule, in which the quantum falls from its first
+        value; thermal noise fills what it leaves. None keeps it.
+    """
+
+    name: ClassVar[str] = "quantised"
+    implementation: ClassVar[str] = "quantised:QuantisedLangevin"
+
+    rounding: str | None = option(None, "how steps are rounded (stochastic)", allowed=ROUNDINGS)
+    quantum: float | None = option(None, "multiple of the steps (size of the thermal noise)")
+    quantum_epoch: int | None = option(
+        None, "steps of an epoch in which the quantum falls (it stays)", metavar="E"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rounding is not None:
+            check_choice("rounding", self.rounding, ROUNDINGS)
+        if self.quantum is not None:
+            check_scale("quantum", self.quantum)
+        if self.quantum_epoch is not None:
+            check_integer("quantum_epoch", self.quantum_epoch, at_least=1)
+
+    def settings(self, step: float, energy: Energy) -> dict[str, Any]:
+        """Rounding noise must not stand for the thermal one (see the module): no larger."""
+        from feature_learning.samplers.quantised import QuantumSchedule
+
+        first = self.quantum or math.sqrt(2 * step * energy.temperature)
+        quantum: float | QuantumSchedule = first
+        if self.quantum_epoch is not None:
+            quantum = QuantumSchedule.down_from(first, epoch=self.quantum_epoch)
+        return {"quantum": quantum} | ({} if self.rounding is None else {"rounding": self.rounding})
+
+
+#: Name to options.
+SAMPLERS: dict[str, type[SamplerOptions]] = {
+    each.name: each
+    for each in (
+        SGLDOptions,
+        UnderdampedOptions,
+        MALAOptions,
+        HMCOptions,
+        GibbsOptions,
+        PreconditionedOptions,
+        AdaptiveOptions,
+        QuantisedOptions,
+    )
+}
