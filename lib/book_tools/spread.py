@@ -44,7 +44,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.flat import hints
 from feature_learning.sweeps.schema import column_of
 
 FALSE_ALARM = 1e-3
@@ -158,7 +158,7 @@ def _alike(row: Mapping[str, Any], frame: pd.DataFrame, **changed: Any) -> pd.Da
     Values of ``changed`` replace those of the row.
     """
     same = pd.Series(True, index=frame.index)
-    for name in (column_of(field) for field in PointConfig.__dataclass_fields__):
+    for name in (column_of(field) for field in hints()):
         if name != "seed":
             value = changed.get(name, row[name])
             column = frame[name]

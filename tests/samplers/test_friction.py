@@ -91,21 +91,22 @@ def test_the_choice_is_critical_for_it_in_two_digits():
 def test_a_configuration_that_asks_for_it_gets_the_number():
     asked = configure(friction="auto")
     assert asked == configure(friction=0.014)
-    assert asked.sampling.friction == 0.014
+    assert asked.sampling.sampler.friction == 0.014
     assert cell_key(asked) == cell_key(configure(friction=0.014))
     # Readouts that are drawn exactly or integrated out are no slow mode.
     for options in ({"sampler": "gibbs"}, {"method": "mf", "solver": "collapsed"}):
-        assert configure(friction="auto", **options).friction == 0.084
-    assert configure(friction="auto", method="mf-ard").friction == 0.014
+        assert configure(friction="auto", **options).run.sampler.friction == 0.084
+    assert configure(friction="auto", method="mf-ard").run.sampler.friction == 0.014
 
 
 def test_a_friction_that_is_not_given_means_what_it_did():
-    assert configure().friction is None
+    assert configure().run.sampler.friction is None
     assert canonical(configure())["friction"] is None
     fixed = configure(until_settled=False)
-    assert fixed.sampling.friction == 0.02 == Gibbs(1.0).friction
-    assert configure().sampling.friction is None  # it is tuned
-    assert configure(method="mf").sampling.friction == 0.01
+    assert fixed.sampling.sampler.friction is None  # the sampler has 0.02
+    assert Underdamped(1.0).friction == Gibbs(1.0).friction == 0.02
+    assert configure().sampling.sampler.friction is None  # it is tuned
+    assert configure(method="mf").sampling.sampler.friction == 0.01
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from .gibbs import Gibbs
 from .hmc import HMC
 from .mala import MALA
 from .minibatch import MiniBatchSGLD
-from .options import Sampling
 from .preconditioned import PreconditionedSGLD
 from .quantised import QuantisedLangevin
 from .sgld import SGLD
@@ -23,6 +22,5 @@ __all__ = [
     "ReplicaExchange",
     "Sampler",
     "SamplerState",
-    "Sampling",
     "Underdamped",
 ]

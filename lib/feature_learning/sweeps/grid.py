@@ -18,8 +18,8 @@ An example::
     reason = "Near the transition the chains need longer."
     langevin_time = 6000
 
-Keys are the fields of :class:`~feature_learning.experiments.config.PointConfig`; what is left out
-has its value there, and so has a key with the value ``"default"``. Lists of a block are crossed,
+Keys are the options of :func:`~feature_learning.experiments.flat.configure`; what is left out has
+its default, and so has a key with the value ``"default"``. Lists of a block are crossed,
 every combination is a cell. An override replaces values in the cells that meet all of its
 conditions, judged before any override; of two overrides the later one wins. A condition is a value,
 a list of values, or bounds as in ``">=100, <1000"``. Any value can be written ``{ value = ...,
