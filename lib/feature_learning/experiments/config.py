@@ -22,7 +22,7 @@ from feature_learning.experiments.methods import (
     Method,
     NetworkPosterior,
 )
-from feature_learning.experiments.runs import AsPublished, Chains, Population, Run
+from feature_learning.experiments.runs import AsPublished, Chains, Populations, Run
 from feature_learning.model.student import Network, Student
 from feature_learning.model.teachers import SingleIndex, SparseParity
 from feature_learning.samplers.options import Sampling
@@ -79,7 +79,7 @@ class PointConfig:
         Architecture and prior; its input dimension is that of the teacher.
     method : NetworkPosterior, MeanField, MeanFieldARD or KernelLimit
         What is computed.
-    run : Chains, AsPublished, Population, Integration or None
+    run : Chains, AsPublished, Populations, Integrals or None
         How it is sampled; None for the NNGP, which is exact.
     machine : Machine
     samples, kappa : int, float
@@ -120,7 +120,7 @@ class PointConfig:
             raise ArgumentError(f"run must be given: method {self.method.name} is sampled")
         if isinstance(self.run, Chains):
             self._set("run", self._chosen(self.run))
-        if isinstance(self.run, Chains | Population) and self.run.code is not None:
+        if isinstance(self.run, Chains | Populations) and self.run.code is not None:
             self._set("run", replace(self.run, code=self._canonical_code(self.run.code)))
         # The rest is checked by what it is handed to; do so now, before any work.
         _ = self.student, self.sampling
@@ -195,10 +195,10 @@ class PointConfig:
     def _check_together(self) -> None:
         """Refuse a run that cannot sample what the method asks for."""
         run, method = self.run, self.method
-        if isinstance(run, AsPublished | Population) and not isinstance(method, NetworkPosterior):
+        if isinstance(run, AsPublished | Populations) and not isinstance(method, NetworkPosterior):
             kind = "protocol published" if isinstance(run, AsPublished) else f"sampler {run.name}"
             raise ArgumentError(f"{kind} needs method network, not method {method.name}")
-        if isinstance(run, Population):
+        if isinstance(run, Populations):
             known = self.flat_problem
             for name, value in {"penalty": 0.0, "tilt": 1.0, "output_bias_variance": None}.items():
                 if known[name] != value:
@@ -290,14 +290,14 @@ class PointConfig:
     @property
     def networks(self) -> int:
         """Networks in one batch: chains, times the rungs of each, or members for an evidence."""
-        if isinstance(self.run, Population):
+        if isinstance(self.run, Populations):
             return self.run.networks
         return self.chains * len(self.kappas)
 
     @property
     def signs(self) -> list[list[int]]:
         """The code as signs, (neurons, sparsity)."""
-        code = self.run.code if isinstance(self.run, Chains | Population) else None
+        code = self.run.code if isinstance(self.run, Chains | Populations) else None
         patterns = () if code is None else code.split()
         return [[1 if sign == "+" else -1 for sign in pattern] for pattern in patterns]
 

@@ -14,7 +14,7 @@ from feature_learning.evidence import populations as evidence
 from feature_learning.evidence.annealing import FloatArray
 from feature_learning.evidence.populations import Evidence
 from feature_learning.experiments.config import PointConfig
-from feature_learning.experiments.runs import Integration, Population
+from feature_learning.experiments.runs import Integrals, Populations
 from feature_learning.files.documents import finite
 from feature_learning.inference.observables import Observer, decompose
 from feature_learning.model.codes import Code, codes_of, summary
@@ -29,7 +29,7 @@ _NAMES = ("test_mse", "train_mse", "m_S", "noise", "relevant_variance", "special
 
 
 def compute(
-    config: PointConfig, run: Population, **common: Any
+    config: PointConfig, run: Populations, **common: Any
 ) -> tuple[dict[str, Any], FloatArray, FloatArray]:
     """The row, and weights and readouts of one member of each population.
 
@@ -46,7 +46,7 @@ def compute(
         members=run.networks,
         steps=run.steps,
         langevin_time=run.settling_time,
-        integral=isinstance(run, Integration),
+        integral=isinstance(run, Integrals),
         random=generator(config.seed, "population", device=config.machine.device),
         block_elements=config.machine.block_elements,
         **common,
@@ -151,10 +151,10 @@ def _average(values: FloatArray, weights: FloatArray) -> tuple[float | None, flo
     return finite(mean), finite(math.sqrt(spread))
 
 
-def _reasons(run: Population, found: Evidence) -> list[str]:
+def _reasons(run: Populations, found: Evidence) -> list[str]:
     """Why the members are not to be trusted with averages over the posterior."""
     reasons = []
-    kind = "integrals" if isinstance(run, Integration) else "populations"
+    kind = "integrals" if isinstance(run, Integrals) else "populations"
     finished = len(found.populations)
     if found.interrupted:
         reasons.append(f"interrupted: {finished} of {run.chains} {kind} are finished")

@@ -12,7 +12,7 @@ import torch
 from feature_learning.energies.minibatch import HELD
 from feature_learning.errors import ArgumentError, DeviceError
 from feature_learning.experiments.containers import memory_left, processors_allowed
-from feature_learning.experiments.runs import Chains, Population
+from feature_learning.experiments.runs import Chains, Populations
 from feature_learning.model.activations import ACTIVATIONS
 from feature_learning.model.tiles import default_block_elements
 from feature_learning.native import ReluKernel
@@ -91,7 +91,7 @@ def memory_needed(config: PointConfig) -> int:
         last = config.samples - (blocks - 1) * batch_size
         total += min(HELD, blocks - 1) * _field(config, batch_size, 1)
         total += _field(config, last, 1)
-    if isinstance(config.run, Population):
+    if isinstance(config.run, Populations):
         # Gram matrices, their eigenvectors and two buffers, a field in double precision, and the
         # members of those that are finished.
         total += 8 * config.networks * 4 * particles**2

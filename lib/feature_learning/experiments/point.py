@@ -31,7 +31,7 @@ from feature_learning.experiments.keys import canonical
 from feature_learning.experiments.methods import KernelLimit, MeanFieldARD, NetworkPosterior
 from feature_learning.experiments.paper import PROTOCOLS
 from feature_learning.experiments.row import MEASURED, Point
-from feature_learning.experiments.runs import AsPublished, Chains, Population
+from feature_learning.experiments.runs import AsPublished, Chains, Populations
 from feature_learning.files.documents import finite
 from feature_learning.inference import mean_field
 from feature_learning.inference.chains import ChainRun
@@ -169,7 +169,7 @@ def _chains(
         "label": f"{method.name} P={config.samples} κ={config.kappa:g}",
         "block_elements": config.machine.block_elements,
     }
-    if isinstance(how, Population):
+    if isinstance(how, Populations):
         row, *networks = evidence_point.compute(
             config, how, **{name: common[name] for name in _OF_RUNS}
         )

@@ -90,7 +90,7 @@ class AsPublished:
 
 
 @dataclass(frozen=True)
-class Population:
+class Populations:
     """Each chain is a population of networks that is cooled from the prior: it gives log Z.
 
     Attributes
@@ -149,15 +149,15 @@ class Population:
 
 
 @dataclass(frozen=True)
-class Integration(Population):
+class Integrals(Populations):
     """Each chain is a thermodynamic integral along the same path, never resampled."""
 
     name: ClassVar[str] = "integration"
     usual: ClassVar[int] = 4
 
 
-Run = Chains | AsPublished | Population | Integration
+Run = Chains | AsPublished | Populations | Integrals
 #: Runs that measure an evidence, by the name of their sampler.
-EVIDENCE: dict[str, type[Population] | type[Integration]] = {
-    each.name: each for each in (Population, Integration)
+EVIDENCE: dict[str, type[Populations] | type[Integrals]] = {
+    each.name: each for each in (Populations, Integrals)
 }

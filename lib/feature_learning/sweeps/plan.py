@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from feature_learning.errors import StoreError
 from feature_learning.experiments.config import PointConfig
-from feature_learning.experiments.runs import Population
+from feature_learning.experiments.runs import Populations
 from feature_learning.sweeps.grid import Grid, GridCell
 from feature_learning.sweeps.store import Store
 
@@ -57,7 +57,7 @@ def work(config: PointConfig) -> float:
     """
     if config.run is None:
         return float(config.samples) ** 3
-    if isinstance(config.run, Population):
+    if isinstance(config.run, Populations):
         steps = float(_NOISES * config.run.steps * config.chains)
     else:
         steps = _STEPS * config.sampling.budget
