@@ -114,8 +114,13 @@ def _raise_once(number: int, frame: FrameType | None) -> None:
     One may come from the terminal or the batch system as well as from the parent.
     """
     for each in SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
+        # Not SIG_IGN: of a signal on its way to no handler Python complains in whatever line runs.
+        signal.signal(each, _pass)
     raise KeyboardInterrupt
+
+
+def _pass(number: int, frame: FrameType | None) -> None:
+    """Take a signal and go on."""
 
 
 def _end(outcome: Connection, process: ForkServerProcess) -> str | None:
