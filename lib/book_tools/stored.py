@@ -126,10 +126,7 @@ def check_results(project: Project) -> tuple[list[str], list[str]]:
         if path.suffix not in (".csv", ".npz") or not grid_path.is_file():
             problems.append(f"{path.name} belongs to no sweep in {project.sweeps.name}")
         elif histograms:
-            try:
-                read_npz(path)
-            except FeatureLearningError as error:
-                problems.append(str(error))
+            problems += _histogram_problems(path)
         elif path.suffix == ".npz":
             problems += _weights_problems(path)
         else:
@@ -165,6 +162,18 @@ def rows(frame: pd.DataFrame) -> Sequence[Mapping[str, Any]]:
     """The rows of a table as mappings."""
     found: Sequence[Mapping[str, Any]] = frame.to_dict("records")
     return found
+
+
+def _histogram_problems(path: Path) -> Iterator[str]:
+    table = path.with_name(f"{path.name.removesuffix(HISTOGRAMS)}.csv")
+    try:
+        found, known = read_npz(path), set(read_csv(table)["key"])
+    except FeatureLearningError as error:
+        yield str(error)
+        return
+    for record in found:
+        if (key := record.origin["key"]) not in known:
+            yield f"{path.name}: {key} has no row in {table.name}"
 
 
 def _weights_problems(path: Path) -> Iterator[str]:

@@ -249,6 +249,15 @@ def test_histograms_of_the_listed_sweeps_are_stored_beside_the_table(stored):
     assert "small-histograms.npz" in problem
 
 
+def test_histograms_of_a_cell_that_has_no_row_are_named(stored):
+    path = stored.results / "small-histograms.npz"
+    frame = read_csv(stored.table("small.toml"))
+    gone = read_npz(path)[0].origin["key"]
+    write_csv(frame[frame["key"] != gone], stored.table("small.toml"))
+    problems, _ = check_results(stored)
+    assert f"small-histograms.npz: {gone} has no row in small.csv" in problems
+
+
 def test_histograms_of_cells_that_are_not_computed_again_are_kept(stored, computed):
     path = stored.results / "small-histograms.npz"
     before = read_npz(path)
