@@ -13,6 +13,7 @@ import math
 import sys
 import types
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -37,7 +38,7 @@ def _peer(name: str) -> Iterator[None]:
         ) from error
 
 
-class Jax:
+class Jax(ABC):
     """What peers on JAX share: all steps of a turn in one loop, all chains in one jit.
 
     Parameters are a pair (w, a): measured faster than one flat vector. The random numbers are
@@ -56,7 +57,7 @@ class Jax:
             self._key = jax.random.key(1)
             self._transposed = jnp.asarray(np.ascontiguousarray(problem.inputs.T))
             self._labels = jnp.asarray(problem.labels)
-            init, step = self._kernel()  # type: ignore[attr-defined]
+            init, step = self._kernel()
         theta = jax.tree.map(jnp.asarray, start)
         self._state = (init if self._single else jax.vmap(init))(theta)
         slope = jax.grad(self._log_density)
@@ -76,6 +77,10 @@ class Jax:
         self._run = jax.jit(one_chain if self._single else chains)
 
     name, unit = "jax", 1
+
+    @abstractmethod
+    def _kernel(self) -> tuple[Any, Any]:
+        """The functions ``init`` and ``step`` of one chain."""
 
     def _log_density(self, theta: Any) -> Any:
         """-U."""
@@ -215,7 +220,7 @@ def _host_callback() -> Iterator[None]:
         del jax.experimental.host_callback, sys.modules[name]
 
 
-class _Posteriors:
+class _Posteriors(ABC):
     """posteriors: ``torch.func`` gradient, parameters in a dictionary, update in place.
 
     In the shape "vmap" all chains are one state whose log-density sums a ``torch.vmap`` over
@@ -224,6 +229,10 @@ class _Posteriors:
 
     name, unit = "posteriors", 1
     note = "torch.func gradient, update in place; chains by torch.vmap or one by one"
+
+    @abstractmethod
+    def _build(self) -> Any:
+        """The transform of the package."""
 
     def __init__(self, problem: Problem, shape: str) -> None:
         self.shape, self._problem = shape, problem
@@ -251,7 +260,7 @@ class _Posteriors:
         starts = [(w, a)] if shape == "vmap" else list(zip(w, a, strict=True))
         torch.manual_seed(1)
         with _peer(self.name):
-            self._transform = self._build()  # type: ignore[attr-defined]
+            self._transform = self._build()
         self._states = [
             self._transform.init({"w": torch.tensor(w), "a": torch.tensor(a)}) for w, a in starts
         ]

@@ -17,7 +17,7 @@ from book_tools.figures import Listing, Need, load_figures
 from book_tools.folders import make
 from book_tools.project import Project
 from book_tools.stored import merge
-from feature_learning.analysis.results import chosen
+from feature_learning.analysis.obtain import chosen
 from feature_learning.cli.ending import tell
 from feature_learning.cli.sweep import run_grid
 from feature_learning.errors import FeatureLearningError, check_real

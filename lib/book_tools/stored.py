@@ -17,7 +17,7 @@ import pandas as pd
 
 from book_tools.figures import load_figures
 from book_tools.project import Project
-from feature_learning.analysis.results import chosen
+from feature_learning.analysis.obtain import chosen
 from feature_learning.errors import FeatureLearningError, StoreError
 from feature_learning.experiments.keys import cell_key
 from feature_learning.sweeps.densities import HISTOGRAMS, read_npz

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from contextlib import suppress
 from numbers import Integral, Real
 
 
@@ -81,11 +82,11 @@ def check_real(
         allowed += (
             f"{' and' if above is not None or at_least is not None else ''} at most {at_most:g}"
         )
-    try:
-        number = math.nan if isinstance(value, bool | str) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not isinstance(value, Real) or not math.isfinite(number):
+    number = math.nan
+    if not isinstance(value, bool) and isinstance(value, Real):
+        with suppress(TypeError, ValueError, OverflowError):
+            number = float(value)
+    if not math.isfinite(number):
         raise ArgumentError(f"{name} must be {allowed}, not {shortened(value)}")
     if (
         (above is not None and number <= above)

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from feature_learning.analysis.results import Results, chosen, error_column, obtain, published_curve
+from feature_learning.analysis.obtain import chosen, obtain
+from feature_learning.analysis.results import Results, error_column, published_curve
 from feature_learning.errors import ArgumentError
 from feature_learning.experiments.flat import configure
 from feature_learning.experiments.keys import cell_key

@@ -238,7 +238,6 @@ def test_cleaning_elsewhere_is_refused(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 def test_make_clean_calls_it(project):
     for name in ("Makefile", "lib"):
         target = project.root / name

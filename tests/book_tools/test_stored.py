@@ -11,7 +11,7 @@ from book_tools.figures import load_figures
 from book_tools.project import Project
 from book_tools.reproduce import reproduce, update
 from book_tools.stored import check_results, holes, merge, pages_with_holes, rows, tables
-from feature_learning.analysis.results import obtain
+from feature_learning.analysis.obtain import obtain
 from feature_learning.errors import StoreError
 from feature_learning.experiments.flat import configure, flat
 from feature_learning.experiments.keys import cell_key

@@ -296,6 +296,9 @@ WITHOUT_EFFECT = [
     ("batch-size", 5, {}),
     ("batch-size", 5, {"sampler": "sgld", "method": "mf-ard"}),
     ("sampler", "sgld", {"method": "nngp"}),
+    ("sampler", "underdamped", PUBLISHED),
+    ("sampler", "underdamped", {"method": "nngp"}),
+    ("test-samples", 50, {"method": "nngp", "nngp_variant": "as-published"}),
     ("burn-in", 0.5, PUBLISHED),
     ("looks", 20, PUBLISHED),
     ("looks", 20, {"method": "nngp"}),
@@ -410,7 +413,7 @@ def test_the_help_lists_the_options_of_the_parts_and_no_others(capsys, chosen):
         main(["point", *(f"--{name}={value}" for name, value in chosen.items()), "--help"])
     text = capsys.readouterr().out
     config = flat.composed(chosen)[0]
-    known = {name for _, part in flat.parts(chosen) for name in flat.options_of(part)}
+    known = {name for part in flat.parts(chosen) for name in part.options}
     for name in flat.hints():
         flag = f"--{name.replace('_', '-')}"
         listed = re.search(rf"^  {flag}\b(?!-)", text, re.MULTILINE) is not None

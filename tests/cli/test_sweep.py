@@ -122,7 +122,7 @@ def test_a_dry_run_says_what_there_is_to_do_and_touches_nothing(describe, out, t
     for line in (
         "3 cells, 0 done, 3 to do",
         "  main: 3 cells, 3 to do",
-        "  to do: network P=20 kappa=0.1 seed=0",
+        "  to do: network P=20 kappa=0.1 seed=0: 33.3 % of the work",
     ):
         assert line in printed
     config = configure(**tiny)
@@ -151,7 +151,8 @@ def test_a_dry_run_lists_the_longest_cells_and_all_of_them_when_asked(describe, 
     assert code == 0
     longest, *rest = [line for line in printed.splitlines() if line.startswith("  to do: ")]
     assert len(rest) == 10
-    assert "kappa=" in longest
+    # 80000 of Langevin time, and ten times 40.
+    assert longest.endswith(": 99.5 % of the work")
     assert "shorter" not in printed
 
 

@@ -15,7 +15,8 @@ from feature_learning.energies.minibatch import MiniBatchEnergy
 from feature_learning.energies.particles import mean_field_energy, network_posterior
 from feature_learning.energies.release import ReleasedEnergy
 from feature_learning.experiments.flat import composed
-from feature_learning.inference.chains import ChainRun, run
+from feature_learning.inference.chain_run import ChainRun
+from feature_learning.inference.chains import run
 from feature_learning.inference.observables import Observer
 from feature_learning.model.priors import Ard
 from feature_learning.model.student import Student

@@ -83,14 +83,14 @@ def add_point(commands: Any, arguments: Sequence[str]) -> None:
         parts = flat.parts({})
     titles = {"": "problem", "teacher": "problem", "network": "problem"}
     groups: dict[str, Any] = {}
-    for place, part in parts:
+    for place, _, options in parts:
         title = titles.get(place, place)
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
-        for name, each in flat.options_of(part).items():
+        for name, each in options.items():
             _add(groups[title], name, each)
-    places = dict(parts)
-    _add_others(parser.add_argument_group("command"), places.get("run"))
+    runs = [part.kind for part in parts if part.place == "run"]
+    _add_others(parser.add_argument_group("command"), *runs)
 
 
 def chosen(arguments: Sequence[str]) -> dict[str, str]:
@@ -98,7 +98,7 @@ def chosen(arguments: Sequence[str]) -> dict[str, str]:
     parser = argparse.ArgumentParser(
         add_help=False, allow_abbrev=False, exit_on_error=False, argument_default=argparse.SUPPRESS
     )
-    for name in _WORDS:
+    for name in (*_WORDS, "nngp-variant"):
         parser.add_argument(f"--{name}", nargs="?")
     try:
         known = vars(parser.parse_known_args(list(arguments))[0])
@@ -140,7 +140,7 @@ def _friction(text: str) -> float | str:
         raise argparse.ArgumentTypeError(f"must be a number or auto, not {text!r}") from None
 
 
-def _add_others(group: Any, run: type | None) -> None:
+def _add_others(group: Any, run: type | None = None) -> None:
     """Options that say how the command works; a limit of time and a checkpoint need a run."""
     add = group.add_argument
     add("--threads", type=int, help="CPU threads (all)")

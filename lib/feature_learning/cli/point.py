@@ -9,7 +9,7 @@ import torch
 
 from feature_learning.cli.ending import answer, check_output, say
 from feature_learning.errors import check_integer
-from feature_learning.experiments.flat import configure
+from feature_learning.experiments.flat import check_sampler_said, configure
 from feature_learning.experiments.point import run_point
 from feature_learning.experiments.row import MEASURED, Point
 from feature_learning.inference.interruption import exit_code
@@ -20,6 +20,7 @@ def run_command(command: str, options: dict[str, Any]) -> int:
     as_json, quiet = options.pop("json", False), options.pop("quiet", False)
     checkpoint, threads = options.pop("checkpoint", None), options.pop("threads", None)
     max_time = options.pop("max_time", None)
+    check_sampler_said(options)
     config = configure(**options)
     if threads is not None:
         torch.set_num_threads(check_integer("threads", threads, at_least=1, at_most=1024))

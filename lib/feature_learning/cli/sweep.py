@@ -185,11 +185,12 @@ def _overview(grid: Grid, planned: Plan, store: Store | None, *, shown: int | No
         mine = [each for each in planned.cells if name in each.cell.blocks]
         left = [each for each in mine if not each.done]
         lines.append(f"  {name}: {len(mine)} cells, {len(left)} to do")
+    whole = sum(each.work for each in todo)
     for each in todo[:shown]:
         config = each.cell.config
         lines.append(
             f"  to do: {config.method.name} P={config.samples} kappa={config.kappa:g} "
-            f"seed={config.seed}"
+            f"seed={config.seed}: {100 * each.work / whole:.3g} % of the work"
         )
     if shown is not None and len(todo) > shown:
         lines.append(f"  and {len(todo) - shown} shorter cells (--verbose lists them)")

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from feature_learning.choices import DTYPES, LARGEST_SEED, option
+from feature_learning.choices import LARGEST_SEED, option
 from feature_learning.errors import (
     ArgumentError,
-    check_choice,
     check_integer,
     check_scale,
-    shortened,
     store_plain,
 )
+from feature_learning.experiments.compatibility import check_together
+from feature_learning.experiments.machine import Machine
 from feature_learning.experiments.methods import (
     KernelLimit,
     MeanField,
-    MeanFieldARD,
     Method,
     NetworkPosterior,
 )
 from feature_learning.experiments.runs import AsPublished, Chains, Populations, Run
+from feature_learning.model.patterns import canonical, half_cube, signs_of
 from feature_learning.model.student import Network, Student
 from feature_learning.model.teachers import SingleIndex, SparseParity
 from feature_learning.samplers.options import Sampling
-from feature_learning.samplers.registry import SamplerOptions, UnderdampedOptions
+from feature_learning.samplers.registry import InertialOptions, SamplerOptions, UnderdampedOptions
 
 # What computes is imported where it is made: torch takes seconds, and a parser needs this class.
 if TYPE_CHECKING:
@@ -34,33 +33,6 @@ if TYPE_CHECKING:
 
 #: Relevant coordinates of the largest code that is planted without being named: 512 patterns.
 _LARGEST_CODE = 10
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where and in which precision a point is computed.
-
-    Attributes
-    ----------
-    device : str
-        ``cpu``, ``cuda`` or ``cuda:N``.
-    dtype : str
-        ``float32`` or ``float64``.
-    block_elements : int or None
-        Memory bound: chains x neurons x training samples in a tile.
-    """
-
-    dtype: str = option("float32", "precision", allowed=DTYPES)
-    device: str = option("cpu", "cpu, cuda or cuda:N")
-    block_elements: int | None = option(
-        None, "memory bound: chains * neurons * samples in a tile (2^18 on a CPU)", metavar="E"
-    )
-
-    def __post_init__(self) -> None:
-        store_plain(self)
-        check_choice("dtype", self.dtype, DTYPES)
-        if self.block_elements is not None:
-            check_integer("block_elements", self.block_elements, at_least=1)
 
 
 #: In the place of a run that depends on the method; None before the checks only for the NNGP.
@@ -121,10 +93,11 @@ class PointConfig:
         if isinstance(self.run, Chains):
             self._set("run", self._chosen(self.run))
         if isinstance(self.run, Chains | Populations) and self.run.code is not None:
-            self._set("run", replace(self.run, code=self._canonical_code(self.run.code)))
+            sizes = {"sparsity": self.teacher.sparsity, "width": self.network.width}
+            self._set("run", replace(self.run, code=canonical(self.run.code, **sizes)))
         # The rest is checked by what it is handed to; do so now, before any work.
         _ = self.student, self.sampling
-        self._check_together()
+        check_together(self)
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)  # the class is frozen for everyone else
@@ -149,24 +122,22 @@ class PointConfig:
             chains = 8 if apart else 4
         code = run.code
         if settled is True and start in ("planted", "spread") and network and code is None:
-            code = self._half_cube()
-        if getattr(sampler, "friction", None) == "auto":
-            sampler = replace(sampler, friction=self._automatic_friction(sampler))  # type: ignore[call-arg]
+            code = self._planted_code()
+        if isinstance(sampler, InertialOptions) and sampler.friction == "auto":
+            sampler = replace(sampler, friction=self._automatic_friction(sampler))
         return replace(
             run, sampler=sampler, until_settled=settled, start=start, chains=chains, code=code
         )
 
-    def _half_cube(self) -> str | None:
-        """The code of largest evidence: one neuron of each pair of patterns {s, -s}.
+    def _planted_code(self) -> str | None:
+        """The code of largest evidence, where there is one of so few neurons.
 
         A parity of more than a few coordinates has more pairs of patterns than there are neurons.
         """
-        k = self.teacher.sparsity
-        if not isinstance(self.teacher, SparseParity) or k > _LARGEST_CODE:
+        sparsity = self.teacher.sparsity
+        if not isinstance(self.teacher, SparseParity) or sparsity > _LARGEST_CODE:
             return None
-        if 2 ** (k - 1) > self.network.width:
-            return None
-        return " ".join(f"+{''.join(each)}" for each in itertools.product("+-", repeat=k - 1))
+        return half_cube(sparsity) if 2 ** (sparsity - 1) <= self.network.width else None
 
     def _automatic_friction(self, sampler: SamplerOptions) -> float:
         """A number in the place of ``auto``: keys, tables and results then say what was run."""
@@ -174,96 +145,6 @@ class PointConfig:
 
         moving = sampler.moves_readouts and not self.collapsed
         return automatic_friction(self.student, kappa=self.kappa, readout=moving)
-
-    def _canonical_code(self, code: object) -> str:
-        """The patterns in order, one blank between them: one name for one code."""
-        sparsity, width = self.teacher.sparsity, self.network.width
-        patterns = sorted(code.split()) if isinstance(code, str) else []
-        if not patterns or any(
-            len(each) != sparsity or set(each) - {"+", "-"} for each in patterns
-        ):
-            raise ArgumentError(
-                f"code must be patterns of {sparsity} signs such as "
-                f"{('+-' * sparsity)[:sparsity]!r}, with blanks between them, not {shortened(code)}"
-            )
-        if len(patterns) > width:
-            raise ArgumentError(
-                f"code must have at most width = {width} patterns, not {len(patterns)}"
-            )
-        return " ".join(patterns)
-
-    def _check_together(self) -> None:
-        """Refuse a run that cannot sample what the method asks for."""
-        run, method = self.run, self.method
-        if isinstance(run, AsPublished | Populations) and not isinstance(method, NetworkPosterior):
-            kind = "protocol published" if isinstance(run, AsPublished) else f"sampler {run.name}"
-            raise ArgumentError(f"{kind} needs method network, not method {method.name}")
-        if isinstance(run, Populations):
-            known = self.flat_problem
-            for name, value in {"penalty": 0.0, "tilt": 1.0, "output_bias_variance": None}.items():
-                if known[name] != value:
-                    raise ArgumentError(
-                        f"sampler {run.name} needs {name} = {value!r}, not {known[name]!r}"
-                    )
-        if isinstance(run, AsPublished) and run.start == "released":
-            raise ArgumentError("start released is for runs without protocol published")
-        if isinstance(run, Chains):
-            if run.code is not None and not isinstance(method, NetworkPosterior):
-                raise ArgumentError(
-                    f"code has no effect with method {method.name}: it is for method network"
-                )
-            self._check_sampler(run, run.sampler)
-
-    @property
-    def flat_problem(self) -> dict[str, Any]:
-        """Options of network and method, by name."""
-        return vars(self.network) | vars(self.method)
-
-    def _check_sampler(self, run: Chains, sampler: SamplerOptions) -> None:
-        """Refuse a sampler that does not go with method, solver, start or bias."""
-        network = isinstance(self.method, NetworkPosterior)
-        batch = getattr(sampler, "batch_size", None)
-        if batch is not None:
-            check_integer("batch_size", batch, at_least=1, at_most=self.samples)
-        if run.start == "released" and (not network or sampler.fixed_energy or batch is not None):
-            raise ArgumentError(
-                "start released changes the prior during the run: it is for method network without "
-                f"batch_size and a sampler that takes any energy, not for method "
-                f"{self.method.name}, sampler {sampler.name}, batch_size {batch}"
-            )
-        rungs = len(sampler.kappas(self.kappa))
-        if rungs > 1:
-            # Within these bounds the powers do not overflow.
-            check_scale("kappa of the last of rungs", sampler.kappas(self.kappa)[-1])
-            if not isinstance(self.method, NetworkPosterior):
-                raise ArgumentError(
-                    f"rungs has no effect with method {self.method.name}: it is for method network"
-                )
-            if run.start == "released" or batch is not None or self.method.penalty:
-                raise ArgumentError(
-                    f"rungs = {rungs} swap networks of one fixed energy at several kappa: without "
-                    f"start released, batch_size and penalty, not with start {run.start}, "
-                    f"batch_size {batch}, penalty {self.method.penalty:g}"
-                )
-        method = self.method
-        ard = isinstance(method, MeanFieldARD)
-        if sampler.fixed_energy and isinstance(method, MeanField) and (ard or method.collapsed):
-            raise ArgumentError(
-                f"sampler {sampler.name} needs method network, or mf with solver particles, "
-                f"not method {method.name} with solver {method.solver}"
-            )
-        if batch is not None and ard:
-            raise ArgumentError(
-                "batch_size has no effect with method mf-ard: it is for methods network and mf"
-            )
-        if (sampler.particles or batch is not None) and self.collapsed:
-            what = "batch_size" if batch is not None else f"sampler {sampler.name}"
-            raise ArgumentError(f"{what} needs solver particles, not solver collapsed")
-        if not sampler.output_bias and self.network.output_bias_variance is not None:
-            raise ArgumentError(
-                f"sampler {sampler.name} needs a network without output bias, not "
-                f"output_bias_variance = {self.network.output_bias_variance!r}"
-            )
 
     @property
     def collapsed(self) -> bool:
@@ -297,9 +178,7 @@ class PointConfig:
     @property
     def signs(self) -> list[list[int]]:
         """The code as signs, (neurons, sparsity)."""
-        code = self.run.code if isinstance(self.run, Chains | Populations) else None
-        patterns = () if code is None else code.split()
-        return [[1 if sign == "+" else -1 for sign in pattern] for pattern in patterns]
+        return signs_of(self.run.code if isinstance(self.run, Chains | Populations) else None)
 
     @property
     def student(self) -> Student:

@@ -11,11 +11,12 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, fields
 from functools import lru_cache
-from typing import Any, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from feature_learning.choices import PROTOCOLS
 from feature_learning.errors import ArgumentError, check_choice
-from feature_learning.experiments.config import Machine, PointConfig
+from feature_learning.experiments.config import PointConfig
+from feature_learning.experiments.machine import Machine
 from feature_learning.experiments.methods import METHODS, KernelLimit
 from feature_learning.experiments.runs import EVIDENCE, AsPublished, Chains
 from feature_learning.model.student import Network
@@ -39,23 +40,17 @@ _FIRST = {
 }
 
 
-class _Infinite(Network):
-    """A network of infinite width: the NNGP has no use for the width."""
+class Part(NamedTuple):
+    """A part that is chosen: its place in a configuration, its class, and its options here."""
+
+    place: str
+    kind: type
+    options: dict[str, Field[Any]]
 
 
-class _Exact(Machine):
-    """Where nothing is sampled there are no tiles."""
-
-
-#: The parts of the NNGP, which are written as those of a network.
-_PLAIN: dict[type, type] = {_Infinite: Network, _Exact: Machine}
-
-
-def options_of(part: type) -> dict[str, Field[Any]]:
-    """The options of a part, by name."""
-    hidden = {_Infinite: "width", _Exact: "block_elements"}.get(part)
-    known = [each for each in fields(part) if each.name != hidden]
-    return {each.name: each for each in known if "help" in each.metadata}
+def options_of(kind: type) -> dict[str, Field[Any]]:
+    """The options of a class, by name."""
+    return {each.name: each for each in fields(kind) if "help" in each.metadata}
 
 
 def classes() -> Iterator[tuple[str, type]]:
@@ -111,35 +106,65 @@ def later() -> dict[str, Any]:
     return {name: value for name, value in absent().items() if name not in _FIRST}
 
 
-def parts(given: Mapping[str, Any]) -> list[tuple[str, type]]:
-    """The parts that these choices compose, by the name of their place.
+def chosen(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The four choices, with their values where nothing is said."""
+    return CHOICES | {name: given[name] for name in CHOICES if name in given}
+
+
+def parts(given: Mapping[str, Any]) -> list[Part]:
+    """The parts that these choices compose.
 
     Raises
     ------
     ArgumentError
-        For a choice that there is not.
+        For a choice that there is not, or that has no effect beside the others.
     """
-    chosen = CHOICES | {name: given[name] for name in CHOICES if name in given}
-    teacher = TEACHERS[check_choice("teacher", chosen["teacher"], TEACHERS)]
-    method = METHODS[check_choice("method", chosen["method"], METHODS)]
-    sampler = check_choice("sampler", chosen["sampler"], samplers())
-    found: list[tuple[str, type]] = [("", PointConfig), ("teacher", teacher), ("network", Network)]
-    found += [("method", method), ("machine", Machine)]
-    if chosen["protocol"] is not None:
-        check_choice("protocol", chosen["protocol"], PROTOCOLS)
-        if sampler not in ("sgld", CHOICES["sampler"]):
-            raise ArgumentError(f"protocol published is of sampler sgld, not of sampler {sampler}")
-        return [*found, ("run", AsPublished)]
-    if method is KernelLimit:
-        found[2], found[4] = ("network", _Infinite), ("machine", _Exact)
-        if sampler != CHOICES["sampler"]:
-            raise ArgumentError(
-                "sampler has no effect with method nngp: it is for methods network, mf and mf-ard"
-            )
-        return found
-    if sampler in EVIDENCE:
-        return [*found, ("run", EVIDENCE[sampler])]
-    return [*found, ("sampler", registry.SAMPLERS[sampler]), ("run", Chains)]
+    choices = chosen(given)
+    method = METHODS[check_choice("method", choices["method"], METHODS)]
+    kinds: dict[str, type] = {
+        "": PointConfig,
+        "teacher": TEACHERS[check_choice("teacher", choices["teacher"], TEACHERS)],
+        "network": Network,
+        "method": method,
+        "machine": Machine,
+    }
+    sampler = check_choice("sampler", choices["sampler"], samplers())
+    if choices["protocol"] is not None:
+        check_choice("protocol", choices["protocol"], PROTOCOLS)
+        kinds["run"] = AsPublished
+    elif method is not KernelLimit:
+        if sampler in EVIDENCE:
+            kinds["run"] = EVIDENCE[sampler]
+        else:
+            kinds |= {"sampler": registry.SAMPLERS[sampler], "run": Chains}
+    if "sampler" not in kinds and sampler not in EVIDENCE and sampler != CHOICES["sampler"]:
+        check_sampler_said(given)
+    idle = method.idle(given)
+    return [
+        Part(place, kind, {n: each for n, each in options_of(kind).items() if n not in idle})
+        for place, kind in kinds.items()
+    ]
+
+
+def check_sampler_said(given: Mapping[str, Any]) -> None:
+    """Refuse a sampler that is named where none is chosen.
+
+    Raises
+    ------
+    ArgumentError
+        For the NNGP, and with a protocol unless it is SGLD, which the protocol is.
+    """
+    choices = chosen(given)
+    plain = choices["protocol"] is None and choices["method"] != KernelLimit.name
+    if plain or "sampler" not in given:
+        return
+    if choices["protocol"] is None:
+        raise ArgumentError(without_effect("sampler", given))
+    if given["sampler"] != "sgld":
+        raise ArgumentError(
+            f"sampler has no effect with protocol {choices['protocol']}, which is sampler sgld: it "
+            "is for chains without protocol"
+        )
 
 
 def composed(given: Mapping[str, Any]) -> tuple[PointConfig, set[str]]:
@@ -156,24 +181,18 @@ def composed(given: Mapping[str, Any]) -> tuple[PointConfig, set[str]]:
             raise ArgumentError(
                 f"there is no option {name}" + (f"; did you mean {near[0]}?" if near else "")
             )
-    built: dict[str, dict[str, Any]] = {}
-    made = parts(given)
-    for place, part in made:
-        built[place] = {name: given[name] for name in options_of(part) if name in given}
-    used = CHOICES.keys() | {name for values in built.values() for name in values}
-    arguments = built[""]
-    objects = {
-        place: _PLAIN.get(part, part)(**built[place])
-        for place, part in made
-        if place not in ("", "run")
-    }
-    for place, part in made:
-        if place == "run":
-            inner = {"sampler": objects.pop("sampler")} if "sampler" in objects else {}
-            objects[place] = part(**inner, **built[place])
-    if "run" not in objects:
-        objects["run"] = None
-    return PointConfig(**objects, **arguments), given.keys() - used
+    made: dict[str, Any] = {"run": None}
+    used = set(CHOICES)
+    for place, kind, options in parts(given):
+        values = {name: given[name] for name in options if name in given}
+        used |= values.keys()
+        if place == "":
+            arguments = values
+        elif place == "run" and "sampler" in made:
+            made[place] = kind(sampler=made.pop("sampler"), **values)
+        else:
+            made[place] = kind(**values)
+    return PointConfig(**made, **arguments), given.keys() - used
 
 
 def configure(**given: Any) -> PointConfig:
@@ -196,12 +215,11 @@ def configure(**given: Any) -> PointConfig:
 
 def without_effect(name: str, given: Mapping[str, Any], mark: str = "") -> str:
     """The sentence that refuses an option, with what it is for; ``mark`` is before each choice."""
-    places = _places(name)
-    chosen = CHOICES | {each: given[each] for each in CHOICES if each in given}
+    places, choices = _places(name), chosen(given)
     decide = [*places] if set(places) in ({"teacher"}, {"method"}) else [*CHOICES][1:]
-    if chosen["protocol"] is not None or chosen["method"] == "nngp":
-        chosen["sampler"] = None
-    words = ", ".join(f"{mark}{each} {chosen[each]}" for each in decide if chosen.get(each))
+    if choices["protocol"] is not None or choices["method"] == KernelLimit.name:
+        choices["sampler"] = None
+    words = ", ".join(f"{mark}{each} {choices[each]}" for each in decide if choices.get(each))
     return f"{name} has no effect with {words}: it is for {_listed(places)}"
 
 
@@ -227,7 +245,7 @@ def _places(name: str) -> dict[str, list[str]]:
 
 def _listed(places: Mapping[str, Sequence[str]]) -> str:
     """Where an option has an effect, for people."""
-    if "" in places:  # the width of a network
+    if "" in places or not places:  # of every point that is sampled, or a choice
         return "methods network, mf and mf-ard"
     found = []
     for kind, names in places.items():

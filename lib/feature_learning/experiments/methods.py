@@ -5,8 +5,9 @@ A method is the network's posterior, one of its two mean fields, or the limit of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from feature_learning.choices import NNGP_VARIANTS, SOLVERS, option
 from feature_learning.errors import (
@@ -18,8 +19,19 @@ from feature_learning.errors import (
 )
 
 
+class _Method:
+    """What every method says of itself."""
+
+    name: ClassVar[str]
+
+    @classmethod
+    def idle(cls, given: Mapping[str, Any]) -> set[str]:
+        """Options of other parts that mean nothing to it, with the options that are given."""
+        return set()
+
+
 @dataclass(frozen=True)
-class NetworkPosterior:
+class NetworkPosterior(_Method):
     """The posterior of a network of finite width.
 
     Attributes
@@ -47,7 +59,7 @@ class NetworkPosterior:
 
 
 @dataclass(frozen=True)
-class MeanField:
+class MeanField(_Method):
     """One neuron in the average field of all, as M particles.
 
     Attributes
@@ -95,7 +107,7 @@ class MeanFieldARD(MeanField):
 
 
 @dataclass(frozen=True)
-class KernelLimit:
+class KernelLimit(_Method):
     """Kernel regression at infinite width (NNGP): exact, nothing is sampled.
 
     Attributes
@@ -110,6 +122,12 @@ class KernelLimit:
 
     def __post_init__(self) -> None:
         check_choice("nngp_variant", self.nngp_variant, NNGP_VARIANTS)
+
+    @classmethod
+    def idle(cls, given: Mapping[str, Any]) -> set[str]:
+        """Infinite width, no tiles, and for the published variant test points of its own."""
+        own = {"test_samples"} if given.get("nngp_variant") == "as-published" else set()
+        return {"width", "block_elements"} | own
 
 
 Method = NetworkPosterior | MeanField | MeanFieldARD | KernelLimit

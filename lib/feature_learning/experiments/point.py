@@ -34,7 +34,7 @@ from feature_learning.experiments.row import MEASURED, Point
 from feature_learning.experiments.runs import AsPublished, Chains, Populations
 from feature_learning.files.documents import finite
 from feature_learning.inference import mean_field
-from feature_learning.inference.chains import ChainRun
+from feature_learning.inference.chain_run import ChainRun
 from feature_learning.inference.diagnostics import Convergence, ConvergenceRule
 from feature_learning.inference.sampling import sample
 from feature_learning.inference.stopping import StopRule, StopWhenConverged
@@ -86,7 +86,7 @@ def run_point(
         Ctrl-C ``interrupted`` is set and the numbers are those of the looks until then, None
         without any: a loop over points has to ask for it. ``seconds`` is the wall time of all calls
         together, if the run was resumed. ``predictor`` says what ``test_mse`` is of; ``converged``
-        is that of :class:`~feature_learning.inference.chains.ChainRun`, and never set for a
+        is that of :class:`~feature_learning.inference.chain_run.ChainRun`, and never set for a
         published-protocol snapshot; ``not_converged_because`` is the list of reasons, empty if it
         is set.
 

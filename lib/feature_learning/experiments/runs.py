@@ -13,7 +13,7 @@ from feature_learning.errors import (
     check_real,
     store_plain,
 )
-from feature_learning.samplers.options import Sampling
+from feature_learning.samplers.options import SETTLED, Sampling
 from feature_learning.samplers.registry import SGLDOptions
 
 _CODE = (
@@ -45,11 +45,7 @@ class Chains(Sampling):
     """
 
     start: str = option(_CHOSEN, _START, allowed=STARTS)
-    until_settled: bool = option(
-        _CHOSEN,
-        "run until R-hat and ESS are good, of all chains or of those in one code, at most "
-        "--langevin-time (default: if a network's length, step and burn-in are not given)",
-    )
+    until_settled: bool = option(_CHOSEN, SETTLED)
     chains: int = option(_CHOSEN, _CHAINS)
     code: str | None = option(None, _CODE, metavar="PATTERNS")
     stop_when_converged: bool = option(False, "end a run of fixed length early")

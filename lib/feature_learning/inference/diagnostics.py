@@ -79,7 +79,7 @@ class Convergence:
         :class:`ConvergenceRule`: R-hat of every watched observable must be below the threshold,
         the effective sample size at least its threshold, over at least ``min_chains`` chains and
         ``min_draws`` draws of each. A run asks for more, see
-        :class:`~feature_learning.inference.chains.ChainRun`.
+        :class:`~feature_learning.inference.chain_run.ChainRun`.
     """
 
     r_hat: dict[str, float]

@@ -27,7 +27,7 @@ from feature_learning import choices
 from feature_learning.energies.collapsed import CollapsedEnergy
 from feature_learning.energies.particles import ParticleEnergy, mean_field_energy
 from feature_learning.errors import ConvergenceError, check_choice
-from feature_learning.inference.chains import ChainRun
+from feature_learning.inference.chain_run import ChainRun
 from feature_learning.inference.sampling import sample
 from feature_learning.inference.stopping import StopRule
 from feature_learning.inference.stopwatch import Stopwatch
@@ -59,7 +59,7 @@ class MeanFieldResult:
     iterations : int
         Langevin steps.
     converged : bool
-        As of :class:`~feature_learning.inference.chains.ChainRun`: R-hat, effective sample size,
+        As of :class:`~feature_learning.inference.chain_run.ChainRun`: R-hat, effective sample size,
         kinetic temperature, and not interrupted.
     run : ChainRun
     sampler : Sampler

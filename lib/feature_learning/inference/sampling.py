@@ -16,7 +16,8 @@ from feature_learning.energies.base import Energy
 from feature_learning.energies.ladder import LadderEnergy
 from feature_learning.energies.particles import ParticleEnergy
 from feature_learning.energies.release import FIRST_TILT, ReleasedEnergy
-from feature_learning.inference.chains import ChainRun, run
+from feature_learning.inference.chain_run import ChainRun
+from feature_learning.inference.chains import run
 from feature_learning.inference.diagnostics import ConvergenceRule
 from feature_learning.inference.observables import Observer
 from feature_learning.inference.starts import PLANTED_EVERY, plant

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from feature_learning.samplers.schedules import Schedule
 
 
+SETTLED = (
+    "run until R-hat and ESS are good, of all chains or of those in one code, at most "
+    "--langevin-time (default: if a network's length, step and burn-in are not given)"
+)
+"""Help of the option of that name."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How an energy is sampled.
@@ -66,11 +73,7 @@ class Sampling:
     burn_in: float = option(0.5, "fraction that does not count")
     looks: int = option(200, "measurements per run")
     start: str = option("prior", "starting points", allowed=STARTS)
-    until_settled: bool = option(
-        False,
-        "run until R-hat and ESS are good, of all chains or of those in one code, at most "
-        "--langevin-time (default: if a network's length, step and burn-in are not given)",
-    )
+    until_settled: bool = option(False, SETTLED)
     settle: float = 0.1
     step_factor: float = 1.0
 

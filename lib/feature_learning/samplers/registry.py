@@ -101,7 +101,7 @@ class SamplerOptions:
 
 
 @dataclass(frozen=True)
-class _Exchanging(SamplerOptions):
+class ExchangingOptions(SamplerOptions):
     """A sampler whose chains may be ladders of networks that swap."""
 
     exchanges: ClassVar[bool] = True
@@ -133,7 +133,7 @@ class _Exchanging(SamplerOptions):
 
 
 @dataclass(frozen=True)
-class SGLDOptions(_Exchanging):
+class SGLDOptions(ExchangingOptions):
     """Langevin dynamics without velocities, on all training samples or on mini-batches.
 
     Attributes
@@ -188,7 +188,7 @@ class SGLDOptions(_Exchanging):
 
 
 @dataclass(frozen=True)
-class _Inertial(SamplerOptions):
+class InertialOptions(SamplerOptions):
     """A sampler with velocities."""
 
     friction: float | Literal["auto"] | None = option(
@@ -209,7 +209,7 @@ class _Inertial(SamplerOptions):
 
 
 @dataclass(frozen=True)
-class UnderdampedOptions(_Inertial, _Exchanging):
+class UnderdampedOptions(InertialOptions, ExchangingOptions):
     """Langevin dynamics with velocities, by the splitting BAOAB."""
 
     name: ClassVar[str] = "underdamped"
@@ -237,7 +237,7 @@ class HMCOptions(SamplerOptions):
 
 
 @dataclass(frozen=True)
-class GibbsOptions(_Inertial):
+class GibbsOptions(InertialOptions):
     """Exact draws of the readouts between underdamped steps of the weights."""
 
     name: ClassVar[str] = "gibbs"

@@ -28,31 +28,21 @@ reason = "..." }``; blocks and overrides must have a reason.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import math
-import operator
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from feature_learning.errors import FeatureLearningError, GridError
 from feature_learning.experiments.config import PointConfig
-from feature_learning.experiments.flat import absent, composed, hints, replaced, without_effect
-from feature_learning.experiments.flat import kinds as kinds_of
+from feature_learning.experiments.flat import absent, composed, replaced, without_effect
 from feature_learning.experiments.hardware import device_parts
 from feature_learning.experiments.keys import cell_key
+from feature_learning.sweeps import entries
 
-#: In the place of the value "default": the option is left out.
-_DEFAULT = object()
-_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-}
 #: More cells than this are a mistake in a list.
 MAX_CELLS = 100_000
 #: Nor is a larger file the file of a sweep.
@@ -162,9 +152,9 @@ def _merged(cells: Iterator[tuple[PointConfig, tuple[str, ...]]]) -> tuple[GridC
 def _cells(document: Mapping[str, Any]) -> Iterator[tuple[PointConfig, tuple[str, ...]]]:
     unknown = document.keys() - {"defaults", "block"}
     if unknown:
-        raise GridError(f"unknown table {_first(unknown)!r}; there are defaults and block")
-    defaults = _table(document.get("defaults", {}), "defaults")
-    common = {name: _scalar(name, each, "defaults") for name, each in defaults.items()}
+        raise GridError(f"unknown table {min(unknown)!r}; there are defaults and block")
+    defaults = entries.table(document.get("defaults", {}), "defaults")
+    common = {name: entries.scalar(name, each, "defaults") for name, each in defaults.items()}
     blocks = document.get("block")
     if not isinstance(blocks, list) or not blocks:
         raise GridError("there must be at least one [[block]]")
@@ -187,18 +177,18 @@ def _cells(document: Mapping[str, Any]) -> Iterator[tuple[PointConfig, tuple[str
 
 def _block(block: Mapping[str, Any], common: Mapping[str, Any], where: str) -> list[PointConfig]:
     """All cells of a block."""
-    _reason(block, where)
+    entries.reason(block, where)
     lists: dict[str, list[Any]] = {name: [value] for name, value in common.items()}
     for name, value in block.items():
         if name in ("name", "reason", "override"):
             continue
-        values = _value(name, value, where)
+        values = entries.plain(name, value, where)
         if isinstance(values, list):
             if not values:
                 raise GridError(f"{where}: {name} is an empty list")
-            lists[name] = [_scalar(name, each, where) for each in values]
+            lists[name] = [entries.scalar(name, each, where) for each in values]
         else:
-            lists[name] = [_scalar(name, values, where)]
+            lists[name] = [entries.scalar(name, values, where)]
     if math.prod(len(values) for values in lists.values()) > MAX_CELLS:
         raise GridError(f"{where}: the lists make more than {MAX_CELLS} cells")
     varied = [name for name, values in lists.items() if len(values) > 1]
@@ -211,7 +201,9 @@ def _block(block: Mapping[str, Any], common: Mapping[str, Any], where: str) -> l
     for number, override in enumerate(overrides, start=1):
         here = f"{where}, override {number}"
         applies, change = _override(override, here)
-        met = [index for index, values in enumerate(plain) if applies(absent() | _said(values))]
+        met = [
+            index for index, values in enumerate(plain) if applies(absent() | entries.said(values))
+        ]
         if not met:
             raise GridError(f"{here}: when is true of no cell of the block")
         changes.append(change)
@@ -224,7 +216,7 @@ def _block(block: Mapping[str, Any], common: Mapping[str, Any], where: str) -> l
     for values, before in zip(final, plain, strict=True):
         cell = ", ".join(f"{name}={before[name]}" for name in varied) or "its only cell"
         try:
-            config, without = composed(_said(values))
+            config, without = composed(entries.said(values))
             device_parts(config.machine.device)
         except FeatureLearningError as error:
             raise GridError(f"{where}, {cell}: {error}") from error
@@ -234,7 +226,7 @@ def _block(block: Mapping[str, Any], common: Mapping[str, Any], where: str) -> l
             raise GridError(f"{where}: {cell} is the same cell as {twin}")
         made.append(config)
     if idle:
-        raise GridError(f"{where}: {without_effect(_first(idle), _said(final[0]))}")
+        raise GridError(f"{where}: {without_effect(min(idle), entries.said(final[0]))}")
     return made
 
 
@@ -244,13 +236,15 @@ def _override(
     """The condition of an override, and what it sets."""
     if not isinstance(override, dict):
         raise GridError(f"{where}: an override must be a table, not {override!r}")
-    _reason(override, where)
+    entries.reason(override, where)
     when = override.get("when")
     if not isinstance(when, dict) or not when:
         raise GridError(f"{where}: when must be a table of conditions, not {when!r}")
-    conditions = {name: _condition(name, value, f"{where}, when") for name, value in when.items()}
+    conditions = {
+        name: entries.condition(name, value, f"{where}, when") for name, value in when.items()
+    }
     change = {
-        name: _scalar(name, value, where)
+        name: entries.scalar(name, value, where)
         for name, value in override.items()
         if name not in ("when", "reason")
     }
@@ -261,94 +255,3 @@ def _override(
         return all(condition(values[name]) for name, condition in conditions.items())
 
     return applies, change
-
-
-def _condition(name: str, value: Any, where: str) -> Callable[[Any], bool]:
-    """A test of one key: equal to a value, one of several, or within bounds."""
-    kinds = _kinds(name, where)
-    if isinstance(value, str) and str not in kinds and value.strip()[:1] in ("<", ">"):
-        bounds = [_bound(name, part.strip(), where) for part in value.split(",")]
-        return lambda actual: (
-            # Neither a default that depends, None, nor a word like "auto" is within any bounds.
-            isinstance(actual, int | float)
-            and all(compare(actual, each) for compare, each in bounds)
-        )
-    values = value if isinstance(value, list) else [value]
-    if not values:
-        raise GridError(f"{where}: {name} is an empty list")
-    allowed = [_scalar(name, each, where) for each in values]
-    allowed = [absent()[name] if each is _DEFAULT else each for each in allowed]
-    return lambda actual: actual in allowed
-
-
-def _bound(name: str, text: str, where: str) -> tuple[Callable[[float, float], bool], float]:
-    sign = next((sign for sign in _COMPARISONS if text.startswith(sign)), None)
-    try:
-        number = float(text.removeprefix(sign or ""))
-    except ValueError:
-        number = math.nan
-    if sign is None or math.isnan(number):
-        raise GridError(f"{where}: {name} must be bounds like '>=100, <1000', not {text!r}")
-    return _COMPARISONS[sign], number
-
-
-def _kinds(name: str, where: str) -> tuple[Any, ...]:
-    """The types that a key can have."""
-    if name not in hints():
-        near = difflib.get_close_matches(name, hints(), n=1)
-        meant = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(hints())}"
-        raise GridError(f"{where}: unknown key {name!r}; {meant}")
-    return kinds_of(name)
-
-
-def _said(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are not left at their defaults."""
-    return {name: value for name, value in values.items() if value is not _DEFAULT}
-
-
-def _value(name: str, value: Any, where: str) -> Any:
-    """A value, taken out of the table in which it stands with its reason."""
-    if not isinstance(value, dict):
-        return value
-    if value.keys() != {"value", "reason"}:
-        raise GridError(f"{where}: {name} must be a value or {{ value = ..., reason = ... }}")
-    _reason(value, f"{where}, {name}")
-    return value["value"]
-
-
-def _scalar(name: str, value: Any, where: str) -> Any:
-    """A value of the type that its key has in PointConfig."""
-    kinds, value = _kinds(name, where), _value(name, value, where)
-    words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
-    if value == "default":
-        return _DEFAULT
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if float in kinds and number:
-        try:
-            return float(value)
-        except OverflowError:
-            pass
-    elif type(value) in kinds or value in words:
-        return value
-    wanted = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
-    known = [wanted[kind] for kind in kinds if kind in wanted]
-    allowed = " or ".join([*known, *(repr(word) for word in words)])
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
-    raise GridError(f"{where}: {name} must be {allowed}, not {shown}")
-
-
-def _reason(table: Mapping[str, Any], where: str) -> None:
-    reason = table.get("reason")
-    if not isinstance(reason, str) or not reason.strip():
-        raise GridError(f"{where}: reason must be a sentence, not {reason!r}")
-
-
-def _table(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise GridError(f"{where} must be a table, not {value!r}")
-    return {name: each for name, each in value.items() if name != "reason"}
-
-
-def _first(names: set[str]) -> str:
-    return min(names)

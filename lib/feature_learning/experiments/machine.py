@@ -1,0 +1,35 @@
+"""Where a point is computed, and in which precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from feature_learning.choices import DTYPES, option
+from feature_learning.errors import check_choice, check_integer, store_plain
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and in which precision a point is computed.
+
+    Attributes
+    ----------
+    device : str
+        ``cpu``, ``cuda`` or ``cuda:N``.
+    dtype : str
+        ``float32`` or ``float64``.
+    block_elements : int or None
+        Memory bound: chains x neurons x training samples in a tile.
+    """
+
+    dtype: str = option("float32", "precision", allowed=DTYPES)
+    device: str = option("cpu", "cpu, cuda or cuda:N")
+    block_elements: int | None = option(
+        None, "memory bound: chains * neurons * samples in a tile (2^18 on a CPU)", metavar="E"
+    )
+
+    def __post_init__(self) -> None:
+        store_plain(self)
+        check_choice("dtype", self.dtype, DTYPES)
+        if self.block_elements is not None:
+            check_integer("block_elements", self.block_elements, at_least=1)
