@@ -7,7 +7,7 @@ from book_tools.cli import main
 from book_tools.errors import BookError
 from book_tools.figures import load_figures, render_figures
 from book_tools.project import Project
-from feature_learning.analysis import results
+from feature_learning.analysis.obtain import chosen
 from feature_learning.sweeps.grid import read_grid
 
 
@@ -97,7 +97,7 @@ def test_the_files_of_this_book_name_blocks_and_values_that_there_are(root):
     for need in (*listing.arrays, *(each for figure in listing.figures for each in figure.needs)):
         grid = read_grid(project.sweeps / need.grid)
         for block in need.blocks:
-            cells = results.chosen(grid, [block], need.only).cells
+            cells = chosen(grid, [block], need.only).cells
             for name, values in need.only.items():
                 assert {getattr(cell.config, name) for cell in cells} == set(values)
 
