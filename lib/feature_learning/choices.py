@@ -17,6 +17,7 @@ def option(
     *,
     allowed: Collection[str] | None = None,
     metavar: str | None = None,
+    keyed_as: str | None = None,
 ) -> Any:
     """A field of a frozen dataclass that is an option.
 
@@ -30,8 +31,10 @@ def option(
         The words that it can have.
     metavar : str, optional
         Its value in the help, where the type says too little.
+    keyed_as : str, optional
+        Its name in the keys of stored results, where it was renamed since they were computed.
     """
-    metadata = {"help": text, "allowed": allowed, "metavar": metavar}
+    metadata = {"help": text, "allowed": allowed, "metavar": metavar, "keyed_as": keyed_as}
     return field(default=default, metadata=metadata)
 
 

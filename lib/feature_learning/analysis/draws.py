@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from feature_learning.errors import ArgumentError, CheckpointError
 from feature_learning.experiments.config import PointConfig
-from feature_learning.experiments.flat import configure, flat, options_of
-from feature_learning.experiments.keys import canonical
+from feature_learning.experiments.flat import flat, options_of
+from feature_learning.experiments.keys import canonical, configuration
 from feature_learning.experiments.runs import AsPublished
 from feature_learning.inference import checkpoints
 from feature_learning.inference.diagnostics import ConvergenceRule, Diagnosis, r_hat, report
@@ -150,7 +150,7 @@ def _configuration(fingerprint: dict[str, Any]) -> PointConfig | None:
     """The configuration a fingerprint was made of, if it is one of this version's."""
     fields = {name: value for name, value in fingerprint.items() if name != "version"}
     try:
-        config = configure(**fields)
+        config = configuration(fields)
     except (TypeError, ArgumentError):
         return None
     return config if canonical(config) == fields else None

@@ -106,6 +106,12 @@ def later() -> dict[str, Any]:
     return {name: value for name, value in absent().items() if name not in _FIRST}
 
 
+def key_names() -> dict[str, str]:
+    """Name of every option that keys know by another one to that one."""
+    found = (each for _, part in classes() for each in options_of(part).values())
+    return {each.name: each.metadata["keyed_as"] for each in found if each.metadata["keyed_as"]}
+
+
 def chosen(given: Mapping[str, Any]) -> dict[str, Any]:
     """The four choices, with their values where nothing is said."""
     return CHOICES | {name: given[name] for name in CHOICES if name in given}

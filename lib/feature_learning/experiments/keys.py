@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from feature_learning.experiments.config import PointConfig
-from feature_learning.experiments.flat import flat, kinds, later
+from feature_learning.experiments.flat import configure, flat, key_names, kinds, later
 
 #: Raise a method's number when the law of its numbers changes: stored results of the old number are
 #: then no longer taken for those of this library. An edit that only rounds differently, or draws
@@ -30,15 +31,28 @@ METHOD_VERSIONS = {"network": 1, "mf": 1, "mf-ard": 1, "nngp": 1}
 def canonical(config: PointConfig) -> dict[str, Any]:
     """The configuration as it enters the key: 1 and 1.0 are the same κ."""
     plain: dict[str, Any] = {}
-    neutral = later()
+    neutral, names = later(), key_names()
     for name, value in flat(config).items():
         if name in neutral and value == neutral[name]:
             continue
+        key = names.get(name, name)
         if value is None or isinstance(value, str | bool):
-            plain[name] = value
+            plain[key] = value
         else:
-            plain[name] = float(value) if float in kinds(name) else int(value)
+            plain[key] = float(value) if float in kinds(name) else int(value)
     return plain
+
+
+def configuration(fields: Mapping[str, Any]) -> PointConfig:
+    """The configuration of such a canonical form.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such configuration.
+    """
+    names = {key: name for name, key in key_names().items()}
+    return configure(**{names.get(key, key): value for key, value in dict(fields).items()})
 
 
 def cell_key(config: PointConfig, version: int | None = None) -> str:

@@ -22,8 +22,8 @@ import numpy as np
 
 from feature_learning.errors import FeatureLearningError, StoreError
 from feature_learning.experiments.config import PointConfig
-from feature_learning.experiments.flat import configure, flat
-from feature_learning.experiments.keys import METHOD_VERSIONS, canonical, cell_key
+from feature_learning.experiments.flat import flat
+from feature_learning.experiments.keys import METHOD_VERSIONS, canonical, cell_key, configuration
 from feature_learning.experiments.row import FloatArray, Point
 from feature_learning.files import archives, documents, locks
 from feature_learning.files.locks import Lock
@@ -263,7 +263,7 @@ class Store:
         document = documents.read(path)
         try:
             fields, version = document["config"], document["method_version"]
-            config = configure(**fields)
+            config = configuration(fields)
             cell = Cell(
                 key=document["key"],
                 config=config,
