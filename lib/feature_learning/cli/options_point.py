@@ -161,7 +161,7 @@ def _refusal(flag: str, choices: dict[str, str]) -> str:
     if name in _OTHERS:
         words = ", ".join(f"--{each} {value}" for each, value in choices.items())
         return f"{flag} has no effect with {words}: it is for what is sampled"
-    if name in flat.hints():
+    if name in flat.hints() and "_" not in flag:
         return f"--{flat.without_effect(name, choices, mark='--').replace('_', '-')}"
     near = difflib.get_close_matches(name, [*flat.hints(), *_OTHERS], n=1)
     meant = f"; did you mean --{near[0].replace('_', '-')}?" if near else ""
