@@ -138,10 +138,10 @@ def test_files_that_hold_no_run_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match=f"there is no checkpoint {re.escape(str(path))}"):
         read_draws(path)
     np.savez(path, weights=np.zeros(3))
-    with pytest.raises(CheckpointError, match="is no checkpoint, but holds weights"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint: it holds weights"):
         read_draws(path)
     path.write_text("# a page")
-    with pytest.raises(CheckpointError, match="damaged or none"):
+    with pytest.raises(CheckpointError, match="damaged or not a checkpoint"):
         read_draws(path)
     checkpoints.save(path, {"a": np.zeros(3)}, {})
     with pytest.raises(CheckpointError, match="holds no run"):

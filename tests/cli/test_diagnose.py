@@ -154,9 +154,9 @@ def test_bad_files_end_with_one_line_that_names_them(keep, tmp_path):
     page, none, good = tmp_path / "page.md", tmp_path / "none.npz", keep("run")
     page.write_text("# a page")
     assert_refused(call(none), "there is no checkpoint", "none.npz")
-    assert_refused(call(page), "page.md is damaged or none (no archive of arrays")
+    assert_refused(call(page), "page.md is damaged or not a checkpoint (no archive of arrays")
     assert_refused(call(tmp_path), str(tmp_path))
-    assert_refused(call(good, page), "page.md is damaged or none")
+    assert_refused(call(good, page), "page.md is damaged or not a checkpoint")
     good.write_bytes(good.read_bytes()[:-70])
     assert_refused(call(good, "--json"), "run.npz is damaged")
 

@@ -164,7 +164,7 @@ def test_the_table_names_every_number():
         assert float(value) == pytest.approx(row[name], rel=1e-3)
         assert float(error) == pytest.approx(row[f"{name}_sem"], rel=1e-3)
     reasons = row["not_converged_because"]
-    assert "2 chains of at least 4" in reasons
+    assert "2 chains, at least 4 needed" in reasons
     assert out.endswith("\n".join(["not settled:", *(f"  {each}" for each in reasons)]) + "\n")
     assert "200 steps" in out
     assert "kappa=0.1" in out

@@ -105,7 +105,7 @@ def test_the_row_of_every_method_says_what_was_asked_for(tiny, options):
     assert row["seconds"] > 0
     assert not row["interrupted"]
     assert row["converged"] is False
-    assert "2 chains of at least 4" in row["not_converged_because"]
+    assert "2 chains, at least 4 needed" in row["not_converged_because"]
     for name in MEASURED:
         chains = np.array(row["chains"][name])
         assert chains.shape == (2,)

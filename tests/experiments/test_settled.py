@@ -159,7 +159,7 @@ def test_time_that_is_over_is_said_and_is_no_interrupt(capsys):
     assert row["interrupted"] is False
     assert row["agreement"] == NOT_SETTLED
     assert row["agreeing_chains"] == 0
-    assert row["not_converged_because"][-1] == "the time of 0.5 s was over"
+    assert row["not_converged_because"][-1] == "the time limit of 0.5 s was reached"
     assert 0.5 <= row["seconds"] < 5
 
 

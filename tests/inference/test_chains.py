@@ -902,7 +902,7 @@ def test_a_run_ends_when_its_time_is_over(trial, tmp_path):
     result = grown(small, max_time=500.0, stopwatch=watch, checkpoint=path)
     assert not result.interrupted
     assert len(result.times) == 10
-    assert result.convergence.reasons[-1] == "the time of 500 s was over"
+    assert result.convergence.reasons[-1] == "the time limit of 500 s was reached"
     assert result.verdict.word == "not settled"
     # With more time the same run goes on.
     assert_same(grown(trial("underdamped"), checkpoint=path), grown(trial("underdamped")))
@@ -910,4 +910,4 @@ def test_a_run_ends_when_its_time_is_over(trial, tmp_path):
 
 def test_while_it_runs_it_says_what_is_missing(trial, capsys):
     grown(trial("underdamped"), stop=StopAt(100, 100), progress=True)
-    assert "not settled: 2 chains of at least 4" in capsys.readouterr().err
+    assert "not settled: 2 chains, at least 4 needed" in capsys.readouterr().err

@@ -90,8 +90,8 @@ def test_every_threshold_counts_and_sits_where_it_says():
     for tighter, reason in (
         ({"r_hat": worst}, f"R-hat of .* is {worst:.5g}, not below {worst:g}"),
         ({"ess": least * 1.0001}, f"effective sample size of .* is {least:.5g}, not at least"),
-        ({"min_chains": 5}, "4 chains of at least 5"),
-        ({"min_draws": 401}, "400 draws a chain of at least 401"),
+        ({"min_chains": 5}, "4 chains, at least 5 needed"),
+        ({"min_draws": 401}, "400 draws per chain, at least 401 needed"),
     ):
         judged = ConvergenceRule(**{**just, **tighter}).judge(GOOD)
         assert not judged.converged
@@ -113,8 +113,8 @@ def test_one_bad_observable_is_enough_and_is_named(name):
 def test_one_chain_of_few_draws_says_all_that_is_missing():
     judged = ConvergenceRule().judge({"m_S": noise(1, 3), "test_mse": noise(1, 3)})
     assert judged.reasons == (
-        "1 chain of at least 4",
-        "3 draws a chain of at least 40",
+        "1 chain, at least 4 needed",
+        "3 draws per chain, at least 40 needed",
         "R-hat of m_S is unknown, not below 1.01",
         "R-hat of test_mse is unknown, not below 1.01",
         "effective sample size of m_S is unknown, not at least 100",
@@ -227,12 +227,12 @@ def test_a_series_that_never_moves_has_no_answer():
 @pytest.mark.parametrize(
     ("series", "times", "words"),
     [
-        ({"m_S": noise(1, 9)}, np.arange(9.0), "series m_S must be at least 2 chains of 9 draws"),
-        ({"m_S": noise(4, 8)}, np.arange(9.0), "series m_S must be at least 2 chains of 9 draws"),
+        ({"m_S": noise(1, 9)}, np.arange(9.0), "series m_S must have at least 2 chains of 9 draws"),
+        ({"m_S": noise(4, 8)}, np.arange(9.0), "series m_S must have at least 2 chains of 9 draws"),
         ({"m_S": noise(9)}, np.arange(9.0), "series m_S must be"),
-        ({"m_S": noise(4, 3)}, np.arange(3.0), "times must be at least 4 that increase"),
-        ({"m_S": noise(4, 0)}, np.arange(0.0), "times must be at least 4 that increase"),
-        ({"m_S": noise(4, 9)}, np.zeros(9), "times must be at least 4 that increase"),
+        ({"m_S": noise(4, 3)}, np.arange(3.0), "times must be at least 4 increasing numbers"),
+        ({"m_S": noise(4, 0)}, np.arange(0.0), "times must be at least 4 increasing numbers"),
+        ({"m_S": noise(4, 9)}, np.zeros(9), "times must be at least 4 increasing numbers"),
     ],
 )
 def test_draws_that_cannot_be_judged_are_refused(series, times, words):

@@ -75,7 +75,7 @@ def test_who_insists_on_convergence_gets_an_error_with_the_evidence(tiny):
     said = str(caught.value)
     assert "did not converge in 200 steps" in said
     assert said.endswith("; ".join(plain.run.convergence.reasons))
-    assert "2 chains of at least 4" in said
+    assert "2 chains, at least 4 needed" in said
 
 
 def test_who_insists_gets_the_same_solution_when_it_has_converged(tiny):

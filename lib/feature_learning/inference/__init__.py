@@ -1,4 +1,4 @@
-"""Chains: where they start, the run loop, what it measures, and when it ends.
+"""Markov chains: starting points, the run loop, observables, convergence and stopping.
 
 Public: :func:`sampling.sample`, :func:`chains.run`, :class:`observables.Observer`,
 :class:`diagnostics.ConvergenceRule`, :func:`mean_field.solve`.

@@ -1,4 +1,4 @@
-"""What a run of chains returns: their series, their verdict, and where they are now."""
+"""The result of a run of chains: time series, convergence verdict and final state."""
 
 from __future__ import annotations
 
@@ -23,38 +23,39 @@ class ChainRun:
     Attributes
     ----------
     series : dict of array (chains, looks)
-        Every observable at every look.
+        Every observable at every measurement.
     counted : array (looks,) of bool
-        Looks past burn-in.
+        Whether each measurement is past burn-in.
     times : array (looks,)
-        Langevin time at each look.
+        Langevin time of each measurement.
     steps : array (looks,) of int
-        Number of steps at each look.
+        Number of steps before each measurement.
     final_look : array (chains,) of int
-        The look at which each chain was done (the last one without a stopping rule).
+        Index of the measurement at which each chain finished (the last one without a stopping
+        rule).
     posterior_mean : dict of array (chains,)
-        Test MSE, m_S and noise of the predictor averaged over the looks past burn-in.
+        Test MSE, m_S and noise of the predictor averaged over the measurements past burn-in.
     verdict : Verdict
-        What the looks past burn-in have earned to be called.
+        Verdict on the measurements past burn-in.
     convergence : Convergence
-        Of the chains of the verdict: converged, or the reasons why not. Converged means: R-hat
-        below 1.01 for m_S and the test MSE over at least four chains of 40 draws and effective
-        sample size at least 100 (the defaults of the rule), a kinetic temperature within 2 % of T,
-        and not interrupted.
+        Whether the chains of the verdict converged, with the reasons if they did not. Converged
+        means: R-hat below 1.01 for m_S and the test MSE over at least four chains of 40 draws and
+        effective sample size at least 100 (the defaults of the rule), a kinetic temperature within
+        2 % of T, and no interruption.
     state : SamplerState
-        Where the chains are now: the batch runs on after a chain's final look.
+        State at the end of the run; the batch continues after the final measurement of a chain.
     weights : Tensor (chains, particles, fan_in)
-        Hidden weights of each chain at its final look.
+        Hidden weights of each chain at its final measurement.
     readouts : Tensor (chains, particles)
-        Its readouts there; of a collapsed energy their means given the weights.
+        Readouts at the same measurement; for a collapsed energy, their means given the weights.
     kinetic_temperature : float
-        Temperature of the velocities in units of T, averaged over the looks past burn-in; NaN for
-        overdamped samplers.
+        Temperature of the velocities in units of T, averaged over the measurements past burn-in;
+        NaN for overdamped samplers.
     curvature : float
         Largest curvature measured during the run.
     interrupted : bool
     sampler : Sampler
-        With the step size, friction and masses it had in the end.
+        The sampler with its final step size, friction and masses.
     """
 
     series: dict[str, FloatArray]
@@ -74,10 +75,10 @@ class ChainRun:
     sampler: Sampler
 
     def mean(self, name: str) -> FloatArray:
-        """Average of an observable over the looks past burn-in, per chain; NaN if there is none.
+        """Average of an observable over the measurements past burn-in, (chains,); NaN if none.
 
-        Weighted where the sampler or the schedule says so: then the series has a ``weight``.
-        R-hat and effective sample size know nothing of weights.
+        The average is weighted if the sampler or the schedule records a ``weight`` in the series.
+        R-hat and effective sample size ignore the weights.
         """
         draws = self.draws(name)[:, self.counted]
         if not draws.shape[1]:
@@ -88,14 +89,14 @@ class ChainRun:
         return np.asarray(draws.mean(axis=1))
 
     def last(self, name: str) -> FloatArray:
-        """An observable at the final look of each chain, (chains,)."""
+        """An observable at the final measurement of each chain, (chains,)."""
         draws, chains = self.draws(name), len(self.final_look)
         return (
             draws[np.arange(chains), self.final_look] if draws.size else np.full(chains, math.nan)
         )
 
     def first_rungs(self, rungs: int) -> ChainRun:
-        """The same of every ``rungs``-th chain: of a batch of ladders, the first rung of each."""
+        """The run restricted to every ``rungs``-th chain: the first replica of each ladder."""
         return replace(
             self,
             series={name: draws[::rungs] for name, draws in self.series.items()},
@@ -107,5 +108,5 @@ class ChainRun:
         )
 
     def draws(self, name: str) -> FloatArray:
-        """An observable at every look, (chains, looks); none if interrupted before the first."""
+        """An observable at every measurement, (chains, looks); empty if there is none yet."""
         return self.series.get(name, np.empty((len(self.final_look), 0)))

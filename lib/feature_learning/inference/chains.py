@@ -1,9 +1,9 @@
-r"""The one run loop: burn-in, streaming observables, guards, stopping, checkpoints, Ctrl-C.
+r"""The run loop: burn-in, streaming observables, guards, stopping, checkpoints, Ctrl-C.
 
-Chains live in one batch and advance together through a schedule
-(:class:`~feature_learning.samplers.schedules.Schedule`). At each look observables are measured
-(floats per chain, never weights), and a stopping rule (:mod:`feature_learning.inference.stopping`)
-may end the run.
+Chains form one batch and advance together through a schedule
+(:class:`~feature_learning.samplers.schedules.Schedule`). At the end of each segment observables are
+measured (floats per chain, never weights), and a stopping rule
+(:mod:`feature_learning.inference.stopping`) may end the run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from feature_learning.samplers.base import Sampler, SamplerState
 from feature_learning.samplers.schedules import Schedule, Segment
 
 FloatArray = NDArray[np.float64]
-#: Steps between two looks at the interrupt flag and the progress bar.
+#: Steps between two checks of the interrupt flag and updates of the progress bar.
 _CHUNK = 50
 
 
@@ -63,43 +63,46 @@ def run(
     Parameters
     ----------
     energy, sampler, position, schedule, observer
-        What is sampled, how, from where (flat vector), for how long, and what is measured.
+        What is sampled, how, from which starting point (flat vector), for how long, and what is
+        measured.
     stop : StopRule, optional
-        Ends the run early, per chain; the batch runs on until every chain is done.
+        Ends the run early, per chain; the batch continues until every chain has finished.
     tune : callable, optional
-        Gives the step size, friction and readout mass of the underdamped sampler, once settling is
-        over. The segments of the schedule keep their Langevin time.
+        Returns the step size, friction and readout mass of the underdamped sampler at the end of
+        the initial descent of the loss. The segments of the schedule keep their Langevin time.
     max_time : float, optional
-        Seconds of wall time, with those of earlier calls, after which the run ends as it is.
+        Limit on the wall time in seconds, earlier calls included; the run then ends normally.
     rule : ConvergenceRule, optional
-        How convergence is judged at the end.
+        Criterion of convergence at the end.
     guards : Guards, optional
-        Thresholds of the watch.
+        Thresholds that abort a run.
     checkpoint : Path or str, optional
-        Saved every ``checkpoint_every`` looks, at an interrupt and at the end; if it exists the run
-        resumes from it. On the CPU a resumed run equals an uninterrupted one bit for bit.
+        File saved every ``checkpoint_every`` measurements, at an interrupt and at the end; if it
+        exists the run resumes from it. On the CPU a resumed run equals an uninterrupted one bit for
+        bit.
     fingerprint : dict, optional
         Identifies the run in its checkpoint (JSON-serialisable).
     progress : bool
-        Progress with the time left, on standard error; first of all where the run resumes.
+        Show the progress and the time left on standard error, and first the step at which the run
+        resumes.
     label : str
         Name of the run in the progress line.
     stopwatch : Stopwatch, optional
-        Is given the seconds of earlier calls, from the checkpoint.
+        Receives the seconds of earlier calls from the checkpoint.
     random : torch.Generator
-        The Langevin noise, on the device of ``position``.
+        Source of the Langevin noise, on the device of ``position``.
 
     Returns
     -------
     ChainRun
-        After Ctrl-C too, with ``interrupted`` set and what has been measured so far.
+        After Ctrl-C as well: ``interrupted`` is set, and the series end there.
 
     Raises
     ------
     DivergenceError, EquipartitionError
-        From the guards, with the step, the step size and a size that would work.
+        From the guards; the message gives the step, the step size and a size that would work.
     CheckpointError
-        If the checkpoint is damaged, of another run or in use by one, or cannot be written.
+        If the checkpoint is damaged, belongs to another run, is in use or cannot be written.
     """
     guards, rule, known = guards or Guards(), rule or ConvergenceRule(), fingerprint or {}
     stopwatch = stopwatch or Stopwatch()
@@ -126,7 +129,7 @@ def run(
             if checkpoint is not None:
                 at.seconds = stopwatch.seconds
                 arrays = snapshot(at, state, energy, observer, random)
-                arrays["planned"] = np.array(looks)  # tells readers of the file where the end is
+                arrays["planned"] = np.array(looks)  # so that readers of the file know the end
                 checkpoints.save(checkpoint, arrays, known)
 
         def going() -> bool:
@@ -145,7 +148,7 @@ def run(
                     at.tuning = list(tune(energy, state.position))
                     sampler = sampler.with_tuning(*at.tuning)
                     sampler.begin(state, energy)
-                    # What it was before was of other masses.
+                    # The earlier curvature was measured at other masses.
                     at.curvature = guards.check_curvature(sampler, energy, state, "after settling")
                 if at.tuning:
                     segment = segment.with_step(sampler.step_size)
@@ -205,7 +208,7 @@ def run(
 def _weight(
     schedule: Schedule, segment: Segment, mover: Sampler, state: SamplerState, chains: int
 ) -> Tensor | None:
-    """Weight of the present sample, (chains,): its Langevin time, if samples differ in it."""
+    """Weight of the present sample, (chains,): its Langevin time; None if all are equal."""
     weight = mover.weight(state)
     if not schedule.weighted:
         return weight
@@ -221,7 +224,7 @@ def _record(
     energy: Energy,
     sampler: Sampler,
 ) -> None:
-    """Append one look."""
+    """Append one measurement."""
     for name, value in values.items():
         at.series.setdefault(name, []).append(value)
     at.counted.append(not burn_in)
@@ -240,7 +243,7 @@ def _watch(
     train_mse: FloatArray,
     looks: int,
 ) -> None:
-    """Let the guards look; the curvature, which costs gradients, about eight times a run."""
+    """Apply the guards; the curvature, which costs gradients, is measured about eight times."""
     where = f"by step {at.done} with step size {mover.step_size:.4g}"
     advice = f"a step size of {mover.largest_step(at.curvature):.2g} or less would work"
     guards.check_finite(state, train_mse, at.ceiling, where, advice)
@@ -271,7 +274,7 @@ def _result(
     present = energy.readout(state.position)
     judged = verdict.convergence.of_run(temperature, interrupted=interrupted)
     if late is not None and not verdict.convergence.converged:
-        judged = judged.denied(f"the time of {late:g} s was over")
+        judged = judged.denied(f"the time limit of {late:g} s was reached")
     verdict = verdict.judged(judged)
     return ChainRun(
         series=series,
@@ -293,9 +296,9 @@ def _result(
 
 
 def _judged(at: Progress, rule: ConvergenceRule) -> Verdict:
-    """What the looks that count say."""
+    """The verdict on the measurements past burn-in."""
     counted = np.array(at.counted, dtype=bool)
     draws = at.arrays()
-    if not draws:  # interrupted before the first look
+    if not draws:  # interrupted before the first measurement
         return Verdict(NOT_SETTLED, np.ones(len(at.final_look), dtype=bool), rule.judge({}))
     return judge({name: each[:, counted] for name, each in draws.items()}, rule)

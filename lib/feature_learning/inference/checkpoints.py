@@ -1,7 +1,7 @@
-"""Checkpoints: one NumPy archive, written atomically, without pickling.
+"""Checkpoints of a run: a NumPy archive, written atomically and without pickling.
 
-A checkpoint carries the fingerprint of the run it belongs to, so that a run never silently resumes
-from another one's state.
+A checkpoint contains the fingerprint of its run, so that no run resumes silently from the state of
+another one.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from numpy.typing import NDArray
 from feature_learning.errors import CheckpointError
 from feature_learning.files import archives, atomic, locks
 
-#: Raised when the content of a checkpoint changes meaning.
+#: Increased whenever the content of a checkpoint changes meaning.
 FORMAT = 6
 
 
 @contextmanager
 def reserved(path: Path | None) -> Iterator[None]:
-    """Keep a checkpoint for one run for the time of a block, and make certain that it can be saved.
+    """Lock a checkpoint for one run during a block, and check that it can be written.
 
     Raises
     ------
     CheckpointError
-        If another run has it, or if there can be no such file.
+        If another run uses it, or if such a file cannot be written.
     """
     if path is None:
         yield
@@ -53,7 +53,7 @@ def reserved(path: Path | None) -> Iterator[None]:
 
 
 def _lock_name(name: str) -> str:
-    """Of a checkpoint's lock; a folder takes names of 255 bytes."""
+    """File name of a checkpoint's lock, at most 255 bytes, the limit of a folder."""
     long = len(os.fsencode(name)) > 240
     return f".{hashlib.sha256(os.fsencode(name)).hexdigest() if long else name}.lock"
 
@@ -63,12 +63,12 @@ def _unwritten(path: Path, error: OSError) -> CheckpointError:
 
 
 def save(path: Path, arrays: dict[str, NDArray[Any]], fingerprint: dict[str, Any]) -> None:
-    """Write ``arrays`` and the run's ``fingerprint`` to ``path``, whole or not at all.
+    """Write ``arrays`` and the run's ``fingerprint`` to ``path``, completely or not at all.
 
     Raises
     ------
     CheckpointError
-        If it cannot be written; an older checkpoint of that name is then still there.
+        If the file cannot be written; an older checkpoint of that name is then kept.
     """
     header = np.frombuffer(
         json.dumps(
@@ -89,23 +89,23 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     Raises
     ------
     CheckpointError
-        If the file cannot be read, is damaged, or of another format.
+        If the file cannot be read, is damaged or has another format.
     """
     try:
         arrays = archives.read(path)
         if "header" not in arrays:
-            raise CheckpointError(f"{path} is no checkpoint, but holds {', '.join(arrays)}")
+            raise CheckpointError(f"{path} is not a checkpoint: it holds {', '.join(arrays)}")
         header = json.loads(arrays.pop("header").tobytes())
         if not isinstance(header, dict) or not isinstance(header.get("fingerprint"), dict):
-            raise ValueError("its header is none")
+            raise ValueError("its header is invalid")
         if header.get("format") == FORMAT and header["arrays"] != sorted(arrays):
             raise ValueError("arrays are missing")
     except OSError as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, RecursionError) as error:
         raise CheckpointError(
-            f"checkpoint {path} is damaged or none ({error}); "
-            "once it is moved away, a run starts afresh"
+            f"checkpoint {path} is damaged or not a checkpoint ({error}); "
+            "move it away to start the run afresh"
         ) from error
     if header.get("format") != FORMAT:
         raise CheckpointError(
@@ -115,12 +115,12 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 
 
 def load(path: Path, fingerprint: dict[str, Any]) -> dict[str, NDArray[Any]] | None:
-    """Read a checkpoint of this very run; None if there is none yet.
+    """Read the checkpoint of this run; None if there is none yet.
 
     Raises
     ------
     CheckpointError
-        If the file is damaged, of another format, or belongs to another run.
+        If the file is damaged, has another format or belongs to another run.
     """
     if not path.exists():
         return None
@@ -140,12 +140,12 @@ def load(path: Path, fingerprint: dict[str, Any]) -> dict[str, NDArray[Any]] | N
 
 @contextmanager
 def fitting(path: Path | None) -> Iterator[None]:
-    """Put back what a checkpoint holds, in a block whose errors mean that it is of another kind.
+    """Report errors of a block that restores a checkpoint as a checkpoint that does not fit.
 
     Raises
     ------
     CheckpointError
-        With the cause.
+        With the cause in the message.
     """
     try:
         yield

@@ -1,12 +1,12 @@
 r"""Convergence of several chains: rank-normalised R-hat and effective sample size, from ArviZ.
 
-The integrated autocorrelation time τ is that of the effective sample size: M chains of n draws that
-lie Δ apart in Langevin time are worth M n Δ/τ independent ones,
+The integrated autocorrelation time τ follows from the effective sample size: M chains of n draws
+with the spacing Δ in Langevin time are worth M n Δ/τ independent draws,
 
     τ = M n Δ / ESS,   for one stationary chain  τ = Δ (1 + 2 Σ_t ρ_t)
 
-so that the variance of a mean over the time t is σ² τ/t. Where R-hat says that the chains are not
-in one place, ESS counts places rather than draws, and τ is not a time of the dynamics.
+so that the variance of a mean over the time t is σ² τ/t. If R-hat shows that the chains disagree,
+ESS counts modes rather than draws, and τ is not a time of the dynamics.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from feature_learning.errors import ArgumentError, check_integer, check_real
 
 FloatArray = NDArray[np.float64]
-#: ArviZ carries no types: this is its documented interface for plain arrays.
+#: The documented interface of ArviZ for plain arrays; it has no type annotations.
 _ARVIZ: Any = BaseArray()
 
 
 def r_hat(draws: FloatArray) -> float:
     """Rank-normalised split R-hat (Vehtari et al. 2021) of draws (chains, draws).
 
-    NaN with fewer than two chains or four draws, where it says nothing.
+    NaN with fewer than two chains or four draws, where it is not defined.
     """
     if draws.shape[0] < 2 or not _informative(draws):
         return math.nan
@@ -38,47 +38,47 @@ def r_hat(draws: FloatArray) -> float:
 
 
 def effective_sample_size(draws: FloatArray) -> float:
-    """Bulk effective sample size of draws (chains, draws), all chains together; NaN below four."""
+    """Bulk effective sample size of draws (chains, draws), all chains pooled; NaN below 4 draws."""
     if not _informative(draws):
         return math.nan
     return float(_ARVIZ.ess(draws, chain_axis=0, draw_axis=1, method="bulk"))
 
 
 def tail_effective_sample_size(draws: FloatArray) -> float:
-    """Smaller of the effective sample sizes of the 5 % and the 95 % quantile; NaN below four."""
+    """Smaller effective sample size of the 5 % and the 95 % quantile; NaN below 4 draws."""
     if not _informative(draws):
         return math.nan
     return float(_ARVIZ.ess(draws, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95)))
 
 
 def standard_error(draws: FloatArray) -> float:
-    """Monte-Carlo standard error of the mean of draws (chains, draws); NaN below four."""
+    """Monte-Carlo standard error of the mean of draws (chains, draws); NaN below 4 draws."""
     if not _informative(draws):
         return math.nan
     return float(_ARVIZ.mcse(draws, chain_axis=0, draw_axis=1, method="mean"))
 
 
 def _informative(draws: FloatArray) -> bool:
-    """Whether there are draws to judge: enough, finite, and not chains that never move."""
+    """Whether the draws can be judged: at least four, all finite, and not all constant."""
     moving = draws.shape[1] >= 4 and bool(np.ptp(draws, axis=1).any())
     return moving and bool(np.isfinite(draws).all())
 
 
 @dataclass(frozen=True)
 class Convergence:
-    """What several chains say about themselves.
+    """Convergence diagnostics of several chains.
 
     Attributes
     ----------
     r_hat : dict
-        Per observable.
+        R-hat of each observable.
     ess : dict
-        Effective sample size, per observable.
+        Effective sample size of each observable.
     reasons : tuple of str
-        Why the chains are not converged, a sentence each; empty if they are. Of a
-        :class:`ConvergenceRule`: R-hat of every watched observable must be below the threshold,
-        the effective sample size at least its threshold, over at least ``min_chains`` chains and
-        ``min_draws`` draws of each. A run asks for more, see
+        Why the chains are not converged, one sentence per reason; empty if they are. A
+        :class:`ConvergenceRule` requires that R-hat of every watched observable is below its
+        threshold and the effective sample size reaches its own, over at least ``min_chains`` chains
+        of at least ``min_draws`` draws. A run has further requirements, see
         :class:`~feature_learning.inference.chain_run.ChainRun`.
     """
 
@@ -88,15 +88,15 @@ class Convergence:
 
     @property
     def converged(self) -> bool:
-        """Whether there is no reason against it."""
+        """Whether there are no reasons against convergence."""
         return not self.reasons
 
     def denied(self, reason: str) -> Convergence:
-        """The same with one more reason against it."""
+        """The same diagnostics with one more reason against convergence."""
         return replace(self, reasons=(*self.reasons, reason))
 
     def of_run(self, kinetic_temperature: float, *, interrupted: bool) -> Convergence:
-        """The same with what a run has to say besides its draws (NaN: there are no velocities)."""
+        """Add the requirements of a run (a kinetic temperature of NaN: no velocities)."""
         judged = self
         if abs(kinetic_temperature - 1) > 0.02:
             judged = judged.denied(
@@ -105,17 +105,17 @@ class Convergence:
         return judged.denied("the run was interrupted") if interrupted else judged
 
     def of_snapshot(self) -> Convergence:
-        """The same for a last sample: at a finite time, whatever its chains say."""
+        """The same for a single last sample, which is never converged: its time is finite."""
         return self.denied("it is the last sample of the published protocol")
 
 
 @dataclass(frozen=True)
 class ConvergenceRule:
-    """When chains count as converged: R-hat below and effective sample size above thresholds.
+    """Criterion of convergence: R-hat below and effective sample size above thresholds.
 
-    Of a batch of ladders with ``rungs`` rungs, only the first rung of each is judged: the others
-    have laws of their own. ``planted`` says that every chain was put into one code of specialised
-    neurons at the start, which decides on the word of :mod:`feature_learning.inference.verdict`.
+    In a batch of ladders with ``rungs`` replicas each, only the first replica of a ladder is
+    judged: the others sample other distributions. ``planted`` is True if every chain started in one
+    planted code of specialised neurons, which affects :mod:`feature_learning.inference.verdict`.
     """
 
     observables: tuple[str, ...] = ("m_S", "test_mse")
@@ -140,15 +140,17 @@ class ConvergenceRule:
         sizes = {name: effective_sample_size(draws) for name, draws in watched.items()}
         reasons = [f"{name} was not measured" for name in self.observables if name not in series]
         if "weight" in series:
-            reasons.append("samples have weights, which R-hat and effective sample size ignore")
-        # All observables have as many chains and draws: said once.
+            reasons.append("draws are weighted; R-hat and effective sample size ignore the weights")
+        # All observables have the same numbers of chains and draws: report them once.
         shapes = {draws.shape for draws in watched.values()}
         for chains, draws in sorted(shapes):
             if chains < self.min_chains:
-                reasons.append(f"{_counted(chains, 'chain')} of at least {self.min_chains}")
+                reasons.append(f"{_counted(chains, 'chain')}, at least {self.min_chains} needed")
             if draws < self.min_draws:
-                reasons.append(f"{_counted(draws, 'draw')} a chain of at least {self.min_draws}")
-        # What cannot be computed is no number below a threshold.
+                reasons.append(
+                    f"{_counted(draws, 'draw')} per chain, at least {self.min_draws} needed"
+                )
+        # Written with "not", so that NaN fails the criterion.
         for name, value in hats.items():
             if not value < self.r_hat:
                 reasons.append(f"R-hat of {name} is {_shown(value)}, not below {self.r_hat:g}")
@@ -170,12 +172,12 @@ def _shown(value: float) -> str:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the draws of several chains say of one observable, all chains together.
+    """Statistics of one observable over the draws of several chains, all chains pooled.
 
     Attributes
     ----------
     mean, sd : float
-        Of all draws.
+        Mean and standard deviation of all draws.
     mcse : float
         Monte-Carlo standard error of the mean.
     r_hat : float
@@ -183,13 +185,13 @@ class Diagnosis:
     ess_bulk, ess_tail : float
         Effective sample sizes of the bulk and of the tails (5 % and 95 % quantiles).
     autocorrelation_time : float
-        Integrated, in Langevin time (module docstring).
+        Integrated autocorrelation time, in Langevin time (module docstring).
     spacing : float
         Langevin time between two draws.
     agree : bool
-        R-hat is below its threshold. If not, the chains are stuck in different places or still on
-        their way, and ``mcse``, both sample sizes and the autocorrelation time are not to be
-        believed.
+        Whether R-hat is below its threshold. If not, the chains are stuck in different modes or
+        still in transit, and ``mcse``, both sample sizes and the autocorrelation time are
+        unreliable.
     """
 
     mean: float
@@ -204,7 +206,7 @@ class Diagnosis:
 
     @property
     def resolved(self) -> bool:
-        """Whether draws lie close enough to see the autocorrelation time: two of them within it."""
+        """Whether the spacing resolves the autocorrelation time: two draws or more within it."""
         return self.autocorrelation_time >= 2 * self.spacing
 
 
@@ -218,19 +220,19 @@ def report(
     series : mapping of name to array (chains, draws)
         Draws past burn-in; at least two chains of at least four draws.
     times : array (draws,)
-        Their Langevin times, increasing and about equally spaced.
+        Langevin times of the draws, increasing and about equally spaced.
     threshold : float
-        Of R-hat.
+        Threshold of R-hat.
 
     Raises
     ------
     ArgumentError
-        For too few chains or draws, or times that do not fit.
+        If there are too few chains or draws, or if the times do not fit them.
     """
     check_real("threshold", threshold, above=1)
     if len(times) < 4 or not (np.diff(times) > 0).all():
         raise ArgumentError(
-            f"times must be at least 4 that increase, not {len(times)} of them from "
+            f"times must be at least 4 increasing numbers, not {len(times)} of them from "
             f"{times[0] if len(times) else math.nan:g} to {times[-1] if len(times) else math.nan:g}"
         )
     spacing = float(times[-1] - times[0]) / (len(times) - 1)
@@ -238,8 +240,8 @@ def report(
     for name, draws in series.items():
         if draws.ndim != 2 or draws.shape[0] < 2 or draws.shape[1] != len(times):
             raise ArgumentError(
-                f"series {name} must be at least 2 chains of {len(times)} draws, one a time, "
-                f"not {draws.shape}"
+                f"series {name} must have at least 2 chains of {len(times)} draws, one per time, "
+                f"not shape {draws.shape}"
             )
         hat, size = r_hat(draws), effective_sample_size(draws)
         found[name] = Diagnosis(

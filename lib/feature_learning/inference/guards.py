@@ -1,11 +1,11 @@
-r"""What is watched while chains run: divergence, equipartition, and the step against the curvature.
+r"""Guards of a run: divergence, equipartition, and the step size relative to the curvature.
 
 Equipartition is checked in two places. (1) Underdamped velocities must have the temperature T
-once burn-in is over. (2) Along the stiffest direction, of curvature λ, an unadjusted step samples a
-variance too large by a known factor (positions: 1/(1 - ηλ/2) for SGLD; velocities: 1/(1 - h²λ/4)
-for BAOAB). Learning changes λ, so it is measured again as the run goes, and a factor above
-``max_inflation`` ends the run with a size that works. One direction of thousands may be hot without
-harm to the averages; what the threshold catches is the neighbourhood of instability.
+after burn-in. (2) Along the stiffest direction, of curvature λ, an unadjusted step samples a
+variance that is wrong by a known factor (positions: 1/(1 - ηλ/2) for SGLD; velocities:
+1/(1 - h²λ/4) for BAOAB). Learning changes λ, so it is measured repeatedly during the run. A factor
+above ``max_inflation`` ends the run with advice on the step size. One hot direction among thousands
+does not harm the averages; the threshold detects steps close to instability.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ from feature_learning.samplers.base import Sampler, SamplerState
 
 @dataclass(frozen=True)
 class Guards:
-    """Thresholds of the watch.
+    """Thresholds at which a run is aborted.
 
     Attributes
     ----------
     growth : float
-        The training MSE of no chain may exceed this multiple of its largest of start and E[y²].
+        Largest allowed training MSE of a chain, in units of the largest MSE at the start or E[y²],
+        whichever is larger.
     temperature_tolerance : float
         Largest allowed relative deviation of the kinetic temperature from T, averaged over the
-        looks after burn-in. What it ends cannot be right. Much less, 2 %, is asked of a run that
-        is called converged: a slow descent keeps velocities at 1.05 to 1.1 T for a whole run at any
-        step, and rounding, which differs between processors, decides on which side of a closer
-        limit it ends.
+        measurements after burn-in. A run beyond it is certainly wrong. A converged run must meet a
+        stricter limit of 2 %. The limit here is loose because a slow descent keeps the velocities
+        at 1.05 to 1.1 T for a whole run at any step, and rounding, which differs between
+        processors, would decide on which side of a tighter limit the run ends.
     min_memories : float
         Langevin time after burn-in, in units of the velocities' memory 1/f, before their
-        temperature is judged: heat of the descent takes a few of them to leave.
+        temperature is judged: the heat of the descent needs a few such times to dissipate.
     max_inflation : float
         Largest allowed inflation of the variance along the stiffest direction.
     """
@@ -57,12 +58,12 @@ class Guards:
         at: str,
         advice: str,
     ) -> None:
-        """Raise :class:`DivergenceError` if a chain has left for infinity."""
+        """Raise :class:`DivergenceError` if a chain has diverged."""
         worst = float(np.max(train_mse)) if np.isfinite(train_mse).all() else math.inf
         if worst > self.growth * ceiling or not bool(torch.isfinite(state.position).all()):
             raise DivergenceError(
-                f"the chains diverged {at}: training MSE {worst:.3g}, at the start at most "
-                f"{ceiling:.3g}; {advice}"
+                f"the chains diverged {at}: training MSE {worst:.3g}, at most {ceiling:.3g} at the "
+                f"start; {advice}"
             )
 
     def check_temperature(self, ratios: list[float], memories: float, at: str, advice: str) -> None:
@@ -72,8 +73,8 @@ class Guards:
         ratio = float(np.mean(ratios))
         if abs(ratio - 1) > self.temperature_tolerance:
             raise EquipartitionError(
-                f"equipartition fails {at}: the kinetic temperature is {ratio:.3f} T, it should be "
-                f"T within {self.temperature_tolerance:.0%}; {advice}, or burn in longer"
+                f"equipartition fails {at}: the kinetic temperature is {ratio:.3f} T, but should "
+                f"be T within {self.temperature_tolerance:.0%}; {advice}, or a longer burn-in"
             )
 
     def check_curvature(
@@ -89,7 +90,7 @@ class Guards:
             iterations=12,
             tolerance=0.05,
         )
-        # A step so many times longer is unstable at a curvature so many times smaller.
+        # Scale the curvature by the current step multiplier.
         steepness = curvature * sampler.pace(state)
         if sampler.inflation(steepness) > self.max_inflation:
             raise EquipartitionError(

@@ -1,6 +1,6 @@
-r"""Mean field (MF) and MF-ARD: one neuron in the average field of all.
+r"""Mean-field theory (MF) and MF-ARD: one neuron in the average field of all neurons.
 
-The law of a neuron (w, a), and the field that such neurons make::
+The distribution of a neuron (w, a), and the field that such neurons generate::
 
     p(w,a) ∝ exp{ -a²/(2σ_a²) - d|w|²/(2σ_w²) - (1/(2κ²P)) Σ_μ (r_μ - N^(-γ) a φ(w·x_μ))² }
     f̄(x) = N^(1-γ) ⟨a φ(w·x)⟩_p,   r = y - f̄
@@ -8,11 +8,11 @@ The law of a neuron (w, a), and the field that such neurons make::
 Two solvers of the same fixed point, which agree as the number of particles M grows:
 
 * ``particles`` (solver 1): M particles (w_b, a_b) as one Gibbs measure with the self-energy Ω,
-  :func:`feature_learning.energies.particles.mean_field_energy`. M = N is what the paper ran.
+  :func:`feature_learning.energies.particles.mean_field_energy`. The paper used M = N.
 * ``collapsed`` (solver 2): readouts integrated out, the field from a linear solve,
   :class:`feature_learning.energies.collapsed.CollapsedEnergy`.
 
-Both are sampled by the samplers of this package; "iterations" are Langevin steps.
+The samplers of this package sample both; "iterations" are Langevin steps.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ class MeanFieldResult:
     Attributes
     ----------
     m_S : float
-        Of the field f̄ averaged over the looks past burn-in, one number a chain, and then the mean
-        of these numbers.
+        m_S of the field f̄ averaged over the measurements past burn-in, averaged over chains.
     test_mse : float
-        Likewise; MSE, not half.
+        Test MSE of the same field (not half of it), averaged over chains.
     noise : float
-        Likewise.
+        Noise of the same field, averaged over chains.
     residual : float
-        Drift of the field: ``|m_S of the first half - m_S of the second half|`` of the counted
-        looks, averaged over chains. Zero at the fixed point up to Monte-Carlo error.
+        Drift of the field: ``|m_S of the first half - m_S of the second half|`` of the
+        measurements past burn-in, averaged over chains. Zero at the fixed point up to Monte-Carlo
+        error.
     residual_sem : float
         Monte-Carlo error of ``residual`` over chains (NaN for one chain).
     iterations : int
         Langevin steps.
     converged : bool
-        As of :class:`~feature_learning.inference.chain_run.ChainRun`: R-hat, effective sample size,
-        kinetic temperature, and not interrupted.
+        As in :class:`~feature_learning.inference.chain_run.ChainRun`: by R-hat, effective sample
+        size, kinetic temperature, and no interruption.
     run : ChainRun
     sampler : Sampler
     energy : ParticleEnergy or CollapsedEnergy
@@ -90,7 +90,7 @@ def build_energy(
     ard: Ard | None = None,
     block_elements: int | None = None,
 ) -> ParticleEnergy | CollapsedEnergy:
-    """The energy of either solver; arguments as in :func:`solve`."""
+    """Build the energy of either solver; arguments as in :func:`solve`."""
     if check_choice("solver", solver, choices.SOLVERS) == "collapsed":
         return CollapsedEnergy(
             student,
@@ -154,13 +154,13 @@ def solve(
     sampling : Sampling, optional
         Step, budget, burn-in; the defaults suit the paper's parity setting.
     seed : int
-        Starts and noise.
+        Seed of the starting points and the noise.
     stop : StopRule, optional
         Ends the run early.
     max_time : float, optional
-        Seconds of wall time after which it ends as it is.
+        Limit on the wall time in seconds.
     insist : bool
-        Raise instead of returning a result that is not converged.
+        Raise an error if the result is not converged.
     checkpoint, fingerprint, progress, label, stopwatch, block_elements
         As in :func:`feature_learning.inference.sampling.sample`.
 
@@ -169,7 +169,7 @@ def solve(
     ArgumentError
         If an argument is out of range.
     ConvergenceError
-        With ``insist``, with the reasons in the sentence.
+        With ``insist``, if the result is not converged; the message gives the reasons.
     """
     energy = build_energy(
         student,

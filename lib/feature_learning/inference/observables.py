@@ -1,17 +1,17 @@
-r"""What is measured on a network, streaming: no weights are ever stored.
+r"""Observables of a network, measured during a run without storing weights.
 
 With y the target, E over test inputs and q = E[y²] over the same inputs::
 
     m_S      = E[f y] / q                        1 when the target is learned, 0 before
-    noise    = E[(f - m_S y)²]                   what the network adds off the target
+    noise    = E[(f - m_S y)²]                   the part of f orthogonal to the target
     test MSE = E[(f - y)²] = q (1 - m_S)² + noise
     v_j      = mean_i w_ij²,   anisotropy = mean_{j∈S} v_j / mean_{j∉S} v_j
-    specialised = number of neurons that know all of S (:mod:`feature_learning.model.codes`)
-    code = number of the profile of these, of a network
+    specialised = number of neurons that encode all of S (:mod:`feature_learning.model.codes`)
+    code = number of the profile of these neurons
 
-Every error is the mean squared error, not half of it, and of ONE posterior sample unless its name
-says ``posterior_mean``: the predictor averaged over a chain, whose error is smaller by the
-posterior variance of f.
+Every error is the mean squared error, not half of it. It belongs to ONE posterior sample unless its
+name contains ``posterior_mean``: the predictor averaged over a chain has an error that is smaller
+by the posterior variance of f.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ FloatArray = NDArray[np.float64]
 
 def decompose(predictions: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Test MSE, m_S and noise of predictions (chains, samples) against labels (samples,)."""
-    # The sample mean of y² stands in for q in m_S, so that a perfect predictor has m_S = 1 exactly;
-    # the identity test MSE = q (1 - m_S)² + noise then holds on the sample as well.
+    # m_S uses the sample mean of y² for q, so that a perfect predictor has m_S = 1 exactly; the
+    # identity test MSE = q (1 - m_S)² + noise then holds on the sample as well.
     power = labels.square().mean()
     overlap = (predictions @ labels) / len(labels) / power
     noise = (predictions - overlap.unsqueeze(1) * labels).square().mean(dim=1)
@@ -48,15 +48,15 @@ def decompose(predictions: Tensor, labels: Tensor) -> dict[str, Tensor]:
 
 
 def weight_variances(w: Tensor, dim: int) -> Tensor:
-    """v_j = mean_i w_ij², the mean squared weight of each input coordinate over neurons.
+    """v_j = mean_i w_ij², the mean squared weight of each input coordinate, (..., dim).
 
-    w (..., particles, ≥ dim), where a column beyond ``dim`` is a bias, to (..., dim).
+    ``w`` has the shape (..., particles, ≥ dim); columns beyond ``dim`` are biases.
     """
     return w[..., :dim].square().mean(dim=-2)
 
 
 def anisotropy(w: Tensor, dim: int, sparsity: int) -> Tensor:
-    """mean_{j∈S} v_j / mean_{j∉S} v_j of weights (..., particles, ≥ dim), (...,)."""
+    """mean_{j∈S} v_j / mean_{j∉S} v_j, (...,), of weights (..., particles, ≥ dim)."""
     variances = weight_variances(w, dim)
     irrelevant = variances[..., sparsity:].mean(dim=-1) if sparsity < dim else math.nan
     return variances[..., :sparsity].mean(dim=-1) / irrelevant
@@ -69,15 +69,15 @@ class Observer:
     ----------
     student : Student
     energy : Energy
-        Gives the predictor (``readout``, ``scale``) and the training field.
+        Provides the predictor (``readout``, ``scale``) and the forward pass on the training set.
     test : Dataset
         Held-out points, disjoint from the training set.
     sparsity : int
         ``|S|``, for the anisotropy.
     block_elements : int or None
-        Memory bound of the test field.
+        Memory bound of the forward pass on the test set.
     codes : bool
-        Whether codes are measured: of networks, whose neurons are few.
+        Whether codes are measured: only for networks, which have few neurons.
     """
 
     def __init__(
@@ -102,12 +102,12 @@ class Observer:
         )
         self._predictions = test.inputs.new_empty(energy.chains, len(test))
         self._train = test.inputs.new_empty(energy.chains, len(energy.field))
-        # Means over many samples of float32 numbers: sum in double precision.
+        # Sums of many float32 numbers: accumulate them in double precision.
         self.mean_predictions = torch.zeros_like(self._predictions, dtype=torch.float64)
         self.averaged = test.inputs.new_zeros(energy.chains, 1, dtype=torch.float64)
-        # The same of the block of looks before the present one.
+        # The same sums of the block of measurements before the present one.
         self._before = torch.zeros_like(self.mean_predictions), torch.zeros_like(self.averaged)
-        #: The smallest relevant weight of a specialised neuron is larger.
+        #: Lower limit on the relevant weights of a specialised neuron.
         self._limit = threshold(energy.particles, sparsity) * math.sqrt(
             student.weight_variance / student.dim
         )
@@ -115,8 +115,8 @@ class Observer:
     def measure(self, theta: Tensor, *, average: bool | Tensor) -> dict[str, FloatArray]:
         """All observables of this sample, each (chains,).
 
-        With ``average`` it joins the mean: with weight 1 if True, or with that of each chain,
-        (chains,).
+        ``average`` adds the sample to the posterior mean: with weight 1 if True, or with the weight
+        of each chain, (chains,).
         """
         parameters: Parameters = self.energy.readout(theta)
         predictions = self.field.predict(parameters, out=self._predictions)
@@ -154,13 +154,13 @@ class Observer:
 
     def posterior_mean(self) -> dict[str, FloatArray]:
         """Test MSE, m_S and noise of the posterior-mean predictor of each chain, (chains,)."""
-        # 0/0 is NaN where no look has counted yet: nothing is made up.
+        # Without a sample past burn-in, 0/0 gives NaN, as it should.
         mean = (self.mean_predictions + self._before[0]) / (self.averaged + self._before[1])
         values = decompose(mean, self.test.labels.double())
         return {name: value.cpu().numpy() for name, value in values.items()}
 
     def open_block(self) -> None:
-        """Forget what was averaged but for the block that ends now."""
+        """Restrict the averages to the block that ends now."""
         for before, present in zip(
             self._before, (self.mean_predictions, self.averaged), strict=True
         ):

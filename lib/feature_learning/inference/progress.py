@@ -1,4 +1,4 @@
-"""How far a run has come: all that grows during it, and its snapshot for a checkpoint."""
+"""Progress of a run: everything that accumulates during it, and its snapshot for a checkpoint."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ FloatArray = NDArray[np.float64]
 
 @dataclass
 class Progress:
-    """Everything of a run that grows: exactly what a checkpoint holds besides tensors."""
+    """Everything that accumulates during a run: what a checkpoint holds besides tensors."""
 
     segment: int = 0
-    within: int = 0  # steps done of the present segment
-    done: int = 0  # steps done in all
+    within: int = 0  # steps done in the present segment
+    done: int = 0  # steps done in total
     time: float = 0.0
     ceiling: float = 0.0  # the scale of the training MSE, for the divergence guard
     curvature: float = 0.0
@@ -36,18 +36,18 @@ class Progress:
     counted: list[bool] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
-    temperatures: list[float] = field(default_factory=list)  # one a look, NaN in burn-in
-    opened: int = 0  # the look with which the present block of looks began
-    # Step size, friction and readout mass once they are tuned.
+    temperatures: list[float] = field(default_factory=list)  # per measurement, NaN in burn-in
+    opened: int = 0  # the first measurement of the present block
+    # Step size, friction and readout mass; empty until they are tuned.
     tuning: list[float] = field(default_factory=list)
     series: dict[str, list[FloatArray]] = field(default_factory=dict)
     final_look: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    # Weights (chains, particles, fan_in) and readouts (chains, particles) of the chains that are
-    # done; the batch moves on.
+    # Weights (chains, particles, fan_in) and readouts (chains, particles) of the finished chains;
+    # the batch itself continues.
     final: dict[str, Tensor] = field(default_factory=dict)
 
     def resumption(self, schedule: Schedule) -> str:
-        """Where a run goes on that a checkpoint has just put here, for people."""
+        """Message on where a run resumes that was restored from a checkpoint."""
         if self.segment == len(schedule.segments) or (self.final_look >= 0).all():
             return f"was finished at step {self.done}"
         time = self.time + self.within * schedule.segments[self.segment].step_size
@@ -57,17 +57,17 @@ class Progress:
         )
 
     def open_block(self) -> None:
-        """The next look opens a block: of those before, only the last block's still count."""
+        """Begin a block of measurements: of the earlier ones only the last block still counts."""
         self.counted[: self.opened] = [False] * self.opened
         self.opened = len(self.counted)
 
     def counted_temperatures(self) -> list[float]:
-        """Kinetic temperatures at the looks that count."""
+        """Kinetic temperatures at the measurements past burn-in."""
         pairs = zip(self.temperatures, self.counted, strict=True)
         return [each for each, counted in pairs if counted and not math.isnan(each)]
 
     def finish(self, done: NDArray[np.bool_], present: Parameters) -> None:
-        """Note the present look, and the parameters at it, for the chains ``done`` now."""
+        """Record the present measurement and parameters as final for the chains in ``done``."""
         for name, tensor in (("weights", present.w), ("readouts", present.a)):
             kept = self.final.setdefault(name, torch.zeros_like(tensor))
             now = torch.from_numpy(done).to(tensor.device)
@@ -75,7 +75,7 @@ class Progress:
         self.final_look[done] = self.segment - 1
 
     def at_final_look(self, name: str, present: Tensor) -> Tensor:
-        """``weights`` or ``readouts`` of each chain at its final look, or now if it is not done."""
+        """``weights`` or ``readouts`` at each chain's final measurement, else the present ones."""
         found = present.clone()
         if name in self.final:
             done = torch.from_numpy(self.final_look >= 0).to(present.device)
@@ -90,7 +90,7 @@ class Progress:
 def progress_bar(
     total: float, initial: float, *, label: str, unit: str, shown: bool, **options: Any
 ) -> tqdm[Any]:
-    """The line of a run, with the time left, on standard error."""
+    """The progress line of a run, with the time left, on standard error."""
     return tqdm(
         total=total,
         initial=initial,
@@ -98,7 +98,7 @@ def progress_bar(
         unit=unit,
         file=sys.stderr,
         disable=not shown,
-        # In a log every redraw is a line of its own: seldom there.
+        # Every redraw is a separate line in a log file: redraw rarely there.
         mininterval=0.5 if sys.stderr.isatty() else 10,
         dynamic_ncols=True,
         **options,
@@ -158,12 +158,12 @@ def restore(
     observer: Observer,
     random: torch.Generator,
 ) -> None:
-    """Put a snapshot back.
+    """Restore a snapshot.
 
     Raises
     ------
     KeyError, TypeError, ValueError, IndexError
-        If a part of it is missing, or is not of the kind or shape that it should have.
+        If a part of it is missing or has the wrong type or shape.
     """
     _check_shapes(stored)
     for name, tensor in _tensors(state, energy, observer).items():

@@ -1,6 +1,6 @@
 """From an energy to a run: starting points, sampler, schedule, observer, chains.
 
-The same for the network posterior, MF and MF-ARD; nothing here knows which one it has.
+The code is the same for the network posterior, MF and MF-ARD.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def starting_position(
     seed: int,
     readout: bool = True,
 ) -> Tensor:
-    """Starting points of all chains, flat: prior draws, tilted or with planted neurons.
+    """Starting points of all chains as a flat vector: prior draws, tilted or with planted neurons.
 
-    Drawn from the ``start`` stream of the seed on the CPU, whatever the device.
+    They are drawn on the CPU from the ``start`` stream of the seed, whatever the device.
     """
     random = generator(seed, "start")
     like = energy.field.labels
@@ -59,7 +59,7 @@ def starting_position(
     )
     if start in ("planted", "spread"):
         views = student.views(position, energy.chains, energy.particles, readout=readout)
-        # All rungs of a ladder start alike.
+        # All replicas of a ladder have the same type of start.
         rungs = energy.rungs if isinstance(energy, LadderEnergy) else 1
         every = PLANTED_EVERY[start]
         planted = [chain for chain in range(energy.chains) if chain // rungs % every == 0]
@@ -88,12 +88,12 @@ def sample(
     stopwatch: Stopwatch | None = None,
     block_elements: int | None = None,
 ) -> tuple[ChainRun, Sampler]:
-    """Sample an energy; returns the run and the sampler with the step size it used.
+    """Sample an energy; returns the run and the sampler with its final step size.
 
-    ``signs`` are those of planted neurons, (neurons, k). ``seed`` gives the starts and the
-    Langevin noise; the data are in ``energy`` already.
-    ``schedule`` makes the schedule once the step size is known; without it, ``sampling.schedule``.
-    Other arguments and errors as in :func:`feature_learning.inference.chains.run`.
+    ``signs`` are the signs of planted neurons, (neurons, k). ``seed`` determines the starting
+    points and the Langevin noise; ``energy`` already contains the data. ``schedule`` returns the
+    schedule of a sampler with known step size; the default is ``sampling.schedule``. Other
+    arguments and errors are those of :func:`feature_learning.inference.chains.run`.
     """
     energy = sampling.sampler.energy(energy)
     position = starting_position(
@@ -101,7 +101,7 @@ def sample(
     )
     sampler = sampling.build(energy, position)
     if isinstance(energy, ReleasedEnergy):
-        # Half of burn-in: the other half is the network's own.
+        # Release during the first half of burn-in; the second half equilibrates the network.
         burning = sampling.burn_in * sampling.budget / sampler.step_size
         energy.release_over(round(0.5 * burning))
     observer = Observer(

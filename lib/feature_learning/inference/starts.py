@@ -1,4 +1,4 @@
-"""Where chains start: draws from the prior, or networks planted on the target."""
+"""Starting points of chains: draws from the prior, or networks planted on the target."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from feature_learning.model.parameters import Parameters
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import Teacher
 
-#: Of a kind of start: every how manieth chain is planted, from the first on.
+#: For each start type, the stride between planted chains, from the first chain on.
 PLANTED_EVERY = {"planted": 1, "spread": 2}
 
 
 def start_of_each(start: str, chains: int) -> tuple[str, ...]:
-    """``prior`` or ``planted`` for each chain, of the kinds ``prior``, ``planted``, ``spread``."""
+    """``prior`` or ``planted`` for each chain, given the start type of the run."""
     if start not in PLANTED_EVERY:
         return ("prior",) * chains
     every = PLANTED_EVERY[start]
@@ -35,14 +35,14 @@ def plant(
     amplitude: float = 1.0,
     probes: int = 20_000,
 ) -> None:
-    r"""Overwrite the first neurons of chains with ones that know the target: a *planted* start.
+    r"""Overwrite the first neurons of chains by neurons aligned with the target: a *planted* start.
 
-    Of all chains, or of the ``chains`` with these numbers.
+    This applies to all chains, or to the chains with the numbers ``chains``.
 
-    Neuron i gets w_S = amplitude · s, s the i-th of ``signs`` (neurons, k) or without them a random
-    sign vector on S, and zero off S; its readout gets the sign of J_y(w_i) = E[φ(w_i·x) y], all of
-    one size such that E[f y] = E[y²] for the planted part. Expectations are over ``probes`` fresh
-    inputs. ``random`` lives on the CPU.
+    Neuron i gets w_S = amplitude · s and zero off S, where s is row i of ``signs`` (neurons, k), or
+    a random sign vector on S by default. Its readout gets the sign of J_y(w_i) = E[φ(w_i·x) y]; all
+    readouts have the same size, such that E[f y] = E[y²] for the planted part. Expectations are
+    over ``probes`` fresh inputs. ``random`` is a generator on the CPU.
     """
     w, a, _ = parameters
     neurons = min(neurons if signs is None else len(signs), w.shape[1])
@@ -58,7 +58,7 @@ def plant(
         planted[:, : teacher.sparsity] = amplitude * chosen
         overlap = student.phi.function(planted[:, : student.dim] @ inputs.t()) @ labels / probes
         strength = teacher.second_moment / float(overlap.abs().sum().clamp_min(1e-12))
-        # The scale of a mean field of M particles is N^(1-γ)/M; N^(-γ) M/N of it is the network's.
+        # A mean field of M particles has the output scale N^(1-γ)/M instead of N^(-γ).
         scale = student.scale * student.width / w.shape[1]
         w[chain, :neurons] = planted.to(w)
         if a.shape[1]:

@@ -1,6 +1,6 @@
-"""Rules that end a run before its schedule does.
+"""Rules that end a run before the end of its schedule.
 
-What a rule sees is the series so far, so a resumed run stops where the uninterrupted one does.
+A rule sees only the series so far, so a resumed run stops where the uninterrupted one does.
 """
 
 from __future__ import annotations
@@ -18,21 +18,26 @@ FloatArray = NDArray[np.float64]
 
 
 class StopRule(Protocol):
-    """Decides after each look which chains are done; it sees only the series."""
+    """Decides after each measurement which chains are finished; it sees only the series."""
 
     def finished(
         self, series: dict[str, FloatArray], counted: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
-        """(chains,) of bool, given series (chains, looks) and which looks are past burn-in."""
+        """Finished chains, (chains,) of bool.
+
+        ``series`` are the observables, (chains, looks); ``counted`` (looks,) marks the measurements
+        past burn-in.
+        """
 
 
 @dataclass(frozen=True)
 class StopWhenConverged:
-    """Stop all chains once the looks that count have earned a word of :mod:`verdict`.
+    """Stop all chains once :mod:`verdict` no longer calls the run *not settled*.
 
-    Judged every few looks. Chances to stop by chance add up with the number of times that are
-    judged: a growing schedule (:func:`feature_learning.samplers.schedules.growing`) has eleven,
-    each with draws of which half or more are new.
+    The verdict is taken every ``every`` measurements. The probability of stopping by chance grows
+    with the number of verdicts: a growing schedule
+    (:func:`feature_learning.samplers.schedules.growing`) has eleven, and at least half of the draws
+    of each are new.
     """
 
     rule: ConvergenceRule = field(default_factory=ConvergenceRule)
@@ -41,7 +46,7 @@ class StopWhenConverged:
     def finished(
         self, series: dict[str, FloatArray], counted: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
-        """All or none."""
+        """Either all chains or none."""
         chains = next(iter(series.values())).shape[0]
         now = int(counted.sum())
         good = now >= self.rule.min_draws and now % self.every == 0

@@ -1,4 +1,4 @@
-"""Seconds of wall time: the one place where the library reads a clock for what it reports."""
+"""Wall time in seconds: the only place where the library reads a clock for its reports."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 
 
 class Stopwatch:
-    """Runs from when it is made.
+    """A stopwatch that starts when it is created.
 
     Attributes
     ----------
     earlier : float
-        Seconds that count too: those of the calls before, when a run goes on from a checkpoint.
+        Seconds of earlier calls, if the run resumes from a checkpoint; included in the total.
     """
 
     def __init__(self) -> None:
@@ -20,5 +20,5 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """Seconds until now, with the ``earlier`` ones."""
+        """Seconds until now, ``earlier`` included."""
         return self.earlier + time.perf_counter() - self._started

@@ -1,12 +1,12 @@
-r"""What a run of several chains has earned to be called, in one of three words.
+r"""The verdict on a run of several chains, one of three.
 
-* **agreed**: all chains meet the criterion
-  (:class:`~feature_learning.inference.diagnostics.ConvergenceRule`) together, and do not all come
-  from one planted code: from the prior, or from both, they have found each other.
-* **agreed within a code**: at least four chains have sat in one code
-  (:mod:`feature_learning.model.codes`) for as long as looks count, and meet the criterion among
-  themselves, while no other chain has been in that code. Averages over these chains are averages
-  over the posterior if their code outweighs the others: its evidence says so (sampler
+* **agreed**: all chains together meet the criterion
+  (:class:`~feature_learning.inference.diagnostics.ConvergenceRule`), and they did not all start
+  from one planted code: chains from the prior, or from both types of start, have come to agree.
+* **agreed within a code**: at least four chains stayed in one code
+  (:mod:`feature_learning.model.codes`) at nearly all measurements past burn-in, meet the criterion
+  among themselves, and no other chain has been in that code. Averages over these chains are
+  posterior averages if their code outweighs the others, which its evidence decides (sampler
   ``population``).
 * **not settled**: everything else.
 """
@@ -22,22 +22,22 @@ from numpy.typing import NDArray
 from feature_learning.inference.diagnostics import Convergence, ConvergenceRule, FloatArray
 
 AGREED, WITHIN, NOT_SETTLED = "agreed", "agreed within a code", "not settled"
-#: Of the looks that count, in which a chain must have its code: a weight may dip below the
-#: threshold for a moment.
+#: Fraction of the measurements past burn-in at which a chain must have its code: a weight may fall
+#: below the threshold briefly.
 _SHARE = 0.9
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The word, and whose it is.
+    """The verdict, and the chains to which it applies.
 
     Attributes
     ----------
     word : str
     chains : array (chains,) of bool
-        Those that averages are over: all, or the ones that agree within a code.
+        Chains that enter averages: all, or those that agree within a code.
     convergence : Convergence
-        Of all chains together if they agree or nothing does, else of the ones within the code.
+        Diagnostics of the chains that agree within a code, otherwise of all chains together.
     """
 
     word: str
@@ -45,16 +45,17 @@ class Verdict:
     convergence: Convergence
 
     def judged(self, convergence: Convergence) -> Verdict:
-        """The same with all that there is to say on convergence, which may take the word back."""
+        """The verdict with complete diagnostics, which may revoke it."""
         if convergence.converged:
             return replace(self, convergence=convergence)
         return Verdict(NOT_SETTLED, np.ones_like(self.chains), convergence)
 
 
 def judge(series: Mapping[str, FloatArray], rule: ConvergenceRule) -> Verdict:
-    """Judge series (chains, draws) past burn-in, one at least; without ``code`` two words are left.
+    """Judge at least one series (chains, draws) past burn-in.
 
-    Of a batch of ladders every rung is in the batch, and its code is not looked at.
+    Without a series ``code``, the verdict *agreed within a code* is not available. It is not
+    available for ladders either: their codes are ignored, as the batch holds all replicas.
     """
     whole = rule.judge(dict(series))
     everyone = np.ones(next(iter(series.values())).shape[0], dtype=bool)
@@ -65,7 +66,7 @@ def judge(series: Mapping[str, FloatArray], rule: ConvergenceRule) -> Verdict:
     names, counts = np.unique(own[own > 0], return_counts=True)
     together = own == names[counts.argmax()] if len(names) else ~everyone
     if whole.converged:
-        # Of chains that were all put there, nothing says that others would come.
+        # If all chains were planted there, nothing shows that others would reach the code.
         return Verdict(WITHIN if rule.planted and together.all() else AGREED, everyone, whole)
     if together.any() and not (codes[~together] == own[together][0]).any():
         within = rule.judge({name: draws[together] for name, draws in series.items()})
@@ -75,7 +76,7 @@ def judge(series: Mapping[str, FloatArray], rule: ConvergenceRule) -> Verdict:
 
 
 def _sitting(codes: FloatArray) -> FloatArray:
-    """The code of each chain, (chains,), if it had it at nearly all looks and has it now; or -1."""
+    """Last code of each chain, (chains,), if it had it at nearly all measurements, else -1."""
     last = codes[:, -1]
     share = (codes == last[:, None]).mean(axis=1)
     return np.where(share >= _SHARE, last, -1.0)
