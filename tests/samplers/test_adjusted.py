@@ -230,7 +230,7 @@ def test_energies_that_move_or_have_no_value_are_refused(make):
         CollapsedEnergy(student, data, kappa=0.2),
     ):
         size = student.size(1, 5, readout=not isinstance(energy, CollapsedEnergy))
-        with pytest.raises(ArgumentError, match="needs an energy that stays as it is"):
+        with pytest.raises(ArgumentError, match="needs a fixed energy"):
             make(0.1).init(energy, torch.zeros(size, dtype=torch.float64), torch.Generator())
 
 

@@ -1,7 +1,7 @@
-"""Samplers: one algorithm a module, all with the same functions ``init`` and ``advance``.
+"""Samplers: one algorithm per module, all with the same functions ``init`` and ``advance``.
 
-Public: what ``__init__.pyi`` lists, each imported when it is first asked for; how they are told
-what to do stands in :mod:`feature_learning.samplers.registry`.
+The public names are listed in ``__init__.pyi`` and imported on first use. The options of each
+sampler are in :mod:`feature_learning.samplers.registry`.
 """
 
 import lazy_loader

@@ -1,6 +1,6 @@
-r"""SGLD with a step that adapts to the size of the gradient (SA-SGLD), unadjusted.
+r"""SGLD whose step adapts to the size of the gradient (SA-SGLD), without a Metropolis test.
 
-One step of size Δτ of a clock τ, chain by chain::
+One step of size Δτ in an auxiliary time τ, for each chain::
 
     g = |∇U(θ)|^s / Ω
     ζ ← e^(-αΔτ/2) ζ + (1 - e^(-αΔτ/2)) g/α
@@ -9,10 +9,10 @@ One step of size Δτ of a clock τ, chain by chain::
     ζ ← e^(-αΔτ/2) ζ + (1 - e^(-αΔτ/2)) g/α      with g at the new θ
 
 arXiv 2511.11666. The step lies between m Δτ (large gradients, large ζ) and M Δτ. Samples are
-uniform in τ, not in Langevin time: an average over them must weigh each by the Δt of the step that
-leaves it, ψ(ζ) Δτ, which the run loop does. Unweighted averages are wrong at any step size. In
-Langevin time the path is that of SGLD, and ζ only decides where it is cut into steps; so the
-weighted averages need no correction term as Δτ → 0, and keep a bias in Δτ like SGLD's.
+uniform in τ, not in Langevin time: averages must weight each sample by Δt = ψ(ζ) Δτ of the step
+that leaves it, which the run loop does. Unweighted averages are wrong at any step size. In Langevin
+time the path is that of SGLD, and ζ only determines how it is divided into steps; so the weighted
+averages need no correction term as Δτ → 0, and have a bias in Δτ like that of SGLD.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from feature_learning.samplers.base import Overdamped, PerChain, SamplerState
 class AdaptiveSGLD(Overdamped):
     """SA-SGLD with step Δτ = ``step_size``.
 
-    The default step is that of SGLD: ψ is 1 at the start with the default m, M and Ω. The guards
-    of the run loop judge the steps Δt = ψ Δτ that are made, the mean over chains, by the curvature
-    where the chains are. As gradients fall ψ grows towards M, whatever the stability limit. A step
-    that is too long need not diverge, since large gradients shorten the next ones: it would stay at
-    the edge of stability, with averages that are far off.
+    The default step is that of SGLD: with the default m, M and Ω, ψ is 1 at the start. The guards
+    of the run loop compare the actual steps Δt = ψ Δτ, averaged over chains, with the curvature at
+    the present positions. As gradients decrease ψ grows towards M, regardless of the stability
+    limit. A step that is too long need not diverge, since large gradients shorten the next steps:
+    the chain would stay at the edge of stability, and its averages would be far off.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class AdaptiveSGLD(Overdamped):
     smallest, largest : float
         m and M, the range of Δt/Δτ.
     rate : float
-        α, the forgetting of the gradient's size, per unit of τ.
+        α, the rate per unit of τ at which ζ forgets earlier gradients.
     power, sharpness : float
         s and r.
     scale : float or None
@@ -103,7 +103,7 @@ class AdaptiveSGLD(Overdamped):
             energy.gradient(theta, gradient)
             drive = self._size(state, per_chain) / scale / self.rate
             zeta.lerp_(drive, forget)
-        # The Δt of the step that will leave the present position: that long the path stays there.
+        # The Δt of the step that will leave the present position: how long the path stays there.
         weight.copy_(self._ratio(zeta.lerp(drive, forget)))
 
     def _per_chain(self, energy: Energy) -> PerChain:
@@ -128,7 +128,7 @@ class AdaptiveSGLD(Overdamped):
         return float(state.extra["weight"].mean())
 
     def report(self, state: SamplerState) -> dict[str, Tensor]:
-        """Nothing besides the weight."""
+        """Empty: nothing is recorded besides the weight."""
         return {}
 
     def weight(self, state: SamplerState) -> Tensor:

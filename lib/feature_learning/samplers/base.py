@@ -1,4 +1,4 @@
-"""What all samplers share: the state they move and the functions the run loop calls."""
+"""The interface of all samplers: their state, and the functions that the run loop calls."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class SamplerState:
     Attributes
     ----------
     position : Tensor
-        Flat vector of parameters; the others have its length.
+        Flat vector of the parameters; velocity, gradient and noise have the same length.
     velocity : Tensor
         Zero and unused for overdamped samplers.
     gradient : Tensor
     noise : Tensor
     extra : dict of Tensor
-        What one sampler needs besides, named by it in ``init``; part of a checkpoint.
+        Further state of a particular sampler, created in its ``init``; part of a checkpoint.
     """
 
     position: Tensor
@@ -43,7 +43,7 @@ class SamplerState:
         return cls(position.clone(), velocity, gradient, noise)
 
     def memory(self) -> dict[str, Tensor]:
-        """What a checkpoint must hold; the noise is redrawn every step."""
+        """The tensors that a checkpoint must hold; the noise is redrawn every step."""
         return {
             "position": self.position,
             "velocity": self.velocity,
@@ -53,7 +53,7 @@ class SamplerState:
 
 
 class Sampler(Protocol):
-    """A Langevin sampler: frozen configuration, and two functions."""
+    """A Langevin sampler: an immutable configuration with functions that move a state."""
 
     @property
     def step_size(self) -> float:
@@ -71,50 +71,50 @@ class Sampler(Protocol):
         """The variant for the first descent of the loss."""
 
     def burning(self) -> Sampler:
-        """The variant for burn-in, which may adapt; what adapts lives in the state."""
+        """The variant for burn-in, which may adapt; adapted quantities are part of the state."""
 
     def with_step(self, step_size: float) -> Sampler:
         """The same sampler with another step size."""
 
     def kinetic_temperature(self, state: SamplerState) -> float:
-        """Temperature at which the velocities are, averaged over all of them; NaN without any."""
+        """Temperature of the velocities, averaged over all of them; NaN without velocities."""
 
     @property
     def memory(self) -> float:
-        """Langevin time over which velocities forget, 1/f; infinite without velocities."""
+        """Memory of the velocities, 1/f, in Langevin time; infinite without velocities."""
 
     def inflation(self, curvature: float) -> float:
-        """Factor by which a variance is off at that curvature; inf if unstable."""
+        """Factor by which the sampled variance is wrong at that curvature; inf if unstable."""
 
     def pace(self, state: SamplerState) -> float:
-        """Present step over ``step_size``, by which a curvature is to be multiplied."""
+        """Present step in units of ``step_size``; guards multiply the curvature by it."""
 
     def with_tuning(self, step_size: float, friction: float, readout_mass: float) -> Sampler:
-        """The same sampler with what :mod:`feature_learning.samplers.tuning` has found."""
+        """The same sampler with the values from :mod:`feature_learning.samplers.tuning`."""
 
     def begin(self, state: SamplerState, energy: Energy) -> None:
-        """Compute the force anew, after that."""
+        """Recompute the force after a change by :meth:`with_tuning`."""
 
     def parameter_scale(self, energy: Energy, like: Tensor) -> Tensor | None:
-        """What the parameters are multiples of, if not of 1: one over the root of their masses."""
+        """Units of the parameters, 1/√mass, shaped as ``like``; None if all masses are 1."""
 
     def starting_step(self, curvature: float) -> float:
-        """Default step size where the largest curvature of U at the START is ``curvature``."""
+        """Default step size if the largest curvature of U at the START is ``curvature``."""
 
     def largest_step(self, curvature: float) -> float:
-        """Step size at which :meth:`inflation` is 1.25: advice once a step has proved too large."""
+        """Step size at which :meth:`inflation` is 1.25: advice when a step is too large."""
 
     def report(self, state: SamplerState) -> dict[str, Tensor]:
-        """Numbers of the sampler itself, each (chains,), recorded at every look."""
+        """Statistics of the sampler itself, each (chains,), recorded at every measurement."""
 
     def weight(self, state: SamplerState) -> Tensor | None:
-        """Weight of the present sample in averages, (chains,); None if all weigh the same."""
+        """Weight of the present sample in averages, (chains,); None if all are equal."""
 
 
 class Plain:
-    """What a sampler need not say if it has no velocities, does not adapt and reports nothing.
+    """Defaults for samplers without momenta, adaptation or extra statistics.
 
-    A frozen data class with a field ``step_size`` builds on it.
+    The base of frozen data classes with a field ``step_size``.
     """
 
     def settling(self) -> Self:
@@ -140,36 +140,36 @@ class Plain:
         return math.inf
 
     def with_tuning(self, step_size: float, friction: float, readout_mass: float) -> Self:
-        """Refused: only underdamped dynamics is tuned while it runs."""
+        """Raise an error: only underdamped dynamics is tuned while it runs."""
         raise ArgumentError(f"{type(self).__name__} cannot be tuned while it runs")
 
     def begin(self, state: SamplerState, energy: Energy) -> None:
-        """Nothing has changed."""
+        """Do nothing: there is no tuning."""
 
     def parameter_scale(self, energy: Energy, like: Tensor) -> Tensor | None:
         """None: all masses are 1."""
         return None
 
     def pace(self, state: SamplerState) -> float:
-        """1: all steps are alike."""
+        """1: all steps are equal."""
         return 1.0
 
     def report(self, state: SamplerState) -> dict[str, Tensor]:
-        """Nothing."""
+        """Empty: no statistics."""
         return {}
 
     def weight(self, state: SamplerState) -> Tensor | None:
-        """None: all samples weigh the same."""
+        """None: all samples have the same weight."""
         return None
 
 
 class Overdamped(Plain):
-    """Step sizes of Euler's step, θ ← θ - η ∇U + noise; ``step_size`` is η."""
+    """Step sizes of the Euler step θ ← θ - η ∇U + noise; ``step_size`` is η."""
 
     step_size: float
 
     def inflation(self, curvature: float) -> float:
-        """1/(1 - ηλ/2), exact in a harmonic well."""
+        """1/(1 - ηλ/2): sampled over correct variance of a position, exact in a harmonic well."""
         slack = 1 - 0.5 * self.step_size * curvature
         return 1 / slack if slack > 0 else math.inf
 
@@ -178,7 +178,7 @@ class Overdamped(Plain):
         return 0.2 / curvature
 
     def largest_step(self, curvature: float) -> float:
-        """0.4/λ."""
+        """0.4/λ, where :meth:`inflation` is 1.25."""
         return 0.4 / curvature
 
 
@@ -190,14 +190,14 @@ class Inertial(Plain):
 
     @property
     def memory(self) -> float:
-        """1/f."""
+        """Memory of the velocities, 1/f."""
         return 1 / self.friction
 
     def inflation(self, curvature: float) -> float:
-        """1/(1 - h²λ/4): right over sampled variance of the velocities.
+        """1/(1 - h²λ/4): correct over sampled variance of the velocities.
 
-        BAOAB's positions are exact in a harmonic well; its velocities are too cold by this factor,
-        which diverges where positions become unstable.
+        The positions of BAOAB are exact in a harmonic well; its velocities are too cold by this
+        factor, which diverges where the positions become unstable.
         """
         slack = 1 - 0.25 * self.step_size * (self.step_size * curvature)
         return 1 / slack if slack > 0 else math.inf
@@ -207,15 +207,15 @@ class Inertial(Plain):
         return 0.4 / math.sqrt(curvature)
 
     def largest_step(self, curvature: float) -> float:
-        """√(0.8/λ)."""
+        """√(0.8/λ), where :meth:`inflation` is 1.25."""
         return math.sqrt(0.8 / curvature)
 
 
 class PerChain:
-    """Sums, factors and choices of each chain of a batch whose parameters lie in one flat vector.
+    """Sums, factors and choices per chain, for a batch stored as one flat vector.
 
-    All go through the views of ``energy``: a table of which entry belongs to which chain
-    would cost more to read than the parameters.
+    All operations use the views of ``energy``: reading a table of the chain of each entry would
+    take longer than reading the parameters.
     """
 
     def __init__(self, energy: Density) -> None:
@@ -226,26 +226,26 @@ class PerChain:
         return chain_sums(self._views(flat))
 
     def spread(self, values: Tensor, like: Tensor) -> Tensor:
-        """(chains,) to the flat vector whose every entry is its chain's value."""
+        """Flat vector in which every entry has the value of its chain, from values (chains,)."""
         return spread(values, like, self._views)
 
     def choose(self, accept: Tensor, proposed: Tensor, present: Tensor) -> None:
-        """Overwrite ``present`` by ``proposed`` in the chains that accept, (chains,) of bool."""
+        """Overwrite ``present`` by ``proposed`` in chains where ``accept`` (chains,) is True."""
         for new, old in zip(self._views(proposed), self._views(present), strict=True):
             torch.where(against(accept, old), new, old, out=old)
 
 
 def density(energy: Energy, sampler: str) -> Density:
-    """The energy, if its value is known and its law does not move.
+    """The energy, after a check that its value is known and that it is fixed.
 
     Raises
     ------
     ArgumentError
-        For an energy that follows the particles (MF-ARD, collapsed particles).
+        If the energy follows the particles (MF-ARD, collapsed particles).
     """
     if energy.refresh_every or not hasattr(energy, "value"):
         raise ArgumentError(
-            f"sampler {sampler} needs an energy that stays as it is and whose value is known "
+            f"sampler {sampler} needs a fixed energy whose value is known "
             f"(network, or mf with solver particles), not {type(energy).__name__} with "
             f"refresh_every = {energy.refresh_every}"
         )

@@ -1,14 +1,15 @@
 r"""Replica exchange: chains at neighbouring κ swap their networks.
 
-Between ``every`` steps of another sampler, pairs of neighbouring rungs r, r+1 of a ladder
+After every ``every`` steps of another sampler, pairs of neighbouring replicas r, r+1 of a ladder
 (:class:`~feature_learning.energies.ladder.LadderEnergy`; r even and odd in turn) swap positions and
 velocities with probability ::
 
     min(1, exp{ (1/T_r - 1/T_{r+1}) (L_r - L_{r+1}) })
 
-Swendsen and Wang (1986); Hukushima and Nemoto (1996). The prior cancels, and velocities may go
-along as all rungs are written at one temperature. A network that is stuck at small κ can so move at
-large κ and come back. The swap is exact; the bias is that of the other sampler.
+Swendsen and Wang (1986); Hukushima and Nemoto (1996). The prior cancels, and velocities can be
+swapped as well because all replicas are written at one temperature. A network that is stuck at
+small κ can thus move at large κ and return. The swap is exact; the only bias is that of the other
+sampler.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ class ReplicaExchange(Plain):
 
     @property
     def step_size(self) -> float:
-        """That of the mover."""
+        """Step size of the mover."""
         return self.mover.step_size
 
     def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
-        """The mover's start; every chain carries the network of its own number."""
+        """Start of the mover; every chain begins with the network of its own number."""
         if not hasattr(energy, "rungs"):
             raise ArgumentError(
                 f"replica exchange needs a LadderEnergy, not {type(energy).__name__}"
@@ -64,7 +65,7 @@ class ReplicaExchange(Plain):
     def advance(
         self, state: SamplerState, energy: Energy, steps: int, random: torch.Generator, *, done: int
     ) -> None:
-        """``steps`` steps in place; a round of swaps comes after each multiple of ``every``."""
+        """``steps`` steps in place, with a round of swaps after each multiple of ``every``."""
         ladder, end = cast("LadderEnergy", energy), done + steps
         while done < end:
             until = min(end, (done // self.every + 1) * self.every)
@@ -76,17 +77,17 @@ class ReplicaExchange(Plain):
     def swap(
         self, state: SamplerState, energy: LadderEnergy, parity: int, random: torch.Generator
     ) -> None:
-        """One round of swaps, from the first or from the second rung on."""
+        """One round of swaps, from the first (parity 0) or second (1) replica on."""
         chains = torch.arange(energy.chains, device=state.position.device)
         rung = chains % energy.rungs
         lower = chains[(rung % 2 == parity) & (rung + 1 < energy.rungs)]
-        if not len(lower):  # of two rungs, every other round has no pair
+        if not len(lower):  # with two replicas, every other round has no pair
             return
         loss, inverse = energy.loss(state.position), energy.ratios / energy.temperature
         exponent = (inverse[lower] - inverse[lower + 1]) * (loss[lower] - loss[lower + 1])
         draw = torch.empty_like(exponent).uniform_(generator=random)
         accept = draw < exponent.clamp(max=0).exp()
-        # Counted at the lower rung: one pair that never swaps must not hide behind its neighbours.
+        # Counted per pair, at its lower replica, so that a pair that never swaps is visible.
         state.extra["tried"][lower] += 1
         state.extra["swapped"][lower] += accept.to(state.extra["swapped"])
         order, swapped = chains.clone(), lower[accept]
@@ -98,47 +99,46 @@ class ReplicaExchange(Plain):
         energy.gradient(state.position, state.gradient)
 
     def settling(self) -> ReplicaExchange:
-        """With the mover's variant."""
+        """Replica exchange with the mover's variant for the first descent."""
         return replace(self, mover=self.mover.settling())
 
     def burning(self) -> ReplicaExchange:
-        """With the mover's variant."""
+        """Replica exchange with the mover's variant for burn-in."""
         return replace(self, mover=self.mover.burning())
 
     def with_step(self, step_size: float) -> ReplicaExchange:
-        """With the mover at another step."""
+        """Replica exchange with the mover at another step size."""
         return replace(self, mover=self.mover.with_step(step_size))
 
     def kinetic_temperature(self, state: SamplerState) -> float:
-        """That of the mover: all rungs are written at one temperature."""
+        """Kinetic temperature of the mover: all replicas are written at one temperature."""
         return self.mover.kinetic_temperature(state)
 
     @property
     def memory(self) -> float:
-        """That of the mover."""
+        """Memory of the mover's velocities."""
         return self.mover.memory
 
     def inflation(self, curvature: float) -> float:
-        """That of the mover."""
+        """Inflation factor of the mover."""
         return self.mover.inflation(curvature)
 
     def pace(self, state: SamplerState) -> float:
-        """That of the mover."""
+        """Present step of the mover in units of its step size."""
         return self.mover.pace(state)
 
     def starting_step(self, curvature: float) -> float:
-        """That of the mover."""
+        """Default step size of the mover."""
         return self.mover.starting_step(curvature)
 
     def largest_step(self, curvature: float) -> float:
-        """That of the mover."""
+        """Largest advisable step size of the mover."""
         return self.mover.largest_step(curvature)
 
     def report(self, state: SamplerState) -> dict[str, Tensor]:
-        """Fraction of swaps with the next rung accepted, and the number of the network held now.
+        """Acceptance of swaps with the next replica since the start, and the network held now.
 
-        Of all swaps since the start. NaN where none was tried, as on the last rung of a ladder,
-        which has no next one.
+        The acceptance is NaN where no swap was tried, as for the last replica of a ladder.
         """
         return {
             "swapped": state.extra["swapped"] / state.extra["tried"],
@@ -146,5 +146,5 @@ class ReplicaExchange(Plain):
         }
 
     def weight(self, state: SamplerState) -> Tensor | None:
-        """None: all samples weigh the same."""
+        """None: all samples have the same weight."""
         return None

@@ -1,15 +1,15 @@
-r"""Blocked Gibbs sampling: readouts drawn exactly given the weights, which move by Langevin.
+r"""Blocked Gibbs sampling: exact draws of readouts alternate with Langevin steps of the weights.
 
 Given W the readouts of a network without output bias are exactly Gaussian. With s the scale of the
 output, Φ (particles, samples) the features and T = 2κ²::
 
     a | W ~ N(Λ⁻¹ b, Λ⁻¹),   Λ = s² ΦΦᵀ/(κ²P) + 1/σ_a²,   b = s Φy/(κ²P)
 
-(mean field: see :meth:`~feature_learning.energies.particles.ParticleEnergy.readout_law`). Every
-``every`` steps of underdamped dynamics of the weights (BAOAB, as in
-:mod:`feature_learning.samplers.underdamped`) the readouts are drawn anew by a Cholesky
-factorisation in double precision, which costs particles³/3 and one Gram matrix, for every chain.
-Both moves leave the posterior invariant but for the bias of BAOAB in its step, of second order.
+(mean field: see :meth:`~feature_learning.energies.particles.ParticleEnergy.readout_law`). After
+every ``every`` steps of underdamped dynamics of the weights (BAOAB, as in
+:mod:`feature_learning.samplers.underdamped`) the readouts are redrawn by a Cholesky factorisation
+in double precision, which costs particles³/3 operations and one Gram matrix per chain. Both moves
+leave the posterior invariant, up to the second-order bias of BAOAB in its step.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class Gibbs(Inertial):
     def advance(
         self, state: SamplerState, energy: Energy, steps: int, random: torch.Generator, *, done: int
     ) -> None:
-        """``steps`` BAOAB steps in place, with the draws that fall between them."""
+        """``steps`` BAOAB steps in place, with the draws of the readouts between them."""
         known, half = _particles(energy), 0.5 * self.step_size
         theta, v, gradient, noise = state.position, state.velocity, state.gradient, state.noise
-        # Readouts do not move with the weights: no force, no noise, no velocity.
+        # The readouts do not move in these steps: no force, no noise, no velocity.
         force_of_a, noise_of_a = known.views(gradient).a, known.views(noise).a
         decay = math.exp(-self.friction * self.step_size)
         amplitude = math.sqrt(energy.temperature * (1 - decay * decay))
@@ -103,7 +103,7 @@ class Gibbs(Inertial):
 def _particles(energy: Energy) -> ParticleEnergy:
     if not hasattr(energy, "readout_law") or energy.refresh_every:
         raise ArgumentError(
-            "sampler gibbs needs particles with readouts and a prior that stays as it is "
+            "sampler gibbs needs particles with readouts and a fixed prior "
             f"(network, or mf with solver particles), not {type(energy).__name__} with "
             f"refresh_every = {energy.refresh_every}"
         )

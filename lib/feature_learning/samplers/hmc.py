@@ -1,16 +1,17 @@
-r"""Hamiltonian Monte Carlo: a trajectory as a proposal, accepted or rejected chain by chain.
+r"""Hamiltonian Monte Carlo: a trajectory as a proposal, accepted or rejected for each chain.
 
-One trajectory, from fresh velocities v ~ N(0, T) and with unit mass, is ℓ leapfrog steps ::
+One trajectory, from fresh velocities v ~ N(0, T) and with unit mass, consists of ℓ leapfrog steps::
 
     v ← v - (h/2) ∇U(θ),   θ ← θ + h v,   v ← v - (h/2) ∇U(θ)
 
-whose end is accepted with probability ``min(1, e^(-ΔH/T))``, H = U + v²/2. Inside a trajectory the
-half kicks of two steps are made as one. Duane et al., Phys. Lett. B 195 (1987); Neal (2011). No
-bias at any step size: the arbiter. A step of this sampler is ONE leapfrog step, one gradient, so
-that budgets compare with the other samplers'; the position changes at the end of a trajectory only.
-Each trajectory draws its own step, uniform within ``jitter`` of h, so that no direction returns to
-where it was, period after period. The step is adapted to an acceptance of 0.8 during burn-in, see
-:mod:`feature_learning.samplers.metropolis`; Langevin times count the nominal h.
+Its end is accepted with probability ``min(1, e^(-ΔH/T))``, H = U + v²/2. Inside a trajectory the
+half kicks of adjacent steps are merged. Duane et al., Phys. Lett. B 195 (1987); Neal (2011). The
+sampler has no bias at any step size and serves as the reference. A step of this sampler is ONE
+leapfrog step with one gradient, so that budgets are comparable with those of other samplers; the
+position changes only at the end of a trajectory. Each trajectory draws its own step, uniform within
+``jitter`` of h, so that no direction returns to its starting point periodically. The step is
+adapted to an acceptance of 0.8 during burn-in, see :mod:`feature_learning.samplers.metropolis`;
+Langevin times count the nominal h.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from feature_learning.samplers.base import PerChain, Plain, SamplerState, densit
 
 @dataclass(frozen=True)
 class HMC(Plain):
-    """HMC with leapfrog step h and ``leapfrogs`` steps a trajectory.
+    """HMC with leapfrog step h and ``leapfrogs`` steps per trajectory.
 
-    ``acceptance`` is what the step is adapted to in burn-in if ``adapt``; ``adapting`` is set by
-    the run loop.
+    ``acceptance`` is the target of the adaptation of the step in burn-in, if ``adapt``. The run
+    loop sets ``adapting``.
     """
 
     step_size: float
@@ -99,7 +100,7 @@ class HMC(Plain):
     def _arrive(
         self, state: SamplerState, energy: Energy, per_chain: PerChain, random: torch.Generator
     ) -> None:
-        """Accept the end of the trajectory, or go back to its start."""
+        """Accept the end of the trajectory, or return to its start."""
         extra, theta, proposal = state.extra, state.position, state.extra["proposal"]
         value = density(energy, "hmc").value(proposal)
         end = value + 0.5 * per_chain.sum(state.velocity.square())
@@ -113,7 +114,7 @@ class HMC(Plain):
         extra["value"].copy_(torch.where(accept, value, extra["value"]))
 
     def burning(self) -> HMC:
-        """The same sampler, adapting its step if it may."""
+        """The same sampler, adapting its step if ``adapt``."""
         return replace(self, adapting=self.adapt)
 
     def inflation(self, curvature: float) -> float:
@@ -121,7 +122,7 @@ class HMC(Plain):
         return math.inf if math.isnan(curvature) else 1.0
 
     def starting_step(self, curvature: float) -> float:
-        """0.4/√λ, as for the underdamped sampler; adaptation finds the right one."""
+        """0.4/√λ, as for the underdamped sampler; adaptation then finds the right step."""
         return 0.4 / math.sqrt(curvature)
 
     def largest_step(self, curvature: float) -> float:
@@ -129,5 +130,5 @@ class HMC(Plain):
         return 2 / math.sqrt(curvature)
 
     def report(self, state: SamplerState) -> dict[str, Tensor]:
-        """Mean acceptance probability since the start, and the factor of the step."""
+        """Mean acceptance probability since the start, and the adapted factor of the step."""
         return metropolis.report(state.extra, self.adapting)

@@ -1,4 +1,4 @@
-r"""MALA: the step of SGLD as a proposal, accepted or rejected chain by chain.
+r"""MALA: the step of SGLD as a proposal, accepted or rejected for each chain.
 
 One step, with g = ∇U(θ) and g' = ∇U(θ')::
 
@@ -6,10 +6,11 @@ One step, with g = ∇U(θ) and g' = ∇U(θ')::
     ΔH = U(θ') - U(θ) + (|θ - θ' + η g'|² - |θ' - θ + η g|²) / (4η)
     accept θ' with probability min(1, e^(-ΔH/T))
 
-Roberts and Tweedie, Bernoulli 2 (1996). No bias at any step size: an arbiter for small problems.
-Its price is one pass for U besides the gradient, and a step that must shrink as the number of
-parameters to the power -1/3. The step is adapted to an acceptance of 0.574 during burn-in, see
-:mod:`feature_learning.samplers.metropolis`; Langevin times count the nominal step.
+Roberts and Tweedie, Bernoulli 2 (1996). The sampler has no bias at any step size and serves as a
+reference for small problems. It costs one evaluation of U besides the gradient, and its step must
+shrink as the number of parameters to the power -1/3. The step is adapted to an acceptance of 0.574
+during burn-in, see :mod:`feature_learning.samplers.metropolis`; Langevin times count the nominal
+step.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from feature_learning.samplers.base import PerChain, Plain, SamplerState, densit
 class MALA(Plain):
     """MALA with step size η, adapted in burn-in if ``adapt`` (the default).
 
-    ``acceptance`` is the wanted acceptance probability; ``adapting`` is set by the run loop.
+    ``acceptance`` is the target acceptance probability; the run loop sets ``adapting``.
     """
 
     step_size: float
@@ -67,7 +68,7 @@ class MALA(Plain):
             torch.addcmul(theta, step, gradient, value=-1, out=proposal).add_(kick)
             energy.gradient(proposal, ahead)
             value = known.value(proposal)
-            # θ' - θ + ηg is the kick, θ - θ' + ηg' = η(g + g') - kick: no large differences.
+            # θ' - θ + ηg is the kick, and θ - θ' + ηg' = η(g + g') - kick: no cancellation.
             back = gradient.add(ahead).mul_(step).sub_(kick)
             asymmetry = per_chain.sum(back.square_()) - per_chain.sum(kick.square())
             chance = metropolis.probability(
@@ -81,7 +82,7 @@ class MALA(Plain):
             extra["value"].copy_(torch.where(accept, value, extra["value"]))
 
     def burning(self) -> MALA:
-        """The same sampler, adapting its step if it may."""
+        """The same sampler, adapting its step if ``adapt``."""
         return replace(self, adapting=self.adapt)
 
     def inflation(self, curvature: float) -> float:
@@ -89,13 +90,13 @@ class MALA(Plain):
         return math.inf if math.isnan(curvature) else 1.0
 
     def starting_step(self, curvature: float) -> float:
-        """0.2/λ, as for SGLD; adaptation finds the right one."""
+        """0.2/λ, as for SGLD; adaptation then finds the right step."""
         return 0.2 / curvature
 
     def largest_step(self, curvature: float) -> float:
-        """2/λ: beyond it next to nothing is accepted."""
+        """2/λ: above it almost nothing is accepted."""
         return 2 / curvature
 
     def report(self, state: SamplerState) -> dict[str, Tensor]:
-        """Mean acceptance probability since the start, and the factor of the step."""
+        """Mean acceptance probability since the start, and the adapted factor of the step."""
         return metropolis.report(state.extra, self.adapting)

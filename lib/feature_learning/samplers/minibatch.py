@@ -1,4 +1,4 @@
-r"""SGLD with mini-batches: the gradient is estimated from a block of samples.
+r"""SGLD with mini-batches: the gradient is estimated from a block of training samples.
 
 One step, with ĝ an unbiased estimate of ∇U from one block (see
 :mod:`feature_learning.energies.minibatch`)::
@@ -6,10 +6,11 @@ One step, with ĝ an unbiased estimate of ∇U from one block (see
     θ ← θ - η ĝ + √(2Tη) ξ,   ξ ~ N(0, 1)
 
 Welling and Teh (2011). In a harmonic well of curvature λ where ĝ has the variance C the sampled
-variance is ``(T + ηC/2)/λ · 1/(1 - ηλ/2)``: the estimate heats by ηC/2, which at the small
-temperatures here can be far more than T. A decreasing or cyclical step
-(:func:`feature_learning.samplers.schedules.polynomial`,
-:func:`feature_learning.samplers.schedules.cyclical`) makes it small where it counts.
+variance is ``(T + ηC/2)/λ · 1/(1 - ηλ/2)``: the noise of the estimate raises the temperature by
+ηC/2, which can be far more than T at the small temperatures used here. A decreasing or cyclical
+step (:func:`feature_learning.samplers.schedules.polynomial`,
+:func:`feature_learning.samplers.schedules.cyclical`) makes this excess small for the samples that
+count.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How an energy is sampled: by which sampler, how long, and where chains start."""
+"""Sampling options: the sampler, the length of a run and the starting points."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from feature_learning.errors import (
 )
 from feature_learning.samplers.registry import SamplerOptions, UnderdampedOptions
 
-# torch takes seconds to import, and a configuration says how it is sampled.
+# Configurations import this module, and torch takes seconds to import.
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -28,49 +28,49 @@ if TYPE_CHECKING:
 
 
 SETTLED = (
-    "run until R-hat and ESS are good, of all chains or of those in one code, at most "
-    "--langevin-time (default: if a network's length, step and burn-in are not given)"
+    "run until all chains, or those in one code, meet the criterion on R-hat and ESS, at most "
+    "--langevin-time (default for networks if length, step and burn-in are not given)"
 )
-"""Help of the option of that name."""
+"""Help text of the option ``until_settled``."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How an energy is sampled.
+    """Options for sampling an energy.
 
     Attributes
     ----------
     sampler : SamplerOptions
         One of :data:`feature_learning.samplers.registry.SAMPLERS`, with its own options.
     langevin_time : float or None
-        Budget Σ η (Σ h: unit-mass time, for the underdamped sampler); None takes that of the
+        Budget Σ η (Σ h: unit-mass time, for the underdamped sampler); None takes the default of the
         sampler.
     burn_in : float
         Fraction of the budget, see :func:`feature_learning.samplers.schedules.uniform`.
     looks : int
-        How often observables are measured.
+        Number of measurements of the observables.
     start : str
         ``prior``, ``planted`` (neurons aligned with the target), ``spread`` (every other chain
         planted) or ``released`` (from a tilted prior, :mod:`feature_learning.energies.release`).
     until_settled : bool
-        ``langevin_time`` is the most there can be, and the run grows until a rule ends it
-        (:func:`feature_learning.samplers.schedules.growing`). Networks by the sampler
-        ``underdamped`` without a step of their own are tuned once they have settled
+        Grow the run until a rule ends it, with ``langevin_time`` as the upper limit
+        (:func:`feature_learning.samplers.schedules.growing`). For networks with the sampler
+        ``underdamped`` and no given step, the sampler is tuned after the first descent of the loss
         (:mod:`feature_learning.samplers.tuning`).
     settle : float
-        Fraction of the budget, part of the burn-in, in which the loss descends first.
+        Fraction of the budget, within burn-in, for the first descent of the loss.
     step_factor : float
-        Of the default step: above 1 where the curvature is known not to grow from its start.
+        Factor of the default step: above 1 if the curvature is known not to grow from its start.
     """
 
     sampler: SamplerOptions = field(default_factory=UnderdampedOptions)
     langevin_time: float | None = option(
         None,
-        "length: sum of step sizes with burn-in (networks by underdamped run until they are "
+        "length: sum of step sizes, burn-in included (networks with underdamped run until they are "
         "settled; mf 7200; hmc and gibbs 3000; all others 4100)",
         metavar="T",
     )
-    burn_in: float = option(0.5, "fraction that does not count")
+    burn_in: float = option(0.5, "fraction of the run that is discarded")
     looks: int = option(200, "measurements per run")
     start: str = option("prior", "starting points", allowed=STARTS)
     until_settled: bool = option(False, SETTLED)
@@ -92,19 +92,19 @@ class Sampling:
         check_integer("looks", self.looks, at_least=16 if self.until_settled else 1)
         if self.until_settled and self.burn_in != 0.5:
             raise ArgumentError(
-                f"burn_in must be 0.5 with until_settled, not {self.burn_in!r}: of a run "
-                "that grows the first half does not count"
+                f"burn_in must be 0.5 with until_settled, not {self.burn_in!r}: the first half "
+                "of a growing run is burn-in"
             )
         if self.until_settled and getattr(self.sampler, "step_schedule", "constant") != "constant":
             raise ArgumentError("step_schedule must be constant with until_settled")
 
     @property
     def budget(self) -> float:
-        """Langevin time of the whole run, or the most there can be."""
+        """Langevin time of the whole run, or its upper limit with ``until_settled``."""
         return self.sampler.budget if self.langevin_time is None else self.langevin_time
 
     def build(self, energy: Energy, position: Tensor) -> Sampler:
-        """The sampler, with its default step if none is given."""
+        """Build the sampler, with its default step if none is given."""
         from feature_learning.samplers.steps import default_step
 
         step = self.sampler.step
@@ -114,7 +114,7 @@ class Sampling:
         return self.sampler.build(step, energy)
 
     def tuning(self, energy: Energy) -> Callable[..., tuple[float, float, float]] | None:
-        """What tunes the sampler while it runs, if anything does."""
+        """The function that tunes the sampler while it runs; None if there is no tuning."""
         from feature_learning.energies.particles import ParticleEnergy
         from feature_learning.samplers.tuning import tuned
 
@@ -127,7 +127,7 @@ class Sampling:
         return partial(tuned, friction=None if isinstance(friction, str) else friction)
 
     def schedule(self, sampler: Sampler) -> Schedule:
-        """Equally spaced looks over the budget, with the sampler's own schedule of steps."""
+        """Equally spaced measurements over the budget, with the step schedule of the sampler."""
         from feature_learning.samplers import schedules
 
         if self.until_settled:

@@ -6,20 +6,20 @@ One step, element by element, with g = ∇U(θ)::
     θ ← θ - η (G g - T Γ) + √(2TηG) ξ,   Γ = ∂G/∂θ,   ξ ~ N(0, 1)
 
 Li et al., AAAI 2016 (arXiv 1512.07666), in units of g₀, the root mean square of g at
-the start: η then means about what it means for SGLD. Where G follows the chain the correction Γ
-matters: without it, as η → 0 at fixed α, the law sampled tends to e^(-U/T)/G in one dimension, not
-to e^(-U/T). Three ways:
+the start: η then has about the same meaning as for SGLD. If G follows the chain the correction Γ
+matters: without it, as η → 0 at fixed α, the sampled distribution tends to e^(-U/T)/G in one
+dimension, not to e^(-U/T). There are three variants:
 
-* by default V moves in burn-in only. G is constant afterwards, Γ = 0 exactly, and what remains is
-  the bias of SGLD, of first order in η.
-* ``always=True``: V follows the chain and Γ is left out, which is common practice and biased.
-* ``always=True, correction=True``: with Γ, from the derivative D of V averaged as V is (ours: the
-  paper keeps the newest gradient's share alone)::
+* By default V changes in burn-in only. G is constant afterwards, Γ = 0 exactly, and only the bias
+  of SGLD remains, of first order in η.
+* ``always=True``: V follows the chain and Γ is omitted, which is common practice and biased.
+* ``always=True, correction=True``: Γ is included, from the derivative D of V, averaged in the same
+  way as V (our choice: the paper keeps only the contribution of the latest gradient)::
 
       D ← α D + (1-α) 2 g H,   Γ = -G² D/(2 g₀ √V)
 
-  H is the diagonal of the Hessian, estimated by ``z (∇U(θ+εz) - ∇U(θ-εz))/(2ε)``, z = ±1: two more
-  gradients a step, right on average, exact where the Hessian is diagonal.
+  H is the diagonal of the Hessian, estimated by ``z (∇U(θ+εz) - ∇U(θ-εz))/(2ε)``, z = ±1. This
+  takes two more gradients per step; it is unbiased, and exact if the Hessian is diagonal.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from feature_learning.samplers.base import Plain, SamplerState
 class PreconditionedSGLD(Plain):
     """pSGLD with step size η, ``memory_factor`` α and ``damping`` λ.
 
-    ``adapting`` is set by the run loop: V moves then, and with ``always`` after burn-in too.
+    The run loop sets ``adapting`` in burn-in, when V changes; with ``always`` V never stops.
     """
 
     step_size: float
@@ -56,13 +56,13 @@ class PreconditionedSGLD(Plain):
         check_real("memory_factor", self.memory_factor, at_least=0, at_most=1)
         check_real("damping", self.damping, above=0)
         if self.correction and not self.always:
-            raise ArgumentError("correction needs always: a constant preconditioner has none")
+            raise ArgumentError("correction needs always: it vanishes if V is constant")
 
     def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
         """Start at ``position`` with V = g² there."""
         state = SamplerState.start(position)
         energy.gradient(state.position, state.gradient)
-        # One number for all chains: each chain's law is the same whatever it is.
+        # One number for all chains: the sampled distribution does not depend on it.
         reference = state.gradient.square().mean().sqrt().clamp_min(1e-30)
         state.extra["reference"] = reference
         state.extra["power"] = state.gradient.square()
@@ -98,11 +98,11 @@ class PreconditionedSGLD(Plain):
     def _drift(
         self, state: SamplerState, energy: Energy, scale: Tensor, random: torch.Generator
     ) -> Tensor:
-        """Γ, and D moved on."""
+        """Γ, after an update of D."""
         theta, gradient = state.position, state.gradient
         power, slope = state.extra["power"], state.extra["slope"]
         sign = torch.empty_like(theta).uniform_(-1, 1, generator=random).sign_()
-        # Small against θ and large against the rounding of the gradient.
+        # Small compared with θ, and large enough against rounding errors of the gradient.
         epsilon = 1e-2 * float(theta.square().mean().sqrt().clamp_min(1e-6))
         ahead, behind = torch.empty_like(theta), torch.empty_like(theta)
         energy.gradient(theta + epsilon * sign, ahead)
@@ -117,14 +117,14 @@ class PreconditionedSGLD(Plain):
         return replace(self, adapting=True)
 
     def inflation(self, curvature: float) -> float:
-        """1/(1 - ηλ_max/2) of SGLD, where the gradient is as large as at the start (G near 1)."""
+        """1/(1 - ηGλ_max/2) as for SGLD, with G where the gradient is as large as at the start."""
         slack = 1 - 0.5 * self.step_size * curvature / (1 + self.damping)
         return 1 / slack if slack > 0 else math.inf
 
     def starting_step(self, curvature: float) -> float:
-        """0.05/λ_max: gradients fall in the descent, and G grows towards 1/damping."""
+        """0.05/λ_max: gradients decrease in the descent, and G grows towards 1/``damping``."""
         return 0.05 / curvature
 
     def largest_step(self, curvature: float) -> float:
-        """Where :meth:`inflation` is 1.25."""
+        """Step size at which :meth:`inflation` is 1.25."""
         return 0.4 * (1 + self.damping) / curvature

@@ -5,19 +5,19 @@ One step, with g = ∇U(θ)::
     h = -η g + σ ξ,   ξ ~ N(0, 1)
     θ ← θ + Δ ⌊h/Δ + u⌋        u = ½ (nearest), 0 (floor) or uniform on [0, 1) (stochastic)
 
-Seok and Cho, arXiv 2305.18864, take σ = 0 and the rounding error for the thermal noise, as if it
+Seok and Cho, arXiv 2305.18864, set σ = 0 and use the rounding error as the thermal noise, as if it
 were white, independent of h and of variance Δ²/12, so that Δ = √(24ηT); they change Δ = 1/Q_p with
-time (:class:`QuantumSchedule`). What rounding does (tested):
+time (:class:`QuantumSchedule`). The effect of rounding (tested):
 
-* nearest: h is lost where ``|h| < Δ/2``: the weight is frozen. As σ = 0 and Δ = √(24ηT) put
-  most ``|h| = η|g|`` below Δ/2 wherever η is stable, this samples nothing.
-* floor: a drift of -Δ/2 a step on top.
-* stochastic: right on average, with variance Δ² t (1-t), t = h/Δ - ⌊h/Δ⌋: Δ²/6 if t is
-  uniform, but only Δ|h| for small h. It is noise of a size that depends on where the chain is.
+* nearest: h is lost where ``|h| < Δ/2``: the weight is frozen. For σ = 0 and Δ = √(24ηT), most
+  ``|h| = η|g|`` are below Δ/2 wherever η is stable, so the chain does not move.
+* floor: an additional drift of -Δ/2 per step.
+* stochastic: correct on average, with variance Δ² t (1-t), t = h/Δ - ⌊h/Δ⌋: Δ²/6 if t is
+  uniform, but only Δ|h| for small h. The size of this noise depends on the position of the chain.
 
-So rounding noise may add to, but not stand for, the thermal noise. By default (``thermal``)
-Gaussian noise fills what rounding leaves, σ² = 2ηT - v, with v = Δ²/6 (stochastic) or Δ²/12; the
-law is then close to that of SGLD as long as Δ is no larger than about √(2ηT).
+So rounding noise can add to the thermal noise, but cannot replace it. By default (``thermal``)
+Gaussian noise supplies the rest of the variance, σ² = 2ηT - v, with v = Δ²/6 (stochastic) or Δ²/12.
+The distribution is then close to that of SGLD if Δ is not larger than about √(2ηT).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from feature_learning.errors import check_choice, check_integer, check_real, sto
 from feature_learning.randomness import normal_
 from feature_learning.samplers.base import Overdamped, SamplerState
 
-#: Variance of the rounding error in units of Δ², if h/Δ is uniform over its fractional part.
+#: Variance of the rounding error in units of Δ², if the fractional part of h/Δ is uniform.
 VARIANCES = {"stochastic": 1 / 6, "nearest": 1 / 12, "floor": 1 / 12}
 
 
@@ -44,11 +44,11 @@ class QuantumSchedule:
     Attributes
     ----------
     start : float
-        q, the paper's η, Q_p's factor.
+        q, the factor of Q_p (η in the paper).
     base : float
         b.
     epoch : int
-        Steps of an epoch.
+        Number of steps in an epoch.
     """
 
     start: float
@@ -82,12 +82,12 @@ class QuantisedLangevin(Overdamped):
     step_size : float
         η.
     quantum : float, QuantumSchedule or None
-        Δ; None takes the one whose rounding noise alone would be the thermal noise:
+        Δ; None takes the value at which rounding noise alone has the variance of the thermal noise:
         √(24ηT) for nearest and floor, √(12ηT) for stochastic rounding.
     rounding : str
         ``stochastic``, ``nearest`` or ``floor``.
     thermal : bool
-        Gaussian noise fills up to 2ηT what rounding leaves; without it there is rounding alone.
+        Add Gaussian noise up to the total variance 2ηT; if False, rounding is the only noise.
     """
 
     step_size: float
@@ -103,7 +103,7 @@ class QuantisedLangevin(Overdamped):
             check_real("quantum", self.quantum, above=0)
 
     def quantum_at(self, step: int, temperature: float) -> float:
-        """Δ."""
+        """Δ at that step."""
         if self.quantum is None:
             return math.sqrt(2 * self.step_size * temperature / VARIANCES[self.rounding])
         return self.quantum.at(step) if isinstance(self.quantum, QuantumSchedule) else self.quantum

@@ -1,9 +1,9 @@
-"""The samplers by name, each with its options: what a configuration says of a sampler.
+"""Registry of the samplers: each name with the options of its sampler.
 
-A new sampler is its module, a class here with a line in :data:`SAMPLERS`, and its test. The class
-says what the rest of the library must know of it (how long it runs by default, which energies it
-cannot sample); options of the command line, of sweeps and of keys are its fields. A program of its
-own may put another class into the table.
+A new sampler needs a module, a class here with an entry in :data:`SAMPLERS`, and a test. The class
+provides what the rest of the library must know about the sampler (its default length, the energies
+that it cannot sample). Its fields are the options of the command line, of sweeps and of keys.
+External programs may add classes to the table.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from feature_learning.samplers.base import Sampler
     from feature_learning.samplers.schedules import Schedule
 
-#: Two neighbouring κ of a ladder: a third of the swaps is accepted then at P = 500.
+#: Ratio of neighbouring κ in a ladder; at P = 500 a third of the swaps is then accepted.
 RUNG_RATIO = 1.03
 
 
 @dataclass(frozen=True)
 class SamplerOptions:
-    """What every sampler can be told.
+    """Options common to all samplers.
 
     Attributes
     ----------
@@ -44,20 +44,20 @@ class SamplerOptions:
         (:func:`feature_learning.samplers.steps.default_step`).
     """
 
-    #: Its name, and its class as ``module:Class``, the module of this folder or with its package.
+    #: Name, and class as ``module:Class``: a module of this folder, or one with its package.
     name: ClassVar[str]
     implementation: ClassVar[str]
-    #: Langevin time of a run by default.
+    #: Default Langevin time of a run.
     budget: ClassVar[float] = 4100.0
-    #: It needs an energy of particles with readouts, which does not change during the run.
+    #: Whether it needs particles with readouts and an energy that is fixed during the run.
     fixed_energy: ClassVar[bool] = False
-    #: It needs particles with readouts.
+    #: Whether it needs particles with readouts.
     particles: ClassVar[bool] = False
-    #: It cannot have an output bias.
+    #: Whether it supports an output bias.
     output_bias: ClassVar[bool] = True
-    #: Its chains may be ladders of networks that swap.
+    #: Whether it supports replica exchange.
     exchanges: ClassVar[bool] = False
-    #: It moves the readouts by the same dynamics as the weights.
+    #: Whether it moves the readouts by the same dynamics as the weights.
     moves_readouts: ClassVar[bool] = True
 
     step: float | None = option(None, "step size (from the curvature at the start)")
@@ -68,11 +68,11 @@ class SamplerOptions:
             check_scale("step", self.step)
 
     def kappas(self, kappa: float) -> tuple[float, ...]:
-        """The κ of every network of a chain: of the rungs in replica exchange, from κ on."""
+        """The κ of each network of a chain, from κ on; more than one with replica exchange."""
         return (kappa,)
 
     def build(self, step: float, energy: Energy) -> Sampler:
-        """The sampler for an energy, at a step size; replica exchange by it for a ladder."""
+        """Build the sampler for an energy at a step size, as replica exchange for a ladder."""
         from feature_learning.samplers.exchange import ReplicaExchange
 
         module, _, name = self.implementation.partition(":")
@@ -88,33 +88,33 @@ class SamplerOptions:
         return ReplicaExchange(sampler)
 
     def settings(self, step: float, energy: Energy) -> dict[str, Any]:
-        """Its other settings."""
+        """Arguments of the sampler besides the step size."""
         return {}
 
     def energy(self, energy: Energy) -> Energy:
-        """What is sampled in place of an energy: the same, or one of mini-batches."""
+        """The energy to sample: the same one, or its version with mini-batches."""
         return energy
 
     def shaped(self, schedule: Schedule) -> Schedule:
-        """A schedule of equal steps with the steps of this sampler."""
+        """The schedule with the step sizes of this sampler."""
         return schedule
 
 
 @dataclass(frozen=True)
 class ExchangingOptions(SamplerOptions):
-    """A sampler whose chains may be ladders of networks that swap."""
+    """Options of a sampler that supports replica exchange."""
 
     exchanges: ClassVar[bool] = True
 
     rungs: int = option(
         1,
-        "replica exchange: each chain is R networks at kappa, rho kappa, rho^2 kappa, ... that "
-        "swap, and the one at kappa is reported (1: no exchange)",
+        "replica exchange: each chain has R networks at kappa, rho kappa, rho^2 kappa, ... that "
+        "swap, and the network at kappa is reported (1: no exchange)",
         metavar="R",
     )
     rung_ratio: float | None = option(
         None,
-        f"of two neighbouring rungs ({RUNG_RATIO}); within about 1/sqrt(P) of one",
+        f"ratio of kappa between neighbouring replicas ({RUNG_RATIO}); 1 + about 1/sqrt(P) or less",
         metavar="RHO",
     )
 
@@ -124,10 +124,10 @@ class ExchangingOptions(SamplerOptions):
         if self.rung_ratio is not None:
             check_real("rung_ratio", self.rung_ratio, above=1, at_most=10)
             if self.rungs == 1:
-                raise ArgumentError("rung_ratio has no effect with rungs 1: it is for two or more")
+                raise ArgumentError("rung_ratio has no effect with rungs 1: it needs two or more")
 
     def kappas(self, kappa: float) -> tuple[float, ...]:
-        """The κ of every rung, from κ on."""
+        """The κ of every replica, from κ on."""
         ratio = RUNG_RATIO if self.rung_ratio is None else self.rung_ratio
         return tuple(kappa * ratio**rung for rung in range(self.rungs))
 
@@ -140,16 +140,16 @@ class SGLDOptions(ExchangingOptions):
     ----------
     step_schedule : str
         One of :data:`feature_learning.samplers.schedules.SHAPES`. The budget counts the largest
-        step; a schedule that falls reaches less Langevin time in the same steps.
+        step; a decreasing schedule covers less Langevin time in the same number of steps.
     batch_size : int or None
-        Training samples of a mini-batch; None takes all.
+        Training samples per mini-batch; None takes all.
     """
 
     name: ClassVar[str] = "sgld"
     implementation: ClassVar[str] = "sgld:SGLD"
 
-    step_schedule: str = option("constant", "how the step changes", allowed=STEP_SCHEDULES)
-    batch_size: int | None = option(None, "training samples of a mini-batch (all)", metavar="B")
+    step_schedule: str = option("constant", "schedule of the step size", allowed=STEP_SCHEDULES)
+    batch_size: int | None = option(None, "training samples per mini-batch (all)", metavar="B")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -158,18 +158,18 @@ class SGLDOptions(ExchangingOptions):
             check_integer("batch_size", self.batch_size, at_least=1)
 
     def build(self, step: float, energy: Energy) -> Sampler:
-        """As of every sampler, but for mini-batches."""
+        """Build the sampler, or its version for mini-batches."""
         from feature_learning.samplers.minibatch import MiniBatchSGLD
 
         return super().build(step, energy) if self.batch_size is None else MiniBatchSGLD(step)
 
     def energy(self, energy: Energy) -> Energy:
-        """The energy, of mini-batches if there is a batch size.
+        """The energy, with mini-batches if there is a batch size.
 
         Raises
         ------
         ArgumentError
-            For an energy that has none (collapsed, or with ARD), or too large a batch.
+            If the energy has no mini-batches (collapsed, or with ARD), or the batch is too large.
         """
         from feature_learning.energies.minibatch import MiniBatchEnergy
         from feature_learning.energies.particles import ParticleEnergy
@@ -181,7 +181,7 @@ class SGLDOptions(ExchangingOptions):
         return MiniBatchEnergy(energy, self.batch_size)
 
     def shaped(self, schedule: Schedule) -> Schedule:
-        """With the steps of ``step_schedule``."""
+        """The schedule with the step sizes of ``step_schedule``."""
         from feature_learning.samplers.schedules import SHAPES
 
         return SHAPES[self.step_schedule](schedule)
@@ -189,7 +189,7 @@ class SGLDOptions(ExchangingOptions):
 
 @dataclass(frozen=True)
 class InertialOptions(SamplerOptions):
-    """A sampler with velocities."""
+    """Options of a sampler with velocities."""
 
     friction: float | Literal["auto"] | None = option(
         None, "friction (0.02; for mf 0.01); auto: critical for the prior", metavar="F"
@@ -204,13 +204,13 @@ class InertialOptions(SamplerOptions):
             check_scale("friction", self.friction)
 
     def settings(self, step: float, energy: Energy) -> dict[str, Any]:
-        """The friction, if one is chosen."""
+        """The friction, if it is given."""
         return {} if self.friction is None else {"friction": self.friction}
 
 
 @dataclass(frozen=True)
 class UnderdampedOptions(InertialOptions, ExchangingOptions):
-    """Langevin dynamics with velocities, by the splitting BAOAB."""
+    """Langevin dynamics with velocities, by the BAOAB splitting."""
 
     name: ClassVar[str] = "underdamped"
     implementation: ClassVar[str] = "underdamped:Underdamped"
@@ -258,7 +258,7 @@ class PreconditionedOptions(SamplerOptions):
 
 @dataclass(frozen=True)
 class AdaptiveOptions(SamplerOptions):
-    """SGLD whose step follows the gradient."""
+    """SGLD whose step adapts to the size of the gradient."""
 
     name: ClassVar[str] = "adaptive"
     implementation: ClassVar[str] = "adaptive:AdaptiveSGLD"
@@ -267,26 +267,27 @@ class AdaptiveOptions(SamplerOptions):
 
 @dataclass(frozen=True)
 class QuantisedOptions(SamplerOptions):
-    """SGLD whose noise is in part the rounding of the steps to multiples of a quantum.
+    """SGLD with steps rounded to multiples of a quantum, as part of the noise.
 
     Attributes
     ----------
     rounding : str or None
         ``stochastic`` (None), ``nearest`` or ``floor``.
     quantum : float or None
-        The multiple at the start; None takes √(2ηT), the size of the thermal noise.
+        Quantum at the start; None takes √(2ηT), the size of the thermal noise.
     quantum_epoch : int or None
-        Steps of an epoch of Seok and Cho's schedule, in which the quantum falls from its first
-        value; thermal noise fills what it leaves. None keeps it.
+        Steps per epoch of the schedule of Seok and Cho, in which the quantum decreases from its
+        first value; thermal noise supplies the rest of the variance. None keeps the quantum
+        constant.
     """
 
     name: ClassVar[str] = "quantised"
     implementation: ClassVar[str] = "quantised:QuantisedLangevin"
 
-    rounding: str | None = option(None, "how steps are rounded (stochastic)", allowed=ROUNDINGS)
-    quantum: float | None = option(None, "multiple of the steps (size of the thermal noise)")
+    rounding: str | None = option(None, "rounding of the steps (stochastic)", allowed=ROUNDINGS)
+    quantum: float | None = option(None, "unit of the rounded steps (size of the thermal noise)")
     quantum_epoch: int | None = option(
-        None, "steps of an epoch in which the quantum falls (it stays)", metavar="E"
+        None, "steps per epoch of the decreasing quantum (constant quantum)", metavar="E"
     )
 
     def __post_init__(self) -> None:
@@ -299,7 +300,7 @@ class QuantisedOptions(SamplerOptions):
             check_integer("quantum_epoch", self.quantum_epoch, at_least=1)
 
     def settings(self, step: float, energy: Energy) -> dict[str, Any]:
-        """Rounding noise must not stand for the thermal one (see the module): no larger."""
+        """Quantum and rounding; by default rounding noise does not exceed thermal noise."""
         from feature_learning.samplers.quantised import QuantumSchedule
 
         first = self.quantum or math.sqrt(2 * step * energy.temperature)
@@ -309,7 +310,7 @@ class QuantisedOptions(SamplerOptions):
         return {"quantum": quantum} | ({} if self.rounding is None else {"rounding": self.rounding})
 
 
-#: Name to options.
+#: The options class of each sampler, by name.
 SAMPLERS: dict[str, type[SamplerOptions]] = {
     each.name: each
     for each in (

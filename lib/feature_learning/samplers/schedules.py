@@ -1,8 +1,8 @@
-r"""When a run steps and when it looks: a schedule is a list of segments.
+r"""Schedules of a run: step sizes and measurement times, as a list of segments.
 
-A segment is a number of equal steps; observables are measured at its end, and join the averages if
-it is not part of burn-in. Budgets in steps, budgets in Langevin time and the
-published clock with its own looks are all just schedules.
+A segment is a number of equal steps; observables are measured at its end, and enter the averages if
+it is not part of burn-in. Budgets in steps, budgets in Langevin time and the measurement times of
+the published protocol are all schedules.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from dataclasses import dataclass, replace
 
 from feature_learning.errors import ArgumentError, check_integer, check_real
 
-#: More steps than this are a mistake: at a microsecond each they would take two weeks.
+#: Larger numbers of steps are a mistake: at a microsecond per step they would take two weeks.
 MAX_STEPS = 1e12
 
 
 @dataclass(frozen=True)
 class Segment:
-    """``steps`` steps of size ``step_size``, with a look at the end.
+    """``steps`` steps of size ``step_size``, with a measurement at the end.
 
     Attributes
     ----------
     steps : int
     step_size : float
     burn_in : bool
-        The look does not count.
+        Whether the measurement is part of burn-in.
     settle : bool
-        The sampler uses its variant for the first descent.
+        Whether the sampler uses its variant for the first descent.
     opens : bool
-        A block of looks begins with it: of the looks before, only those of the last block still
-        count (:func:`growing`).
+        Whether a block of measurements begins here: of the earlier measurements, only those of the
+        last block still count (:func:`growing`).
     """
 
     steps: int
@@ -57,7 +57,7 @@ class Schedule:
     ----------
     segments : tuple of Segment
     weighted : bool
-        Each look weighs as much in averages as its segment has Langevin time.
+        Whether averages weight each measurement by the Langevin time of its segment.
     """
 
     segments: tuple[Segment, ...]
@@ -65,11 +65,11 @@ class Schedule:
 
     @property
     def grows(self) -> bool:
-        """Whether looks come in blocks, and the run may end at the end of each."""
+        """Whether measurements form blocks, with a possible end of the run after each block."""
         return any(segment.opens for segment in self.segments)
 
     def closes(self, segment: int) -> bool:
-        """Whether a block ends before a segment."""
+        """Whether a block ends before the segment with this index."""
         return segment == len(self.segments) or self.segments[segment].opens
 
     def ahead(self, segment: int, step_size: float) -> int:
@@ -101,7 +101,7 @@ def uniform(
     settle: float = 0.1,
     looks: int = 200,
 ) -> Schedule:
-    """Equally spaced looks over a budget in steps or in Langevin time.
+    """Equally spaced measurements over a budget in steps or in Langevin time.
 
     Parameters
     ----------
@@ -110,12 +110,12 @@ def uniform(
     steps, langevin_time
         Exactly one of the two budgets; burn-in is part of it.
     burn_in : float
-        Fraction of the budget whose looks do not count, in [0, 0.99].
+        Fraction of the budget whose measurements are discarded, in [0, 0.99].
     settle : float
-        Fraction of the budget, at most ``burn_in``, in which the loss falls from its start: an
+        Fraction of the budget, at most ``burn_in``, for the first descent of the loss: an
         underdamped sampler runs at high friction there.
     looks : int
-        Number of looks, burn-in included; at most one per step.
+        Number of measurements, burn-in included; at most one per step.
 
     Raises
     ------
@@ -157,17 +157,17 @@ def uniform(
     )
 
 
-#: Of the limit of a growing run: its first length at which it may be judged.
+#: First length at which a growing run is judged, as a fraction of its limit.
 FIRST = 1 / 32
 
 
 def growing(*, step_size: float, langevin_time: float, looks: int = 200) -> Schedule:
-    r"""A run of no fixed length, which at each of certain lengths consists of two equal halves.
+    r"""A run of variable length: at each possible end, its first half is burn-in.
 
-    With the limit L these lengths are L/32 times 1, 3/2, 2, 3, 4, 6, ..., 32. Between two of them
-    lies a block of ``looks``/4 equally spaced looks. Two blocks count, the present one and the one
-    before, so that at each length the first half of the run is burn-in, and the second half has
-    ``looks``/2 looks. Nobody has to know beforehand how long burn-in is.
+    With the limit L the possible lengths are L/32 times 1, 3/2, 2, 3, 4, 6, ..., 32. Between two of
+    them lies a block of ``looks``/4 equally spaced measurements. Two blocks count, the present one
+    and the one before, so that at each length the first half of the run is burn-in, and the second
+    half has ``looks``/2 measurements. The length of burn-in need not be known in advance.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def growing(*, step_size: float, langevin_time: float, looks: int = 200) -> Sche
     langevin_time : float
         The limit L.
     looks : int
-        At least 16.
+        Twice the number of measurements that count; at least 16.
 
     Raises
     ------
@@ -204,7 +204,7 @@ def growing(*, step_size: float, langevin_time: float, looks: int = 200) -> Sche
                     steps,
                     time / steps,
                     burn_in=number == 0,
-                    # Twice the default fraction of a run that has the first length.
+                    # Twice the default fraction, for a run of the first length.
                     settle=number == 0 and look < 0.4 * each,
                     opens=number > 0 and look == 0,
                 )
@@ -214,21 +214,21 @@ def growing(*, step_size: float, langevin_time: float, looks: int = 200) -> Sche
 
 
 def polynomial(schedule: Schedule, *, power: float = 1 / 3, scale: float = 0.1) -> Schedule:
-    r"""The same steps and looks with a step size that decreases, η = η₀ (1 + n/(c·n_end))^(-p).
+    r"""The same steps and measurements with a decreasing step size η = η₀ (1 + n/(c·n_end))^(-p).
 
-    n is the number of steps at the start of a segment: within a segment η is constant. Looks weigh
-    as much as their segment has Langevin time, since a sample of a long step stands for more time
-    (Welling and Teh 2011, Teh et al. 2016). The bias of an unadjusted sampler then is that of the
-    time-weighted average step, and vanishes as the number of steps grows.
+    n is the number of steps at the start of a segment: within a segment η is constant. Measurements
+    are weighted by the Langevin time of their segment, since a sample of a long step represents
+    more time (Welling and Teh 2011, Teh et al. 2016). The bias of an unadjusted sampler is then
+    that of the time-weighted average step, and vanishes as the number of steps grows.
 
     Parameters
     ----------
     schedule : Schedule
-        Gives η₀, steps, looks and burn-in.
+        Provides η₀, steps, measurements and burn-in.
     power : float
         p in (0, 1]; 1/3 balances bias and variance for SGLD.
     scale : float
-        c: the fraction of the steps after which η begins to fall.
+        c, the fraction of the steps after which η begins to decrease.
     """
     check_real("power", power, above=0, at_most=1)
     check_real("scale", scale, above=0)
@@ -243,25 +243,25 @@ def polynomial(schedule: Schedule, *, power: float = 1 / 3, scale: float = 0.1) 
 def cyclical(
     schedule: Schedule, *, cycles: int = 4, explore: float = 0.5, floor: float = 0.05
 ) -> Schedule:
-    r"""The same steps and looks with a step size that falls and jumps up again (cSGLD).
+    r"""The same steps and measurements with a step size that decreases in cycles (cSGLD).
 
-    With K segments, M cycles and c the fraction of its cycle at which a segment lies (its middle)::
+    With M cycles, and c the position of a segment (its middle) as a fraction of its cycle::
 
         η = η₀ [φ + (1-φ) (cos(πc) + 1)/2],   c in (0, 1)
 
-    Zhang et al., ICLR 2020 (arXiv 1902.03932), there with φ = 0. The large steps of a cycle's first
-    part look for new modes and are biased: their looks (c < ``explore``) count as burn-in. (The
-    paper also leaves the noise out there; here it stays.) Looks weigh as much as their segment has
-    Langevin time.
+    Zhang et al., ICLR 2020 (arXiv 1902.03932), there with φ = 0. The large steps in the first part
+    of a cycle explore new modes and are biased: their measurements (c < ``explore``) are burn-in.
+    (The paper also omits the noise there; here it is kept.) Measurements are weighted by the
+    Langevin time of their segment.
 
     Parameters
     ----------
     schedule : Schedule
-        Gives η₀, the largest step, and steps, looks and burn-in.
+        Provides η₀, the largest step, and steps, measurements and burn-in.
     cycles : int
-        M, at most half the number of looks.
+        M, at most half the number of measurements.
     explore : float
-        Fraction of each cycle whose looks do not count.
+        Fraction of each cycle whose measurements are discarded.
     floor : float
         φ, the smallest step in units of η₀.
     """
@@ -283,7 +283,7 @@ def cyclical(
     return Schedule(tuple(segments), weighted=True)
 
 
-#: Name on the command line to how the step size of a schedule changes over the run.
+#: Step schedules by their name on the command line.
 SHAPES: dict[str, Callable[[Schedule], Schedule]] = {
     "constant": lambda schedule: schedule,
     "polynomial": polynomial,
@@ -292,9 +292,9 @@ SHAPES: dict[str, Callable[[Schedule], Schedule]] = {
 
 
 def at_times(times: Sequence[float], *, step_size: float) -> Schedule:
-    """Looks at given Langevin times; each step is shortened a little so that they are hit exactly.
+    """Measurements at given Langevin times, reached exactly by slightly shorter steps.
 
-    Nothing is burn-in: the caller decides which look counts.
+    No measurement is burn-in: the caller decides which ones count.
     """
     check_real("step_size", step_size, above=0)
     segments, now = [], 0.0

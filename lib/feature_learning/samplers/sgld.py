@@ -1,4 +1,4 @@
-r"""Full-batch SGLD (overdamped, unadjusted Langevin): the paper's sampler.
+r"""Full-batch SGLD (overdamped, unadjusted Langevin dynamics), the sampler of the paper.
 
 One step::
 

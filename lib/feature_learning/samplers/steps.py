@@ -1,4 +1,4 @@
-"""The default step size, from the curvature at the start."""
+"""The default step size, computed from the curvature at the start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def default_step(
 ) -> float:
     """A safe step size from the curvature at the start, rounded down to two digits.
 
-    Rounded, so that runs which differ only in their seed mostly share it.
+    Rounding makes runs that differ only in their seed use the same step in most cases.
 
     Raises
     ------

@@ -1,15 +1,15 @@
-r"""Step size, friction and readout mass of underdamped dynamics, from where a run has settled.
+r"""Tuning of underdamped dynamics after the first descent: step size, friction, readout mass.
 
-The step of a start is short, since the curvature may grow severalfold while the loss falls. Where
-it has fallen the curvature is known, and with it the rest. λ_w and λ_a are the largest curvatures
-of U when only weights, or only readouts, move; s_w² and s_a² the widest prior variances of both::
+The initial step is short, since the curvature may grow severalfold while the loss decreases. After
+the descent the curvature is known. With λ_w and λ_a the largest curvatures of U when only weights,
+or only readouts, move, and s_w² and s_a² the widest prior variances of both::
 
-    m = λ_a/λ_w, between s_w²/s_a² and 1     readouts as fast as they can be without a shorter step
+    m = λ_a/λ_w, between s_w²/s_a² and 1     fastest readouts that do not require a shorter step
     h = 1.1/√λ, λ of both at these masses    just above half of the stability limit 2/√λ
     f = 2 √T min(1/s_w, 1/(√m s_a))          critical for the slowest motion (see friction)
 
-At κ = 0.005, P = 1000 and the paper's size m is about 1/6 and h 0.8, where it was 0.28 to 0.42 with
-m = 1: effective samples of the test MSE come three to four times as fast.
+At κ = 0.005, P = 1000 and the paper's network size, m is about 1/6 and h is 0.8, compared with 0.28
+to 0.42 at m = 1: the test MSE gains effective samples three to four times as fast.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _REACH = 1.1
 def tuned(
     energy: Energy, position: Tensor, *, friction: float | None = None
 ) -> tuple[float, float, float]:
-    """Step size, friction and readout mass, as the module's docstring has them.
+    """Step size, friction and readout mass according to the module docstring.
 
-    A ``friction`` that is given stays. Of several chains the one of largest curvature decides.
+    A given ``friction`` is kept. The chain of largest curvature determines the result.
     """
     if not isinstance(energy, ParticleEnergy):
         raise ArgumentError(f"tuning needs particles, not {type(energy).__name__}")
@@ -59,5 +59,5 @@ def _curvature(energy: ParticleEnergy, position: Tensor, scale: Tensor | None) -
 
 
 def _two_digits(value: float) -> float:
-    """Runs which differ in their seed then mostly share it."""
+    """Round, so that runs that differ only in their seed mostly use the same value."""
     return float(f"{value:.2g}")

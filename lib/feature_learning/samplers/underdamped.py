@@ -4,20 +4,20 @@ One step::
 
     B: v ← v - (h/2) s∇U   A: θ ← θ + (h/2) sv   O: v ← c v + √(T(1-c²)) ξ   A, B again
 
-with c = e^(-fh), and s = 1/√m of the mass m: that of the weights is 1, that of the readouts may be
+with c = e^(-fh) and s = 1/√m. The mass m of the weights is 1; the mass of the readouts may be
 smaller. (θ/s moves with unit mass, and v is its velocity.)
 
-Leimkuhler and Matthews, Appl. Math. Res. Express 2013 (1). Stable for h < 2/√λ_max; exact in the
-positions for a harmonic well, second order otherwise.
+Leimkuhler and Matthews, Appl. Math. Res. Express 2013 (1). Stable for h < 2/√λ_max; the positions
+are exact in a harmonic well, and of second order in h otherwise.
 
-Two frictions. The starting loss is far hotter than T: at low friction it would turn into heat, so
-the first part of burn-in ("settling") uses f = 1. Afterwards a low friction (0.01 to 0.02) lets
-parameters travel ballistically over their prior width, which overdamped SGLD crosses in Langevin
-time s²/T (10⁴ to 10⁶ here).
+Two frictions: the initial loss far exceeds T and would turn into heat at low friction, so the first
+part of burn-in ("settling") uses f = 1. Afterwards a low friction (0.01 to 0.02) lets parameters
+travel ballistically over their prior width, which overdamped SGLD crosses in Langevin time s²/T
+(10⁴ to 10⁶ here).
 
-Light readouts: where the data leave them alone, readouts move at the frequency √(T/m) of their
-prior, by the paper's scales √d times more slowly than weights if m = 1. A smaller mass makes the
-slowest parameters faster, until theirs is the largest curvature
+Light readouts: readouts that the data do not constrain oscillate at the frequency √(T/m) of their
+prior, which for m = 1 and the paper's scales is √d times slower than for weights. A smaller mass
+makes these slowest parameters faster, until they have the largest curvature
 (:mod:`feature_learning.samplers.tuning`).
 """
 
@@ -59,11 +59,11 @@ class Underdamped(Inertial):
         return state
 
     def with_tuning(self, step_size: float, friction: float, readout_mass: float) -> Underdamped:
-        """The same sampler with these, and its friction while settling."""
+        """The same sampler with these values; ``settle_friction`` is kept."""
         return replace(self, step_size=step_size, friction=friction, readout_mass=readout_mass)
 
     def begin(self, state: SamplerState, energy: Energy) -> None:
-        """Compute the force at the present position: when the masses have changed."""
+        """Recompute the force at the present position, after a change of the masses."""
         energy.gradient(state.position, state.gradient)
         scale = self.parameter_scale(energy, state.position)
         if scale is not None:
@@ -105,8 +105,8 @@ class Underdamped(Inertial):
     def kinetic_temperature(self, state: SamplerState) -> float:
         """Mean of ``v² + (h²/4) |s∇U|²`` per parameter.
 
-        In a harmonic well of curvature λ BAOAB gives ⟨v²⟩ = T (1 - h²λ/4) and ⟨x²⟩ = T/λ, so that
-        the sum is T at any stable step: a deviation is heat or friction, not discretisation.
+        In a harmonic well of curvature λ BAOAB gives ⟨v²⟩ = T (1 - h²λ/4) and ⟨x²⟩ = T/λ, so the
+        sum is T at any stable step: a deviation is due to heat or friction, not discretisation.
         """
         force = 0.25 * self.step_size**2 * float(state.gradient.square().mean())
         return float(state.velocity.square().mean()) + force
