@@ -229,7 +229,7 @@ def test_a_series_that_never_moves_has_no_answer():
     [
         ({"m_S": noise(1, 9)}, np.arange(9.0), "series m_S must have at least 2 chains of 9 draws"),
         ({"m_S": noise(4, 8)}, np.arange(9.0), "series m_S must have at least 2 chains of 9 draws"),
-        ({"m_S": noise(9)}, np.arange(9.0), "series m_S must be"),
+        ({"m_S": noise(9)}, np.arange(9.0), "series m_S must have"),
         ({"m_S": noise(4, 3)}, np.arange(3.0), "times must be at least 4 increasing numbers"),
         ({"m_S": noise(4, 0)}, np.arange(0.0), "times must be at least 4 increasing numbers"),
         ({"m_S": noise(4, 9)}, np.zeros(9), "times must be at least 4 increasing numbers"),

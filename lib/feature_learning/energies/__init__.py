@@ -1,6 +1,6 @@
-"""What is sampled: U(θ) of the network posterior and of the mean fields, with its gradient.
+"""Energies: U(θ) of the network posterior and of the mean fields, with its gradient.
 
 Public: :func:`particles.network_posterior`, :func:`particles.mean_field_energy`,
 :class:`collapsed.CollapsedEnergy`, :class:`ladder.LadderEnergy`,
-:class:`minibatch.MiniBatchEnergy`, and :class:`base.Energy`, what an energy must have.
+:class:`minibatch.MiniBatchEnergy`, and :class:`base.Energy`, the interface of an energy.
 """

@@ -1,4 +1,4 @@
-"""What samplers and the run loop ask of an energy; nothing else of it is known to them."""
+"""The interface of an energy: all that samplers and the run loop use of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Energy(Protocol):
-    """What samplers and the run loop ask of an energy.
+    """The interface of an energy for samplers and the run loop.
 
     Attributes
     ----------
@@ -20,11 +20,11 @@ class Energy(Protocol):
     chains : int
     particles : int
     scale : float
-        The predictor is scale · Σ_b a_b φ_b + c.
+        Output scale: the predictor is scale · Σ_b a_b φ_b + c.
     refresh_every : int
         Steps between two calls of :meth:`refresh`; 0 for never.
     field : Field
-        Of the training set.
+        Forward pass on the training set.
     """
 
     temperature: float
@@ -35,26 +35,26 @@ class Energy(Protocol):
     field: Field
 
     def gradient(self, theta: Tensor, out: Tensor) -> None:
-        """∂U/∂θ of the flat parameter vector, written into ``out``; no allocation of note."""
+        """Write ∂U/∂θ of the flat parameter vector into ``out``, without large allocations."""
 
     def refresh(self, theta: Tensor) -> None:
-        """Move self-consistent quantities (ρ, the frozen field) to follow θ."""
+        """Update self-consistent quantities (ρ, the frozen field) to the present θ."""
 
     def memory(self) -> dict[str, Tensor]:
         """Tensors that change in ``refresh``: part of a checkpoint."""
 
     def restore(self, memory: dict[str, Tensor]) -> None:
-        """Put back what ``memory`` gave."""
+        """Restore the tensors of ``memory``."""
 
     def readout(self, theta: Tensor) -> Parameters:
         """Weights and (mean) readouts that define the predictor."""
 
 
 class Density(Energy, Protocol):
-    """An energy whose value is known: what a Metropolis test asks for."""
+    """An energy whose value is known, as a Metropolis test requires."""
 
     def value(self, theta: Tensor) -> Tensor:
         """U of each chain, (chains,), in double precision, with one pass over the data."""
 
     def views(self, theta: Tensor) -> Parameters:
-        """Views of the flat vector, the chains leading."""
+        """Views of the flat vector, with the chains as the first axis."""

@@ -5,14 +5,14 @@ Given the residual r = y - f̄, the readout of a neuron with weights w is Gaussi
     A(w) = 1/σ_a² + Σ̂(w)/(κ² N^(2γ)),   B(w) = Ĵ_r(w)/(κ² N^γ),   a|w ~ N(B/A, 1/A)
     log p(w) = -d|w|²/(2σ_w²) - ½ log A + B²/(2A) + const
 
-with Σ̂ = (1/P) Σ_μ φ_μ² and Ĵ_r = (1/P) Σ_μ r_μ φ_μ. Only M particles w_b are kept. Given them the
-self-consistent field solves a LINEAR system, f̄ = G r::
+with Σ̂ = (1/P) Σ_μ φ_μ² and Ĵ_r = (1/P) Σ_μ r_μ φ_μ. Only M particles w_b remain. Given the
+particles, the self-consistent field f̄ = G r follows from a LINEAR system::
 
     r = (I + G)⁻¹ y,   G = N^(1-2γ)/(M κ² P) Φᵀ diag(1/A_b) Φ
 
-so the mean field is kernel ridge regression with a kernel that follows the data. (Damped iteration
-of f̄ itself has gain ~1/κ² and diverges.) The particles move by any sampler of this package in the
-energy -T log p with r frozen; r is solved again every ``every`` steps.
+so the mean field is kernel ridge regression with a kernel that adapts to the data. (Damped
+iteration of f̄ itself has gain ~1/κ² and diverges.) Any sampler of this package moves the particles
+in the energy -T log p with r frozen; r is recomputed every ``every`` steps.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from feature_learning.model.teachers import Dataset
 
 
 class CollapsedEnergy:
-    """-T log p(w) of M particles in their own frozen field; an Energy like the others.
+    """The energy -T log p(w) of M particles in their own frozen field.
 
     Parameters
     ----------
     student, data, kappa, chains, particles, ard, block_elements
-        As of :class:`~feature_learning.energies.particles.ParticleEnergy`.
+        As in :class:`~feature_learning.energies.particles.ParticleEnergy`.
     every : int
-        Steps between two solves for the field (and two updates of ρ with ARD).
+        Steps between two solutions for the field (and between two updates of ρ with ARD).
 
     Raises
     ------
     ArgumentError
-        For numbers out of range, or a student with an output bias.
+        If a number is out of range, or the student has an output bias.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class CollapsedEnergy:
             ard=ard,
             like=data.inputs,
         )
-        #: r = y - f̄ in which the particles move, (chains, samples).
+        #: Frozen residual r = y - f̄, (chains, samples).
         self.residual = data.labels.expand(chains, -1).clone()
         self._drive = torch.empty_like(self._weights(self.prior.stiffness))
         self._power = torch.empty_like(self._drive)
@@ -110,9 +110,9 @@ class CollapsedEnergy:
         return power_readout * (self.student.scale**2 / noise) + 1 / self.student.readout_variance
 
     def gradient(self, theta: Tensor, out: Tensor) -> None:
-        r"""∂(-T log p)/∂w_b, written out by hand.
+        r"""Write ∂(-T log p)/∂w_b into ``out``.
 
-        It is::
+        The derivative is::
 
             (2N^(-γ)/P) [ N^(-γ) ⟨a²⟩ Σ_μ φ φ' x - ⟨a⟩ Σ_μ r φ' x ] + T w_b/s²
 
@@ -139,8 +139,8 @@ class CollapsedEnergy:
     def solve(self, theta: Tensor) -> Tensor:
         """Mean readouts ⟨a_b⟩ of the self-consistent field, (chains, particles).
 
-        By the smaller of two equal systems: over samples (P ≤ M) or, by the Woodbury identity, over
-        particles. Double precision: the eigenvalues of G span a factor of about M.
+        Solves the smaller of two equivalent systems: over samples (P ≤ M) or, by the Woodbury
+        identity, over particles. Double precision: the eigenvalues of G span a factor of about M.
         """
         w, labels = self._weights(theta), self.data.labels
         coefficient = (
@@ -170,13 +170,13 @@ class CollapsedEnergy:
         return mean.to(w.dtype)
 
     def refresh(self, theta: Tensor) -> None:
-        """Solve for the field of the present particles, and let ρ follow their weights."""
+        """Solve for the field of the present particles, and update ρ to their weights."""
         field = self.field.predict(self._with_readout(theta, self.solve(theta)), out=self.residual)
         torch.sub(self.data.labels, field, out=self.residual)
         self.prior.refresh(self._weights(theta))
 
     def readout(self, theta: Tensor) -> Parameters:
-        """Weights and self-consistent mean readouts: they define f̄."""
+        """Weights and self-consistent mean readouts, which define f̄."""
         return self._with_readout(theta, self.solve(theta))
 
     def memory(self) -> dict[str, Tensor]:
@@ -184,14 +184,14 @@ class CollapsedEnergy:
         return {"precision": self.prior.precision, "residual": self.residual}
 
     def restore(self, memory: dict[str, Tensor]) -> None:
-        """Put back what :meth:`memory` gave."""
+        """Restore the tensors of :meth:`memory`."""
         self.residual.copy_(memory["residual"])
         self.prior.precision.copy_(memory["precision"])
         if self.ard is not None:
             self.prior.apply()
 
     def potential(self, theta: Tensor) -> Tensor:
-        """-T log p of each chain in the frozen field, (chains,), plain and differentiable."""
+        """-T log p of each chain in the frozen field, (chains,); differentiable, for tests."""
         w = self._weights(theta)
         z = w[..., : self.student.dim] @ self.data.inputs.t()
         if self.student.hidden_bias_variance is not None:

@@ -1,4 +1,4 @@
-r"""Largest curvature of an energy, by power iteration: where default step sizes come from."""
+r"""Largest curvature of an energy by power iteration, the basis of default step sizes."""
 
 from __future__ import annotations
 
@@ -30,23 +30,24 @@ def largest_curvature(
     energy, theta
         Energy and flat parameter vector.
     random : torch.Generator
-        On the device of ``theta``; gives the first direction.
+        Source of the initial direction, on the device of ``theta``.
     scale : Tensor, optional
-        Of each parameter: the curvature is that of U(θ + s z) as a function of z. Parameters with
-        s = 0 stay where they are.
+        Scale s of each parameter: the curvature is that of U(θ + s z) as a function of z.
+        Parameters with s = 0 stay fixed.
     iterations, tolerance
-        Stop when the estimate moves by less than ``tolerance`` (relative), or after ``iterations``.
+        Stop when the relative change of the estimate is below ``tolerance``, or after
+        ``iterations``.
 
     Returns
     -------
     float
-        An estimate from below, typically within ``tolerance``.
+        A lower estimate, typically correct within ``tolerance``.
     """
     direction = torch.empty_like(theta).normal_(generator=random)
     direction = direction if scale is None else direction * (scale != 0)
     direction /= direction.norm()
-    # The step must be large against float32 rounding of the gradient and small against θ.
-    # Its size is that of one chain, so that the answer does not depend on how many there are.
+    # The step must be large enough against float32 rounding of the gradient, and small against θ.
+    # It is scaled to one chain, so that the result does not depend on the number of chains.
     epsilon = 1e-2 * float(theta.norm().clamp_min(1e-6)) / math.sqrt(energy.chains)
     forward, backward = torch.empty_like(theta), torch.empty_like(theta)
     value = 0.0

@@ -1,7 +1,7 @@
 r"""A ladder of noise scales: chains of one batch at different κ, for replica exchange.
 
-The chain on rung r has κ_r and T_r = 2κ_r². Written as an energy at the temperature T_0 of the
-first rung, so that every sampler moves all rungs alike::
+Replica r has κ_r and T_r = 2κ_r². Its energy is written at the temperature T_0 of the first
+replica, so that a sampler can move all replicas in the same way::
 
     Ũ_r = b_r L + T_0 prior,   b_r = T_0/T_r,   p_r ∝ exp(-Ũ_r/T_0) = exp(-L/T_r - prior)
 """
@@ -21,14 +21,14 @@ from feature_learning.model.teachers import Dataset
 
 
 class LadderEnergy:
-    """Network posteriors at several κ, ``copies`` of each: chain ``copy * rungs + rung``.
+    """Network posteriors at several κ; chain ``copy * rungs + rung`` is a replica of a ladder.
 
     Parameters
     ----------
     student : Student
     data : Dataset
     kappas : sequence of float
-        At least two, increasing: the first is the one of interest.
+        At least two values in increasing order; the first is the one of interest.
     copies : int
         Independent ladders.
     block_elements : int or None
@@ -65,7 +65,7 @@ class LadderEnergy:
         self._flat = spread(self.ratios, self.cold.prior.stiffness, self.views)
 
     def gradient(self, theta: Tensor, out: Tensor) -> None:
-        """∂Ũ/∂θ: the prior's share is not scaled."""
+        """∂Ũ/∂θ; b scales the loss but not the prior."""
         self.cold.gradient(theta, out)
         stiffness = self.cold.prior.stiffness
         out.addcmul_(theta, stiffness, value=-1).mul_(self._flat).addcmul_(theta, stiffness)
@@ -87,11 +87,11 @@ class LadderEnergy:
         return self.cold.readout(theta)
 
     def refresh(self, theta: Tensor) -> None:
-        """Nothing follows the particles."""
+        """Do nothing: the energy is fixed."""
 
     def memory(self) -> dict[str, Tensor]:
-        """Nothing changes."""
+        """Empty: the energy is fixed."""
         return {}
 
     def restore(self, memory: dict[str, Tensor]) -> None:
-        """Nothing to put back."""
+        """Do nothing: there is no state to restore."""

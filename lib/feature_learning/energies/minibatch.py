@@ -1,17 +1,17 @@
-r"""Mini-batches: an energy whose gradient is also to be had, with noise, from some of the samples.
+r"""Mini-batches: an energy with an unbiased estimate of its gradient from some of the samples.
 
 The training set is cut into blocks of B samples (the last one may be smaller). With block b chosen
 with probability P_b/P, independently for every chain and step::
 
     ĝ = ∂L_b/∂θ + T ∂prior/∂θ,   L_b = (1/P_b) Σ_{μ in b} (f(x_μ) - y_μ)²,   E ĝ = ∇U exactly
 
-The blocks stay as they are: which samples share a block is fixed, which block is used is random. ĝ
-has the covariance ``C(θ) = Σ_b (P_b/P) (∇L_b - ∇L)(∇L_b - ∇L)ᵀ``, which SGLD of step η turns into
-additional noise of variance η² C per step, beside the 2ηT of the thermal one: an excess temperature
-ηC/2, of first order in η, which depends on θ. It is not removed here.
+The blocks are fixed; only the choice of the block is random. ĝ has the covariance
+``C(θ) = Σ_b (P_b/P) (∇L_b - ∇L)(∇L_b - ∇L)ᵀ``, which SGLD of step η turns into additional noise of
+variance η² C per step, besides the thermal noise 2ηT: an excess temperature ηC/2, of first order in
+η, which depends on θ. It is not corrected here.
 
-Memory is that of a few blocks, however many there are. Chains are taken one after the other, each
-with its own block: a batch of chains saves nothing here.
+Memory is that of a few blocks, whatever their number. Chains are processed one after the other,
+each with its own block, so a batch of chains saves no time here.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from feature_learning.model.field import Field
 from feature_learning.model.parameters import Parameters
 from feature_learning.model.teachers import Dataset
 
-#: Fields in which all blocks but the last take turns; with the last one's own there are
-#: ``HELD + 1`` at most, each with its samples and its buffers.
+#: Number of forward passes, with samples and buffers, that all blocks but the last share; the last
+#: block has its own, so that there are at most ``HELD + 1``.
 HELD = 16
 
 
 class MiniBatchEnergy:
-    """A particle energy with :meth:`estimate`; in everything else the energy it is made from.
+    """A particle energy with a random estimate of its gradient, :meth:`estimate`.
 
     Parameters
     ----------
@@ -62,22 +62,22 @@ class MiniBatchEnergy:
         return math.ceil(len(self.full.data) / self.batch_size)
 
     def cut(self, block: int) -> slice:
-        """The samples of a block."""
+        """Range of the samples of a block."""
         first = block * self.batch_size
         return slice(first, min(first + self.batch_size, len(self.full.data)))
 
     def draw(self, random: torch.Generator) -> list[int]:
-        """The block of each chain: that of a sample drawn at random."""
+        """Draw a block for each chain, as the block of a random sample."""
         samples = torch.randint(
             len(self.full.data), (self.chains,), generator=random, device=random.device
         )
         return [int(sample) // self.batch_size for sample in samples]
 
     def _field(self, block: int) -> Field:
-        """The field of one chain on a block.
+        """The forward pass of one chain on a block.
 
-        A field has buffers of its own: blocks take turns in :data:`HELD` of them, but for the last
-        one, which may be smaller and has a field to itself.
+        Each forward pass has its own buffers: the blocks share :data:`HELD` of them, except for the
+        last block, which may be smaller and has its own.
         """
         slot = -1 if block == len(self) - 1 else block % HELD
         held, field = self._holders.get(slot, (None, None))
@@ -100,11 +100,11 @@ class MiniBatchEnergy:
         return field
 
     def estimate(self, theta: Tensor, out: Tensor, random: torch.Generator) -> None:
-        """ĝ with a fresh block for every chain, written into ``out``."""
+        """Write ĝ into ``out``, with a fresh block for every chain."""
         self.estimate_from(theta, out, self.draw(random))
 
     def estimate_from(self, theta: Tensor, out: Tensor, chosen: list[int]) -> None:
-        """ĝ with the given block for each chain, written into ``out``."""
+        """Write ĝ into ``out``, with the given block for each chain."""
         full = self.full
         parameters, gradient = full.views(theta), full.views(out)
         for chain, block in enumerate(chosen):
@@ -128,17 +128,17 @@ class MiniBatchEnergy:
         return self.full.readout(theta)
 
     def refresh(self, theta: Tensor) -> None:
-        """Nothing follows the particles."""
+        """Do nothing: the energy is fixed."""
 
     def memory(self) -> dict[str, Tensor]:
-        """Nothing: blocks are fixed, and drawn with the generator of the run."""
+        """Empty: blocks are fixed, and the generator of the run chooses among them."""
         return {}
 
     def restore(self, memory: dict[str, Tensor]) -> None:
-        """Nothing to put back."""
+        """Do nothing: there is no state to restore."""
 
 
 def _part(data: Dataset, cut: slice) -> Dataset:
-    """Some samples of a data set, copied."""
+    """Copy of some samples of a data set."""
     fields = {**vars(data), "inputs": data.inputs[cut].clone(), "labels": data.labels[cut].clone()}
     return Dataset(**fields)

@@ -1,4 +1,4 @@
-r"""What is sampled. Network posterior, mean field and MF-ARD are one family of energies.
+r"""Energies of particles: network posterior, mean field and MF-ARD are one family.
 
 Every energy U is sampled at temperature T = 2κ², p ∝ exp(-U/T), and U = data term + T · prior:
 
@@ -6,13 +6,14 @@ Every energy U is sampled at temperature T = 2κ², p ∝ exp(-U/T), and U = dat
   ``L = (1/P) Σ_μ (f(x_μ) - y_μ)²``
 * mean field, M particles: the same with the field ``f̄ = (N^(1-γ)/M) Σ_b a_b φ_b``, weight M/N on L,
   and the self-energy ``Ω = N^(-2γ) Σ_b a_b² (1/P) Σ_μ φ_bμ²``. The drift of one particle is then
-  exactly that of the one-neuron law in the field f̄. With M = N and Ω left out this IS the network.
+  exactly that of the one-neuron distribution in the field f̄. With M = N and without Ω this IS the
+  network.
 * either with ARD, prior precisions that follow the particles: :mod:`feature_learning.model.priors`.
 * any of them with a penalty on the weights, :mod:`feature_learning.model.penalties`, added to U.
 
-L is the mean squared error, with no factor ½: a data point then carries Gaussian noise of variance
-κ²P. This is the one place where the convention is fixed; the tests pin both the 2 and the P.
-The collapsed mean field, readouts integrated out, is in :mod:`feature_learning.energies.collapsed`.
+L is the mean squared error without a factor ½: each label then has Gaussian noise of variance κ²P.
+This convention is fixed only here; tests check both the 2 and the P. The collapsed mean field, with
+readouts integrated out, is in :mod:`feature_learning.energies.collapsed`.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ class ParticleEnergy:
     chains : int
         Independent copies sampled in one batch.
     particles : int or None
-        M; None means the width, which is required without self-energy.
+        M; None means the width. Without self-energy M must equal the width.
     self_energy : bool
-        True adds Ω: mean field. False: the network posterior.
+        True adds Ω (mean field); False gives the network posterior.
     ard : Ard or None
-        Let the prior precision of each input coordinate adapt.
+        Adapt the prior precision of each input coordinate.
     penalty : float
         λ ≥ 0 of the :class:`~feature_learning.model.penalties.HomogeneityPenalty`.
     block_elements : int or None
@@ -121,7 +122,7 @@ class ParticleEnergy:
         return self.student.views(theta, self.chains, self.particles)
 
     def _recall(self, flat: Tensor, slot: int) -> Parameters:
-        """Views of a vector that comes back every step: made once, since they cost microseconds."""
+        """Views of a vector that is used in every step, made once: they cost microseconds."""
         known = self._recalled[slot]
         if known is None or known[0] is not flat:
             known = self._recalled[slot] = (flat, self.views(flat))
@@ -132,7 +133,7 @@ class ParticleEnergy:
         return self.views(theta)
 
     def gradient(self, theta: Tensor, out: Tensor) -> None:
-        r"""∂U/∂θ, written out by hand.
+        r"""Write ∂U/∂θ into ``out``.
 
         With r = f - y and k = 2N^(-γ)/P (for every M: the weight M/N cancels against N^(1-γ)/M)::
 
@@ -140,7 +141,7 @@ class ParticleEnergy:
             ∂U/∂a_b = k     Σ_μ (r_μ + s_b φ) φ      + T a_b/σ_a²
 
         where the coupling s_b = N^(-γ) a_b comes from Ω and is zero for the network. A penalty adds
-        its own gradient to that of w_b.
+        its own gradient with respect to w_b.
         """
         parameters, gradient = self._recall(theta, 0), self._recall(out, 1)
         self.data_gradient(self.field, parameters, gradient)
@@ -148,9 +149,9 @@ class ParticleEnergy:
         self.add_penalty(parameters, gradient)
 
     def data_gradient(self, field: Field, parameters: Parameters, gradient: Parameters) -> None:
-        """The data's share, of the samples of ``field``, written into ``gradient``.
+        """Write the gradient of the data term, on the samples of ``field``, into ``gradient``.
 
-        ``parameters`` may be those of some chains, and ``field`` one of as many.
+        ``parameters`` may belong to a part of the chains; ``field`` must then have as many.
         """
         a, coupling = parameters.a, self._coupling
         if coupling is not None:
@@ -167,7 +168,7 @@ class ParticleEnergy:
             gradient.c.mul_(2 * self.particles / self.student.width / len(field))
 
     def refresh(self, theta: Tensor) -> None:
-        """Let ρ follow the weights."""
+        """Update ρ to the present weights."""
         self.prior.refresh(self.views(theta).w)
 
     def memory(self) -> dict[str, Tensor]:
@@ -175,18 +176,18 @@ class ParticleEnergy:
         return {"precision": self.prior.precision} if self.ard is not None else {}
 
     def restore(self, memory: dict[str, Tensor]) -> None:
-        """Put back what :meth:`memory` gave."""
+        """Restore the tensors of :meth:`memory`."""
         if self.ard is not None:
             self.prior.precision.copy_(memory["precision"])
             self.prior.apply()
 
     def add_penalty(self, parameters: Parameters, gradient: Parameters) -> None:
-        """Add the penalty's gradient, if there is a penalty."""
+        """Add the gradient of the penalty, if there is one."""
         if self._penalty_buffers is not None:
             self.penalty.add_gradient(parameters.w, gradient.w, self._penalty_buffers)
 
     def loss(self, theta: Tensor) -> Tensor:
-        """L (with its weight M/N), Ω and the penalty, (chains,), in double precision."""
+        """Sum of L (with its weight M/N), Ω and the penalty, (chains,), in double precision."""
         parameters = self.views(theta)
         residual = self.field.predict(parameters).double() - self.field.labels
         value = (self.particles / self.student.width) * residual.square().mean(dim=1)
@@ -198,7 +199,7 @@ class ParticleEnergy:
     def readout_law(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         r"""Mean (chains, M) of the readouts given the weights, and the Cholesky factor of Λ.
 
-        Without output bias they are Gaussian, a | W ~ N(Λ⁻¹ b, Λ⁻¹), in double precision::
+        Without output bias the readouts are Gaussian, a | W ~ N(Λ⁻¹ b, Λ⁻¹); double precision::
 
             Λ = k s² ΦΦᵀ + k' diag(ΦΦᵀ) + 1/σ_a²,   b = k s Φy
             k = 2(M/N)/(PT),   k' = 2N^(-2γ)/(PT) with self-energy, else 0,   s the scale
@@ -220,11 +221,11 @@ class ParticleEnergy:
         return mean.squeeze(2), factor
 
     def value(self, theta: Tensor) -> Tensor:
-        """U of each chain, (chains,): :meth:`potential` by one pass over the field's tiles."""
+        """U of each chain, (chains,): :meth:`potential` by one pass over tiles of the samples."""
         return self.loss(theta) + chain_sums(self.views(self.prior.value(theta)))
 
     def potential(self, theta: Tensor) -> Tensor:
-        """U of each chain, (chains,), written plainly: differentiable, allocating, for tests."""
+        """U of each chain, (chains,); differentiable and memory-intensive, for tests."""
         w, a, c = self.views(theta)
         inputs = self.data.inputs
         z = w[..., : self.student.dim] @ inputs.t()
@@ -253,7 +254,7 @@ def network_posterior(
     penalty: float = 0.0,
     block_elements: int | None = None,
 ) -> ParticleEnergy:
-    """The Bayesian posterior of the network: U = L + T · prior, plus a penalty if asked for."""
+    """The Bayesian posterior of the network: U = L + T · prior, plus an optional penalty."""
     return ParticleEnergy(
         student,
         data,

@@ -1,14 +1,14 @@
-r"""A network that is led to the target and let go: the *released* start of a learned state.
+r"""The *released* start: a network learns in a tilted prior, which then relaxes to its own prior.
 
-The run begins in a prior that is tilted towards the relevant coordinates (variance
-τ σ_w²/d there, τ = 10), where even a kernel learns the target and nothing is metastable. Over
-the first part of burn-in the tilt is lowered to that of the student, ::
+The run begins with a prior that is tilted towards the relevant coordinates (variance τ σ_w²/d
+there, τ = 10), where even a kernel learns the target and nothing is metastable. Over the first part
+of burn-in the tilt is lowered to that of the student, ::
 
     log τ(n) = (1 - n/n₀) log 10 + (n/n₀) log τ,     n < n₀ steps
 
-slowly enough that the network sheds neurons it does not need. A planted network
-(:mod:`feature_learning.inference.starts`) has a hundred neurons that know the target, wherever the
-posterior has ten; this one has found its number when the counting begins.
+slowly enough for the network to lose neurons that it does not need. A planted network
+(:mod:`feature_learning.inference.starts`) has a hundred neurons aligned with the target even where
+the posterior has ten; a released network has reached its number at the end of burn-in.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _EVERY = 10
 
 
 class ReleasedEnergy(ParticleEnergy):
-    """The network posterior, whose prior is still tilted in the first steps.
+    """The network posterior, with a tilted prior during the first steps.
 
     Parameters
     ----------
     student : Student
-        Its own ``tilt`` is the last one.
+        The final prior, with the final ``tilt``.
     data : Dataset
     relevant : int
-        Number of coordinates that are tilted, the first ones.
+        Number of tilted coordinates, the first ones.
     kappa, chains, penalty, block_elements
-        As of :func:`~feature_learning.energies.particles.network_posterior`.
+        As in :func:`~feature_learning.energies.particles.network_posterior`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ReleasedEnergy(ParticleEnergy):
         self._passed = torch.zeros(1, dtype=torch.float32, device="cpu")
 
     def release_over(self, steps: int) -> None:
-        """Lower the tilt over that many steps from the start of the run."""
+        """Lower the tilt over the given number of steps from the start of the run."""
         self.over = check_integer("steps", steps, at_least=0)
         self._write()
 
@@ -79,11 +79,11 @@ class ReleasedEnergy(ParticleEnergy):
             self._write()
 
     def memory(self) -> dict[str, Tensor]:
-        """How many steps of the release have passed."""
+        """Number of steps of the release that have passed."""
         return {"passed": self._passed}
 
     def restore(self, memory: dict[str, Tensor]) -> None:
-        """Put back what :meth:`memory` gave."""
+        """Restore the number of :meth:`memory`."""
         self._passed.copy_(memory["passed"])
         self._write()
 

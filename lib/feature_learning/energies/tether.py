@@ -1,15 +1,15 @@
-r"""Some neurons of a network held to a law of their own, and let go.
+r"""Tethers: some neurons of a network are held to a given distribution, and then released.
 
-The first n hidden neurons of every network get, in place of their prior p, a Gaussian law q_λ of
-independent weights that goes from a given one, q_0 = N(μ, 1/ρ), to the prior, q_1 = p = N(0, 1/ρ_p)
-(natural parameters are interpolated, so that every q_λ is Gaussian)::
+In place of their prior p, the first n hidden neurons of every network get a Gaussian distribution
+q_λ of independent weights. It interpolates between a given distribution q_0 = N(μ, 1/ρ) and the
+prior q_1 = p = N(0, 1/ρ_p) (in the natural parameters, so that every q_λ is Gaussian)::
 
     ρ_λ = (1-λ) ρ + λ ρ_p,      μ_λ = (1-λ) ρ μ/ρ_λ
 
 A state in which these neurons have roles, such as a code (:mod:`feature_learning.model.codes`), can
-so be prepared at any noise, where without the tether it would be found by chance; its evidence is
-then known without a crossing from another state. The idea is that of the reference crystal of
-Frenkel and Ladd, J. Chem. Phys. 81, 3188 (1984).
+thus be prepared at any noise; without the tether it would be found only by chance. Its evidence can
+then be computed without a transition from another state. The idea is that of the reference crystal
+of Frenkel and Ladd, J. Chem. Phys. 81, 3188 (1984).
 """
 
 from __future__ import annotations
@@ -69,24 +69,24 @@ class Tether:
 
     @property
     def neurons(self) -> int:
-        """How many there are, n."""
+        """Number n of tethered neurons."""
         return len(self.mean)
 
     def towards(self, other: Tether, fraction: float) -> Tether:
-        """q_λ: this law at λ = 0, the other one at λ = 1."""
+        """q_λ: this distribution at λ = 0, the other one at λ = 1."""
         precision = (1 - fraction) * self.precision + fraction * other.precision
         pull = (1 - fraction) * self.precision * self.mean
         return Tether((pull + fraction * other.precision * other.mean) / precision, precision)
 
     def draw(self, chains: int, random: torch.Generator) -> Tensor:
-        """(chains, n, fan_in), in double precision, drawn on the CPU."""
+        """Random weights (chains, n, fan_in), in double precision, drawn on the CPU."""
         white = torch.randn(
             chains, *self.mean.shape, generator=random, dtype=torch.float64, device="cpu"
         )
         return torch.from_numpy(self.mean) + white / torch.from_numpy(self.precision).sqrt()
 
     def log_density(self, w: FloatArray) -> FloatArray:
-        """Of the weights (chains, n, fan_in) the normalised log q, (chains,)."""
+        """Normalised log q of the weights (chains, n, fan_in), shape (chains,)."""
         each = 0.5 * np.log(self.precision / (2 * math.pi)) - 0.5 * self.precision * np.square(
             w - self.mean
         )
@@ -96,20 +96,20 @@ class Tether:
 class TetheredEnergy(ParticleEnergy):
     """The network posterior with a tether in place of the prior of its first neurons.
 
-    :meth:`tether` sets it; before, this is
-    :class:`~feature_learning.energies.particles.ParticleEnergy`. Only the gradient and the
-    readouts' law know of it, which is what Langevin moves need.
+    :meth:`tether` sets the tether; before that call this is a
+    :class:`~feature_learning.energies.particles.ParticleEnergy`. The tether affects only the
+    gradient and the distribution of the readouts, which Langevin moves need.
     """
 
     _pull: Tensor | None = None
 
     def tether(self, law: Tether) -> None:
-        """Hold the first neurons to a law.
+        """Hold the first neurons to a distribution.
 
         Raises
         ------
         ArgumentError
-            If it has other weights, or more neurons, than the network.
+            If it has more neurons than the network, or another number of weights per neuron.
         """
         stiffness = self.views(self.prior.stiffness).w
         if law.neurons > stiffness.shape[1] or law.mean.shape[1] != stiffness.shape[2]:
