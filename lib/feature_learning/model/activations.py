@@ -1,9 +1,9 @@
-r"""Activations φ, written for a loop that may not allocate.
+r"""Activations φ and their derivatives, computed in place so that the inner loop never allocates.
 
-The gradient of a two-layer network needs, for a block of pre-activations, first φ (to get the
-residual) and afterwards ``φ'``. ReLU can do both in the same memory: the pre-activations become φ
-in place and, once the residual is known, φ becomes the 0/1 gate ``φ'`` in place (``sign_`` of a
-non-negative number). This is many times cheaper on a CPU than building a boolean mask.
+For a block of pre-activations, the gradient of a two-layer network needs first φ (for the residual)
+and then ``φ'``. ReLU can use the same memory for both: φ replaces the pre-activations and, once the
+residual is known, the 0/1 gate ``φ'`` replaces φ (``sign_`` of a non-negative number). On a CPU
+this is many times cheaper than building a boolean mask.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ class Activation:
     Attributes
     ----------
     name : str
-        As given on the command line.
+        Name on the command line.
     function : callable
-        φ, allocating and differentiable: for tests and theory.
+        φ as a differentiable function that allocates its result, for tests and theory.
     value_ : callable
-        ``value_(z, scratch)`` turns z into φ(z) in place; may leave ``φ'(z)`` in ``scratch``.
+        ``value_(z, scratch)`` replaces z by φ(z) in place; it may leave ``φ'(z)`` in ``scratch``.
     slope_ : callable
         ``slope_(phi, scratch)`` returns ``φ'`` given φ (and the scratch of ``value_``); it may
         overwrite and return either argument.
     homogeneous : bool
-        True if ``φ(z) = φ'(z) z``. Then ``Σ_μ r_μ φ(w·x_μ) = w · Σ_μ r_μ φ'(w·x_μ) x_μ``: the
-        gradient of the readout follows from that of the hidden weights for free.
+        Whether ``φ(z) = φ'(z) z``. Then ``Σ_μ r_μ φ(w·x_μ) = w · Σ_μ r_μ φ'(w·x_μ) x_μ``: the
+        gradient of the readout follows from that of the hidden weights at no cost.
     needs_scratch : bool
-        True if ``scratch`` must be a buffer (otherwise it is never touched).
+        Whether ``scratch`` must be a separate buffer (otherwise it is never used).
     """
 
     name: str
@@ -90,11 +90,11 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def activation(name: str) -> Activation:
-    """Look an activation up by name.
+    """Look up an activation by name.
 
     Raises
     ------
     ArgumentError
-        If there is none of that name.
+        If there is no activation of that name.
     """
     return ACTIVATIONS[check_choice("activation", name, ACTIVATIONS)]

@@ -1,17 +1,17 @@
 r"""The code of a network: which of its neurons have specialised, and on which signs.
 
-A neuron that knows a parity of k coordinates has a large weight on each of them. Its strength is
-the smallest of them, in units of the prior's deviation::
+A neuron that has learned a parity of k coordinates has a large weight on each of them. Its strength
+is the smallest of these weights, in units of the standard deviation of the prior::
 
     z_i = min_{j∈S} |w_ij| / √(σ_w²/d)
 
-Of a draw from the prior P(z > t) = (2 Q(t))^k, with Q the tail of the normal law, so that none of N
-neurons is above t with the probability 1 - α where N (2 Q(t))^k = α. A neuron above that t, at
-α = 10⁻³, is called specialised. The prior sets the threshold, not the eye; how far the learned
-neurons are from it is the gap, the ratio of the weakest specialised to the strongest other one.
+A draw from the prior has P(z > t) = (2 Q(t))^k, with Q the tail of the normal distribution. Hence
+none of N neurons exceeds t with probability 1 - α if N (2 Q(t))^k = α. A neuron above this t, at
+α = 10⁻³, is called specialised, so that the prior sets the threshold. The separation is measured by
+the gap, the ratio of the weakest specialised neuron to the strongest other one.
 
-The signs of the k weights of a specialised neuron are its pattern. Patterns come in pairs {s, -s}:
-the two ReLU neurons of a pair differ by a linear function only, ``max(z, 0) = (z + |z|)/2``.
+The signs of the k weights of a specialised neuron are its pattern. Patterns form pairs {s, -s}: the
+two ReLU neurons of a pair differ only by a linear function, ``max(z, 0) = (z + |z|)/2``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from feature_learning.errors import ArgumentError, check_integer, check_real, ch
 FloatArray = NDArray[np.float64]
 #: Probability that any neuron of a draw from the prior counts as specialised.
 FALSE_ALARM = 1e-3
-#: Neurons on the sides of a pair that a profile's number tells apart; others share the last place.
+#: Neurons on the two sides of a pair with their own digit in a profile's number; others share one.
 _SIDES: tuple[tuple[int, ...], ...] = ((1, 0), (1, 1), (2, 0), (2, 1), (2, 2))
 
 
@@ -41,9 +41,9 @@ class Code:
     Attributes
     ----------
     patterns : tuple of (str, int)
-        Sign patterns such as ``+-++``, in order, each with the number of its neurons.
+        Sign patterns such as ``+-++`` in sorted order, each with the number of its neurons.
     gap : float
-        Weakest specialised over strongest other neuron; NaN if there are none of one kind.
+        Ratio of the weakest specialised to the strongest other neuron; NaN if either is missing.
     """
 
     patterns: tuple[tuple[str, int], ...]
@@ -51,24 +51,24 @@ class Code:
 
     @property
     def neurons(self) -> int:
-        """How many have specialised."""
+        """Number of specialised neurons."""
         return sum(count for _, count in self.patterns)
 
     @property
     def profile(self) -> str:
-        """The code up to permutations and flips of coordinates, as far as pairs tell.
+        """Number of pairs {s, -s} by their neurons on either side, as a text.
 
-        How many pairs {s, -s} have how many neurons on either side: ``8 x 1+0`` has eight pairs
-        with one neuron each, ``4 x 1+1`` four pairs with both orientations.
+        ``8 x 1+0`` has eight pairs with one neuron each, ``4 x 1+1`` four pairs with both
+        orientations. Permutations and flips of coordinates do not change the profile.
         """
         texts = [f"{pairs} x {one}+{other}" for (one, other), pairs in sorted(self._sides.items())]
         return ", ".join(texts) or "none"
 
     @property
     def number(self) -> int:
-        """A number for the profile, to stand in a series: 0 for none, exact in a double.
+        """The profile as a number for time series: 0 for no code, exact in double precision.
 
-        Profiles that differ only in pairs with three neurons or more on a side may share it.
+        Profiles that differ only in pairs with three or more neurons on a side may coincide.
         """
         known = {sides: 256**place for place, sides in enumerate(_SIDES)}
         others = 256 ** len(_SIDES)
@@ -76,7 +76,7 @@ class Code:
 
     @property
     def _sides(self) -> Counter[tuple[int, ...]]:
-        """How many pairs have how many neurons on their two sides, the fuller one first."""
+        """Number of pairs by their neurons on the two sides, the larger number first."""
         counts = dict(self.patterns)
         return Counter(
             tuple(sorted((counts.get(each, 0), counts.get(_opposite(each), 0)), reverse=True))
@@ -88,7 +88,7 @@ class Code:
 
 
 def threshold(neurons: int, sparsity: int, *, false_alarm: float = FALSE_ALARM) -> float:
-    """The strength t that any of ``neurons`` prior draws exceeds with that probability.
+    """The strength t that any of ``neurons`` prior draws exceeds with probability ``false_alarm``.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def threshold(neurons: int, sparsity: int, *, false_alarm: float = FALSE_ALARM) 
 def strengths(
     w: FloatArray, *, dim: int, sparsity: int, weight_variance: float = 1.0
 ) -> FloatArray:
-    """The strength of each neuron: w (..., particles, ≥ dim) to (..., particles)."""
+    """The strength of each neuron, (..., particles), from weights w (..., particles, ≥ dim)."""
     check_integer("dim", dim, at_least=1)
     check_integer("sparsity", sparsity, at_least=1, at_most=dim)
     check_scale("weight_variance", weight_variance)
@@ -114,7 +114,7 @@ def strengths(
 
 
 def codes_of(w: FloatArray, *, dim: int, sparsity: int, weight_variance: float = 1.0) -> list[Code]:
-    """The code of each network: w (chains, particles, ≥ dim).
+    """The code of each network, from weights w (chains, particles, ≥ dim).
 
     Raises
     ------
@@ -137,7 +137,7 @@ def _code(w: FloatArray, z: FloatArray, sparsity: int, limit: float) -> Code:
 
 
 def summary(codes: Sequence[Code]) -> str:
-    """How many networks have each profile, most frequent first: ``3 of 8 x 1+0; 1 of none``."""
+    """Number of networks of each profile, most frequent first: ``3 of 8 x 1+0; 1 of none``."""
     counts = Counter(code.profile for code in codes).most_common()
     return "; ".join(f"{count} of {profile}" for profile, count in counts)
 
@@ -153,7 +153,7 @@ def check_signs(signs: ArrayLike) -> FloatArray:
     Raises
     ------
     ArgumentError
-        If they are something else.
+        If ``signs`` is not such an array.
     """
     found = np.asarray(signs, dtype=np.float64)
     if found.ndim != 2 or not found.shape[1] or not (np.abs(found) == 1).all():

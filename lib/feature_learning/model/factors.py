@@ -1,4 +1,4 @@
-"""Cholesky factors in double precision: the one place where they are made, and can fail."""
+"""Cholesky factors in double precision, with one error message for matrices that have none."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def cholesky(system: Tensor, *, kappa: float, what: str) -> Tensor:
     ----------
     system : Tensor
     kappa : float
-        The noise: the smaller it is, the closer the matrix is to singular.
+        Noise scale: the smaller it is, the closer the matrix is to singular.
     what : str
-        The matrix, for people.
+        Name of the matrix in the error message.
 
     Raises
     ------
     ArgumentError
-        Where the matrix is not positive definite in its precision.
+        If the matrix is not positive definite in its precision.
     """
     factor: Tensor
     factor, info = torch.linalg.cholesky_ex(system)

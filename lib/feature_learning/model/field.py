@@ -1,4 +1,7 @@
-"""The field of a batch of networks on one data set: compiled where that can be, else in torch."""
+"""Forward pass and gradient of a batch of networks on a data set, with compiled code if possible.
+
+Otherwise torch computes them (:mod:`feature_learning.model.tiled_field`).
+"""
 
 from __future__ import annotations
 
@@ -13,31 +16,32 @@ from feature_learning.native import ReluKernel
 
 
 class Field(TiledField):
-    """A tiled field that takes the compiled kernel if it may.
+    """A :class:`TiledField` that uses the compiled kernel if possible.
 
-    The kernel knows ReLU in single precision on a CPU, and memory laid out as that of
-    ``Student.views``; the two agree to rounding. Arguments and errors are those of the base.
+    The kernel supports ReLU in single precision on a CPU, with the memory layout of
+    ``Student.views``; the results agree up to rounding. Arguments and errors are those of the base
+    class.
     """
 
     @cached_property
     def kernel(self) -> ReluKernel | None:
-        """The compiled kernel, made when it is first asked for; None where torch computes."""
+        """The compiled kernel, created on first use; None if torch computes."""
         if not ReluKernel.takes(self.student.activation, self._inputs):
             return None
         return ReluKernel(self._inputs, self.labels, chains=self.chains, particles=self.particles)
 
     def refill(self, inputs: Tensor, labels: Tensor) -> None:
-        """Put other samples in the place of these; the kernel reads its codes again."""
+        """Replace the samples; the kernel encodes them anew."""
         super().refill(inputs, labels)
         if self.kernel is not None:
             self.kernel.read_inputs()
 
     def stepping(self) -> AbstractContextManager[None]:
-        """To be held while many gradients are computed one after the other."""
+        """Context in which many gradients are computed in sequence."""
         return nullcontext() if self.kernel is None else self.kernel.owns_the_threads()
 
     def predict(self, parameters: Parameters, out: Tensor | None = None) -> Tensor:
-        """The field f on every sample, (chains, samples)."""
+        """The network output f on every sample, (chains, samples)."""
         if out is None:
             out = parameters.w.new_empty(self.chains, len(self))
         w, a, c = parameters
@@ -82,7 +86,7 @@ class Field(TiledField):
 
 
 def _laid_out(w: Tensor, *others: Tensor | None) -> bool:
-    """Whether the compiled kernel can read and write this memory as it lies."""
+    """Whether the compiled kernel can read and write memory of this layout."""
     plain = all(
         other is None
         or (other.transpose(1, 2) if other.shape == w.shape else other).is_contiguous()

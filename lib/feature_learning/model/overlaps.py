@@ -1,9 +1,9 @@
 r"""Overlap of one hidden neuron with the target: J_S(w) = E_x[φ(w·x) χ_S(x)].
 
-By linearity ``m_S = N^(-γ) Σ_i a_i J_S(w_i)`` exactly; ``m̃_i = N^(1-γ) a_i J_S(w_i)`` is the share
-of neuron i. For ReLU and inputs symmetric under x → -x, ``Σ(w) = E[φ(w·x)²] = |w|²/2`` exactly, and
-J_S vanishes for odd ``|S| > 1`` (the even part of a ReLU is ``|z|/2``, the odd part z/2 has degree
-one).
+By linearity ``m_S = N^(-γ) Σ_i a_i J_S(w_i)`` exactly; ``m̃_i = N^(1-γ) a_i J_S(w_i)`` is the
+contribution of neuron i. For ReLU and inputs symmetric under x → -x,
+``Σ(w) = E[φ(w·x)²] = |w|²/2`` exactly, and J_S vanishes for odd ``|S| > 1`` (the even part of a
+ReLU is ``|z|/2``, and the odd part z/2 has degree one).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def sign_cube(dim: int) -> Tensor:
 
 
 def enumerated_overlap(w: ArrayLike, sparsity: int, *, name: str = "relu") -> Tensor:
-    """J_S(w) by enumeration of the cube {±1}^d, d ≤ 20: w (..., dim) to (...,), float64."""
+    """J_S(w) by enumeration of the cube {±1}^d, d ≤ 20, for w (..., dim): (...,), float64."""
     w = torch.as_tensor(w, dtype=torch.float64)
     cube = sign_cube(w.shape[-1])
     check_integer("sparsity", sparsity, at_least=0, at_most=w.shape[-1])
@@ -51,9 +51,9 @@ def gaussian_overlap(w: ArrayLike, sparsity: int, *, name: str = "relu") -> Tens
         J_S(w) = 2^(-k) Σ_{s∈{±1}^k} (Π_j s_j) G(s·w_S, τ),   τ = |w_{S^c}|
         G(c, τ) = E[φ(c + τ g)],  g ~ N(0, 1);  ReLU: G = c Φ(c/τ) + τ ϕ(c/τ)
 
-    Exact as the number of irrelevant coordinates grows with none dominating; G(c, 0) = φ(c). For
-    other activations than ReLU G is a Gauss-Hermite sum of 40 terms.
-    w (..., dim) to (...,), float64; k at most 12.
+    Exact in the limit of many irrelevant coordinates, none of them dominating; G(c, 0) = φ(c). For
+    activations other than ReLU, G is a Gauss-Hermite sum of 40 terms. w has the shape (..., dim),
+    the result (...,) in float64; k is at most 12.
     """
     w = torch.as_tensor(w, dtype=torch.float64)
     check_integer("sparsity", sparsity, at_least=1, at_most=12)
@@ -86,16 +86,16 @@ def rectified_gaussian_mean(c: Tensor, tau: Tensor) -> Tensor:
 
 
 def neuron_overlaps(a: ArrayLike, overlap: ArrayLike, *, width: int, gamma: float = 0.5) -> Tensor:
-    """The share of each neuron in the overlap, m̃_i = N^(1-γ) a_i J_S(w_i), whose mean is m_S.
+    """The contribution m̃_i = N^(1-γ) a_i J_S(w_i) of each neuron to the overlap; its mean is m_S.
 
     Parameters
     ----------
     a : array (..., particles)
         Readouts.
     overlap : array (..., particles)
-        J_S(w_i), of :func:`gaussian_overlap` or :func:`enumerated_overlap`.
+        J_S(w_i) from :func:`gaussian_overlap` or :func:`enumerated_overlap`.
     width : int
-        N of the student; a mean field may have another number of particles.
+        N of the student; the number of particles of a mean field may differ.
     gamma : float
         γ of the student.
 
@@ -115,9 +115,9 @@ def neuron_overlaps(a: ArrayLike, overlap: ArrayLike, *, width: int, gamma: floa
 
 
 def neuron_covariance(w: ArrayLike, inputs: ArrayLike, *, name: str = "relu") -> Tensor:
-    """Σ(w) = E_x[φ(w·x)²] with E over the rows of ``inputs``: test points, or the whole cube.
+    """Σ(w) = E_x[φ(w·x)²], averaged over the rows of ``inputs``: test points, or the whole cube.
 
-    w (..., dim) and inputs (samples, dim) to (...,), float64.
+    w has the shape (..., dim), inputs (samples, dim), and the result (...,) in float64.
     """
     w, inputs = (torch.as_tensor(each, dtype=torch.float64) for each in (w, inputs))
     if inputs.ndim != 2 or len(inputs) == 0 or inputs.shape[1] != w.shape[-1]:
@@ -131,6 +131,6 @@ def neuron_covariance(w: ArrayLike, inputs: ArrayLike, *, name: str = "relu") ->
 def relu_covariance(w: ArrayLike) -> Tensor:
     """Σ(w) = ``|w|²/2`` of a ReLU neuron: exact for inputs of unit covariance with x ~ -x.
 
-    w (..., dim) to (...,), float64.
+    w has the shape (..., dim), the result (...,) in float64.
     """
     return torch.as_tensor(w, dtype=torch.float64).square().sum(dim=-1) / 2

@@ -1,11 +1,11 @@
-"""The parameters of a batch of networks, and what concerns each chain of it."""
+"""The parameters of a batch of networks, and sums and factors per chain."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-# Imported where it computes: a configuration holds a network, and torch takes seconds to import.
+# Configurations import this module, and torch takes seconds to import: import it on first use.
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -18,7 +18,7 @@ class Parameters(NamedTuple):
     w : Tensor
         (chains, particles, fan_in); the last column holds the hidden bias if there is one.
     a : Tensor
-        (chains, particles); empty for a collapsed model, whose readout is integrated out.
+        (chains, particles); empty for a collapsed model, whose readouts are integrated out.
     c : Tensor
         (chains, 1) or (chains, 0) without an output bias.
     """
@@ -29,12 +29,12 @@ class Parameters(NamedTuple):
 
 
 def against(values: Tensor, piece: Tensor) -> Tensor:
-    """(chains,) shaped so that it meets the leading axis of ``piece``."""
+    """Values (chains,) reshaped to broadcast along the first axis of ``piece``."""
     return values.view(-1, *(1,) * (piece.dim() - 1))
 
 
 def spread(values: Tensor, like: Tensor, views: Callable[[Tensor], Iterable[Tensor]]) -> Tensor:
-    """(chains,) to a flat vector, seen by ``views``, whose every entry is its chain's value."""
+    """Flat vector, with the layout of ``views``, of which each entry has its chain's value."""
     import torch
 
     flat = torch.empty_like(like)
@@ -44,9 +44,9 @@ def spread(values: Tensor, like: Tensor, views: Callable[[Tensor], Iterable[Tens
 
 
 def chain_sums(pieces: Iterable[Tensor]) -> Tensor:
-    """Sum of all entries of each chain, (chains,), in double precision; the chains lead in each."""
+    """Sum over pieces (chains, ...) of all entries of each chain, (chains,), double precision."""
     import torch
 
-    # Over the axes as they lie: flattening a transposed view would copy it first.
+    # Sum over the axes in place: flattening a transposed view would copy it first.
     sums = [piece.sum(dim=tuple(range(1, piece.dim())), dtype=torch.float64) for piece in pieces]
     return torch.stack(sums).sum(dim=0)

@@ -1,4 +1,4 @@
-"""A code as a text: the sign patterns of its specialised neurons, such as ``+-++ -+++``."""
+"""Codes as text: the sign patterns of specialised neurons, such as ``+-++ -+++``."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ def half_cube(sparsity: int) -> str:
 
 
 def canonical(code: object, *, sparsity: int, width: int) -> str:
-    """The patterns in order, one blank between them: one name for one code.
+    """The canonical name of a code: its patterns in sorted order, separated by one blank.
 
     Raises
     ------
     ArgumentError
-        If it is no text of patterns of ``sparsity`` signs, or has more than ``width``.
+        If ``code`` is not a text of patterns of ``sparsity`` signs, or has more than ``width``.
     """
     patterns = sorted(code.split()) if isinstance(code, str) else []
     if not patterns or any(len(each) != sparsity or set(each) - {"+", "-"} for each in patterns):
         raise ArgumentError(
             f"code must be patterns of {sparsity} signs such as "
-            f"{('+-' * sparsity)[:sparsity]!r}, with blanks between them, not {shortened(code)}"
+            f"{('+-' * sparsity)[:sparsity]!r}, separated by blanks, not {shortened(code)}"
         )
     if len(patterns) > width:
         raise ArgumentError(f"code must have at most width = {width} patterns, not {len(patterns)}")
@@ -33,6 +33,6 @@ def canonical(code: object, *, sparsity: int, width: int) -> str:
 
 
 def signs_of(code: str | None) -> list[list[int]]:
-    """The code as signs, (neurons, sparsity); nothing of None."""
+    """The code as signs, (neurons, sparsity); empty for None."""
     patterns = () if code is None else code.split()
     return [[1 if sign == "+" else -1 for sign in pattern] for pattern in patterns]

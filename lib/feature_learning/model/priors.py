@@ -1,7 +1,7 @@
-r"""The prior energy of a flat parameter vector, isotropic or with adapting precisions (ARD).
+r"""The prior energy of a flat parameter vector, isotropic or with adaptive precisions (ARD).
 
 Isotropic: ``T [Σ a²/(2σ_a²) + Σ d|w|²/(2σ_w²)]``. With ARD the prior precision of input coordinate
-j is an order parameter ρ_j, shared by all particles and started at d/σ_w², that follows them::
+j is an order parameter ρ_j, shared by all particles. It starts at d/σ_w² and follows them::
 
     ρ_j ← (1-e) ρ_j + e (α₀ + M/2) / (β₀ + ½ Σ_b w_bj²),   β₀ = α₀ σ_w²/d
 """
@@ -78,7 +78,7 @@ class Prior:
         self.precision = (self._w_stiffness[:, :1] / temperature).clone()
 
     def refresh(self, w: Tensor) -> None:
-        """Let ρ follow the weights (nothing without ARD)."""
+        """Update ρ to the present weights (without ARD, do nothing)."""
         if self.ard is not None:
             self.ard.update(self.precision, w, self.student)
             self.apply()
@@ -90,5 +90,5 @@ class Prior:
         )
 
     def value(self, theta: Tensor) -> Tensor:
-        """T · prior energy of each entry (the sum is left to the caller)."""
+        """T · prior energy of each entry; the caller takes the sum."""
         return 0.5 * self.stiffness * theta.square()

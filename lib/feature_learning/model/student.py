@@ -4,13 +4,13 @@ The student is::
 
     f(x) = N^(-γ) Σ_{i=1..N} a_i φ(w_i·x + b_i) + c
 
-with a_i ~ N(0, σ_a²), w_ij ~ N(0, σ_w²/d) and, if asked for, hidden biases b_i and an output bias c
-with prior variances of their own. A hidden bias is nothing special: it is one more weight on a
-constant input of 1, with its own prior variance.
+with a_i ~ N(0, σ_a²), w_ij ~ N(0, σ_w²/d) and, optionally, hidden biases b_i and an output bias c
+with their own prior variances. A hidden bias is one more weight, on a constant input of 1.
 
-Parameters live in ONE flat vector, so that a sampler is a handful of element-wise operations on
-it; ``Student.views`` gives the same memory as w: (chains, particles, fan_in), a: (chains,
-particles) and c: (chains, 1). In memory the particles of w come last (w is a transposed view).
+All parameters are stored in ONE flat vector, so that a sampler consists of a few element-wise
+operations; ``Student.views`` presents the same memory as w: (chains, particles, fan_in), a:
+(chains, particles) and c: (chains, 1). In memory the particles of w are the last axis (w is a
+transposed view).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from feature_learning.errors import (
 )
 from feature_learning.model.parameters import Parameters
 
-# torch takes seconds to import, and a configuration holds a network: imported where it computes.
+# Configurations import this module, and torch takes seconds to import: import it on first use.
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Network:
-    """Architecture and prior of a two-layer network, but for the dimension of its inputs.
+    """Architecture and prior of a two-layer network, without the dimension of its inputs.
 
     Parameters
     ----------
     width : int
         Number of hidden neurons N.
     gamma : float
-        Exponent of the output scale N^(-γ); 1/2 is the paper's, 1 the mean-field scaling.
+        Exponent of the output scale N^(-γ); 1/2 in the paper, 1 in mean-field scaling.
     activation : str
         relu, erf, tanh, sigmoid or linear.
     weight_variance, readout_variance : float
@@ -63,10 +63,14 @@ class Network:
     width: int = option(512, "hidden neurons N")
     gamma: float = option(0.5, "output scale N^-gamma")
     activation: str = option("relu", "activation", allowed=ACTIVATIONS)
-    weight_variance: float = option(1.0, "a weight has V/d", metavar="V")
-    readout_variance: float = option(1.0, "prior of a_i", metavar="V")
-    hidden_bias_variance: float | None = option(None, "prior of b_i (no hidden bias)", metavar="V")
-    output_bias_variance: float | None = option(None, "prior of c (no output bias)", metavar="V")
+    weight_variance: float = option(1.0, "prior variance V/d of a weight", metavar="V")
+    readout_variance: float = option(1.0, "prior variance of a_i", metavar="V")
+    hidden_bias_variance: float | None = option(
+        None, "prior variance of b_i (no hidden bias)", metavar="V"
+    )
+    output_bias_variance: float | None = option(
+        None, "prior variance of c (no output bias)", metavar="V"
+    )
 
     def __post_init__(self) -> None:
         store_plain(self)
@@ -83,15 +87,15 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Student(Network):
-    """A network for inputs of a dimension.
+    """A network for inputs of a given dimension.
 
     Parameters
     ----------
     dim : int
         Input dimension d.
     tilt : float
-        The first ``tilted`` weights of each neuron have this multiple of the prior variance: a
-        field on the coordinates of the target (:mod:`feature_learning.theory.free_energy`).
+        Factor of the prior variance of the first ``tilted`` weights of each neuron: a field on the
+        coordinates of the target (:mod:`feature_learning.theory.free_energy`).
     tilted : int
         Number of these weights.
 
@@ -120,12 +124,12 @@ class Student(Network):
 
     @property
     def fan_in(self) -> int:
-        """Number of weights of a hidden neuron, d and one more with a hidden bias."""
+        """Number of weights of a hidden neuron: d, or d + 1 with a hidden bias."""
         return self.dim + (self.hidden_bias_variance is not None)
 
     @property
     def scale(self) -> float:
-        """N^(-γ)."""
+        """Output scale N^(-γ)."""
         return math.pow(self.width, -self.gamma)
 
     def size(self, chains: int, particles: int, *, readout: bool = True) -> int:
@@ -140,7 +144,7 @@ class Student(Network):
         weights = chains * particles * self.fan_in
         readouts = chains * particles * readout
         return Parameters(
-            # Stored with the particles last: the layout in which matrix products are fastest.
+            # Particles are the last axis in memory: matrix products are fastest in this layout.
             flat[:weights].view(chains, self.fan_in, particles).transpose(1, 2),
             flat[weights : weights + readouts].view(chains, particles * readout),
             flat[weights + readouts :].view(chains, -1),

@@ -1,7 +1,7 @@
-r"""What the network is asked to learn: sparse parities and single-index Hermite polynomials.
+r"""The targets of learning: sparse parities and single-index Hermite polynomials.
 
-A teacher draws inputs x and labels y = target(x), and knows its exact second moments. Both
-teachers are isotropic, E[x_i x_j] = δ_ij, and both depend on the first k coordinates S only.
+A teacher draws inputs x and labels y = target(x), and provides its exact second moment. Both
+teachers are isotropic, E[x_i x_j] = δ_ij, and both depend only on the first k coordinates S.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 from feature_learning.choices import LARGEST_DEGREE, option
 from feature_learning.errors import ArgumentError, check_integer, store_plain
 
-# torch takes seconds to import, and a configuration holds a teacher: imported where it computes.
+# Configurations import this module, and torch takes seconds to import: import it on first use.
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Teacher(Protocol):
-    """What the rest of the library asks of a teacher."""
+    """The interface of a teacher."""
 
     @property
     def dim(self) -> int:
@@ -39,7 +39,7 @@ class Teacher(Protocol):
         """Draw inputs, shape (samples, dim), float32, on the CPU."""
 
     def target(self, inputs: Tensor) -> Tensor:
-        """The label of each input: (samples, dim) to (samples,)."""
+        """The label of each input, (samples,), from inputs (samples, dim)."""
 
 
 def _check_support(dim: int, sparsity: int) -> None:
@@ -120,7 +120,7 @@ class SingleIndex:
         return current
 
 
-#: The teachers that a configuration can name.
+#: The teachers by the name that configurations use.
 TEACHERS: dict[str, type[SparseParity] | type[SingleIndex]] = {
     each.name: each for each in (SparseParity, SingleIndex)
 }

@@ -1,4 +1,4 @@
-"""The sums that every gradient is made of, in torch: any activation, precision and device."""
+"""Forward pass and gradient sums in torch, for any activation, precision and device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Share(NamedTuple):
-    """A tile's share of the parameters or of a sum shaped like them."""
+    """The part of the parameters, or of a sum of their shape, that belongs to a tile."""
 
     w: Tensor  # (tile, fan_in, particles)
     a: Tensor  # (tile, particles, 1)
@@ -26,14 +26,14 @@ class _Share(NamedTuple):
 
 
 class TiledField:
-    r"""The field of a batch of networks on one data set, and its gradient, in buffers made once.
+    r"""Forward pass and gradient of a batch of networks on one data set, in buffers made once.
 
-    Work is cut into tiles, some chains on some samples. Two matrix products per tile are all the
-    arithmetic that counts: pre-activations ``Z = X Wᵀ`` and ``Gᵀ = (r ∘ X)ᵀ φ'(Z)``. A tile's
-    residual is final as soon as its own forward pass is done, so one pass over the data does both,
-    and the activations of a tile can stay in the cache. Samples are the rows of Z and particles
-    its columns: the long sum over samples then runs along rows, which matrix libraries do at full
-    speed for a result as narrow as G.
+    Work is cut into tiles of some chains on some samples. Two matrix products per tile dominate the
+    arithmetic: pre-activations ``Z = X Wᵀ`` and ``Gᵀ = (r ∘ X)ᵀ φ'(Z)``. The residual of a tile is
+    final after its own forward pass, so one pass over the data computes both, and the activations
+    of a tile can stay in the cache. Samples are the rows of Z and particles its columns: the long
+    sum over samples then runs along rows, at which matrix libraries reach full speed for a result
+    as narrow as G.
 
     Parameters
     ----------
@@ -45,10 +45,10 @@ class TiledField:
     scale : float
         f = scale · Σ_b a_b φ_b + c; N^(-γ) for a network, N^(1-γ)/M for a mean field.
     coupled : bool
-        :meth:`correlate` will be given a coupling: the mean field's self-energy.
+        Whether :meth:`correlate` will get a coupling (the self-energy of the mean field).
     block_elements : int or None
-        Upper bound for (chains · particles · samples) of a tile, one sample of one chain at least:
-        the size of one activation buffer in numbers. Memory is at most two such buffers whatever
+        Upper bound for chains · particles · samples of a tile (at least one sample of one chain):
+        the number of elements of an activation buffer. Memory is at most two such buffers, whatever
         the number of samples. None means
         :func:`~feature_learning.model.tiles.default_block_elements`.
 
@@ -95,33 +95,33 @@ class TiledField:
         self._recalled: tuple[Parameters, list[_Share]] | None = None
 
     def refill(self, inputs: Tensor, labels: Tensor) -> None:
-        """Put other samples in the place of these, as many; nothing is allocated but their codes.
+        """Replace the samples by the same number of others, without allocating new buffers.
 
-        ``inputs`` (samples, dim), ``labels`` (samples,). The memory of the data set that the field
-        was made of is overwritten: give it one of its own.
+        ``inputs`` has the shape (samples, dim), ``labels`` (samples,). This overwrites the memory
+        of the data set from which the object was created, which should not be used elsewhere.
 
         Raises
         ------
         ArgumentError
-            For another number of samples or of inputs.
+            If the number of samples or of inputs differs.
         """
         if inputs.shape != (len(self), self.student.dim) or labels.shape != self.labels.shape:
             raise ArgumentError(
-                f"inputs and labels must be {(len(self), self.student.dim)} and {(len(self),)}, "
-                f"not {tuple(inputs.shape)} and {tuple(labels.shape)}"
+                f"inputs and labels must have the shapes {(len(self), self.student.dim)} and "
+                f"{(len(self),)}, not {tuple(inputs.shape)} and {tuple(labels.shape)}"
             )
         self.labels.copy_(labels)
         dim = self.student.dim
         for tile in self.tiles:
             rows = inputs[tile.span]
-            tile.inputs[:, :dim].copy_(rows)  # beyond dim stands the one of the hidden bias
+            tile.inputs[:, :dim].copy_(rows)  # a column beyond dim is the 1 of the hidden bias
             tile.inputs_t[:dim].copy_(rows.t())
 
     def __len__(self) -> int:
         return self.labels.shape[0]
 
     def _shares(self, parameters: Parameters) -> list[_Share]:
-        """Each tile's share; remembered, since the same object comes back every step."""
+        """The part of each tile, cached because every step passes the same object."""
         if self._recalled is not None and self._recalled[0] is parameters:
             return self._recalled[1]
         shares = [
@@ -136,7 +136,7 @@ class TiledField:
         return shares
 
     def _activate(self, share: _Share, tile: Tile) -> None:
-        """Fill ``tile.z`` with φ (and its scratch with what the slope will need)."""
+        """Fill ``tile.z`` with φ (and its scratch with the values that the slope needs)."""
         if tile.z.shape[0] == 1:  # the plain product has less overhead than the batched one
             torch.mm(tile.inputs, share.w[0], out=tile.z[0])
         else:
@@ -154,13 +154,13 @@ class TiledField:
             tile.f.add_(share.c)
 
     def _walk(self, parameters: Parameters) -> Iterator[tuple[Tile, _Share]]:
-        """Tiles with their share, activations computed."""
+        """Tiles with computed activations, and their parts of the parameters."""
         for tile, share in zip(self.tiles, self._shares(parameters), strict=True):
             self._activate(share, tile)
             yield tile, share
 
     def predict(self, parameters: Parameters, out: Tensor | None = None) -> Tensor:
-        """The field f on every sample, (chains, samples)."""
+        """The network output f on every sample, (chains, samples)."""
         if out is None:
             out = parameters.w.new_empty(self.chains, len(self))
         for tile, share in self._walk(parameters):
@@ -169,7 +169,7 @@ class TiledField:
         return out
 
     def features(self, w: Tensor) -> Tensor:
-        """φ(w_b·x_μ) for all samples, (chains, particles, samples): allocates."""
+        """φ(w_b·x_μ) for all samples, (chains, particles, samples), in new memory."""
         out = w.new_empty(self.chains, self.particles, len(self))
         for tile, _ in self._walk(_weights_only(w)):
             out[tile.chains, :, tile.span] = tile.z.transpose(1, 2)
@@ -185,7 +185,7 @@ class TiledField:
     def gram(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """ΦΦᵀ, (chains, particles, particles), and Φy, (chains, particles), in double precision.
 
-        Tile by tile: memory does not grow with the number of samples.
+        Computed tile by tile: memory does not grow with the number of samples.
         """
         gram = w.new_zeros(self.chains, self.particles, self.particles, dtype=torch.float64)
         drive = w.new_zeros(self.chains, self.particles, dtype=torch.float64)
@@ -205,17 +205,17 @@ class TiledField:
         coupling: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> None:
-        r"""Sums over the samples that the gradient of an energy of particles is made of.
+        r"""Sums over the samples that make up the gradient of an energy of particles.
 
         With r_μ = f(x_μ) - y_μ the residual, k the gain and s the coupling (zero if not given)::
 
             drive[c,b,:]        = k a_b Σ_μ (r_μ + s_b φ(z_bμ)) φ'(z_bμ) x_μ
             drive_readout[c,b]  = k     Σ_μ (r_μ + s_b φ(z_bμ)) φ(z_bμ)
-            bias[c]             =       Σ_μ r_μ                         if asked for
+            bias[c]             =       Σ_μ r_μ                         if given
 
         of shapes (chains, particles, fan_in), (chains, particles) and (chains, 1).
         For a homogeneous activation ``drive_readout`` is w · drive before the factor a. ``drive``
-        is filled fastest when its memory is laid out as that of ``Student.views``.
+        is filled fastest if it has the memory layout of ``Student.views``.
         """
         phi = self.student.phi
         for tile, share in self._walk(parameters):
@@ -224,7 +224,7 @@ class TiledField:
             if bias is not None:
                 _accumulate(bias[chains], tile.f.sum(dim=1), first)
             s = None if coupling is None else coupling[chains].unsqueeze(1)
-            # Everything that needs φ comes before φ turns into the gate φ'.
+            # Use φ before the gate φ' overwrites it.
             if not phi.homogeneous:
                 _add_product(drive_readout[chains].unsqueeze(1), tile.f_row, tile.z, first)
                 if s is not None:
@@ -235,7 +235,7 @@ class TiledField:
                 torch.mul(tile.f_row, tile.inputs_t, out=tile.rx)
                 _add_product(target, tile.rx, phi.slope_(tile.z, tile.scratch), first)
                 continue
-            if phi.homogeneous:  # φ φ' = φ: the gate is made in a copy
+            if phi.homogeneous:  # φ φ' = φ: compute the gate in a copy
                 gate = phi.slope_(tile.scratch.copy_(tile.z), tile.scratch).mul_(tile.f)
                 gate.addcmul_(tile.z, s)
             else:
@@ -256,9 +256,9 @@ class TiledField:
         power: Tensor,
         power_readout: Tensor,
     ) -> None:
-        r"""Sums over the samples in a field that does not follow the particles.
+        r"""Sums over the samples at a residual that does not follow the particles.
 
-        With ``residual`` r, (chains, samples), given::
+        For a given ``residual`` r, (chains, samples)::
 
             drive[c,b,:]        = Σ_μ r_μ φ'(z_bμ) x_μ          (chains, particles, fan_in)
             drive_readout[c,b]  = Σ_μ r_μ φ(z_bμ)               (chains, particles)
@@ -294,7 +294,7 @@ class TiledField:
 
 
 def _weights_only(w: Tensor) -> Parameters:
-    """Parameters of which only the hidden weights will be looked at."""
+    """Parameters with hidden weights only."""
     return Parameters(w, w.new_empty(w.shape[0], 0), w.new_empty(w.shape[0], 0))
 
 

@@ -1,4 +1,4 @@
-"""Work on many chains and samples, cut into tiles whose activations stay in the cache."""
+"""Tiles of chains and samples, small enough for their activations to stay in the cache."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 
 
 def default_block_elements(device: torch.device | str) -> int:
-    """Size of a tile of activations: in the second-level cache of a CPU, large on a GPU."""
+    """Size of a tile of activations: it fits the second-level cache of a CPU; large on a GPU."""
     return 2**18 if torch.device(device).type == "cpu" else 2**28
 
 
 class Tile(NamedTuple):
-    """Some chains on some samples, with every view the loop needs made once: views cost time."""
+    """Some chains on some samples, with all views of the loop created once to save time."""
 
     chains: slice
     span: slice
@@ -24,8 +24,8 @@ class Tile(NamedTuple):
     inputs_t: Tensor  # (fan_in, block)
     labels: Tensor  # (block,), broadcast to (tile, block, 1)
     z: Tensor  # (tile, block, particles): pre-activations, then φ, then (ReLU) φ'
-    scratch: Tensor  # the same shape; the same memory where the activation needs none
-    f: Tensor  # (tile, block, 1): the field, then the residual
+    scratch: Tensor  # the same shape; the same memory as z if the activation needs none
+    f: Tensor  # (tile, block, 1): the network output, then the residual
     f_row: Tensor  # the same as (tile, 1, block)
     rx: Tensor  # (tile, fan_in, block): residual times input
 
@@ -47,23 +47,23 @@ def cut(
         (samples, fan_in) and (samples,).
     chains, particles : int
     elements : int
-        Upper bound for chains · particles · samples of a tile; one sample of one chain at least.
+        Upper bound for chains · particles · samples of a tile (at least one sample of one chain).
     second_buffer : bool
-        Whether ``scratch`` is memory of its own.
+        Whether ``scratch`` has its own memory.
     """
     samples, fan_in = inputs.shape
     length = _even(samples, max(1, elements // particles))
-    # Small problems take several chains at once: fewer, larger calls.
+    # Small problems process several chains at once, in fewer and larger calls.
     batch = _even(chains, max(1, elements // (particles * length)))
     new = inputs.new_empty
-    # Rows of a power-of-two length fall into the same cache sets: shift them by one line.
+    # Rows of a power-of-two length share the same cache sets: shift them by one line.
     stride = particles + 16 if particles % 64 == 0 else particles
     z = new(batch, length, stride)
     scratch = new(batch, length, stride) if second_buffer else z
     f, rx = new(batch, length, 1), new(batch, fan_in, length)
     buffers = z[..., :particles], scratch[..., :particles], f, rx
     spans = [slice(at, min(at + length, samples)) for at in range(0, samples, length)]
-    # Inputs of a block, plain and transposed, are shared by all chains.
+    # All chains share the inputs of a block, plain and transposed.
     blocks = [(span, inputs[span], inputs[span].t().contiguous()) for span in spans]
     return [
         _tile(slice(at, min(at + batch, chains)), block, labels, buffers)
@@ -73,7 +73,7 @@ def cut(
 
 
 def _even(total: int, largest: int) -> int:
-    """Length of the pieces when ``total`` is cut into as few equal ones as ``largest`` allows."""
+    """Length of equal pieces of ``total``, as few as possible and none longer than ``largest``."""
     return math.ceil(total / math.ceil(total / min(total, largest)))
 
 
@@ -83,7 +83,7 @@ def _tile(
     labels: Tensor,
     buffers: tuple[Tensor, Tensor, Tensor, Tensor],
 ) -> Tile:
-    """One tile on the part of the shared buffers that it needs."""
+    """One tile, on its part of the shared buffers."""
     span, inputs, inputs_t = samples
     tile, block = chains.stop - chains.start, span.stop - span.start
     z, scratch, f, rx = buffers
