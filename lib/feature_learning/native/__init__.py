@@ -1,8 +1,9 @@
-r"""Compiled code for CPUs, and torch where there is none.
+r"""Compiled code for CPUs; torch is used if it is not available.
 
-It is built if a C compiler is there at installation, and runs on processors with AVX-512, AVX2 or
-NEON: the field and the gradients of a ReLU network (:mod:`feature_learning.native.relu`) and normal
-numbers (:mod:`feature_learning.native.normal`), both in single precision.
+The code is built if a C compiler is present at installation, and runs on processors with AVX-512,
+AVX2 or NEON. It computes the forward pass and the gradients of a ReLU network
+(:mod:`feature_learning.native.relu`) and normal random numbers
+(:mod:`feature_learning.native.normal`), both in single precision.
 """
 
 from feature_learning.native.library import instructions

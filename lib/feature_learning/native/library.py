@@ -1,4 +1,4 @@
-r"""The shared library of the compiled code, and whether this machine has it."""
+r"""Loading of the shared library with the compiled code, if this machine has it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _POINTER, _FLOAT, _LONG = ctypes.c_void_p, ctypes.c_float, ctypes.c_long
 
 @cache
 def load() -> ctypes.CDLL | None:
-    """The shared library, if it was built and knows this processor."""
+    """The shared library, if it was built and supports this processor; otherwise None."""
     folder = Path(__file__).parent.parent
     for path in (folder / f"_native{suffix}" for suffix in EXTENSION_SUFFIXES):
         if not path.exists():
@@ -33,6 +33,6 @@ def load() -> ctypes.CDLL | None:
 
 
 def instructions() -> str | None:
-    """Instruction set of the compiled code here (AVX-512, AVX2 or NEON); None without any."""
+    """Instruction set of the compiled code here (AVX-512, AVX2 or NEON); None without the code."""
     library = load()
     return None if library is None else library.relu_instructions().decode()

@@ -1,8 +1,9 @@
-/* Standard normal numbers in float32 from a counter: number i depends on the key and on i alone.
+/* Standard normal numbers in float32 from a counter: number i depends only on the key and on i.
  *
  * Words of 32 bits come from Philox 4x32-10 (Salmon, Moraes, Dror and Shaw 2011, "Parallel random
- * numbers: as easy as 1, 2, 3"), normal numbers from pairs of them by Box and Muller (1958) with 24
- * bits each, hence of size 5.9 at most. No state but the key: a caller draws one key a step.
+ * numbers: as easy as 1, 2, 3"), and normal numbers from pairs of words by Box and Muller (1958)
+ * with 24 bits each; their size is therefore 5.9 at most. The key is the only state: a caller draws
+ * one key per step.
  */
 
 #include <stdint.h>

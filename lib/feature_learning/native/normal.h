@@ -1,8 +1,8 @@
 /* Normal numbers for one vector length, included once for each instruction set by normal.c, which
  * defines NAME, TARGET and LANES as for tile.h.
  *
- * A block is 16 counters, one a lane; each counter gives four words of 32 bits and two pairs of
- * normal numbers, so that a block is 64 of them, the same ones whatever the vector length.
+ * A block has 16 counters, one per lane; each counter gives four words of 32 bits and two pairs of
+ * normal numbers, so that a block has 64 numbers, which do not depend on the vector length.
  */
 
 #define WORDS NAME(words)
@@ -37,7 +37,7 @@ INLINE FLOATS NAME(root)(FLOATS x) {
 #endif
 }
 
-/* Philox 4x32-10 on half as many counters as there are lanes; the upper half of a word is noise. */
+/* Philox 4x32-10 on half as many counters as lanes; the upper half of each word is unused. */
 INLINE void NAME(philox)(WORDS *c, uint64_t key) {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
 #pragma GCC unroll 10
@@ -63,7 +63,7 @@ INLINE FLOATS NAME(minus_two_log)(FLOATS u) {
 }
 
 /* Two normal numbers from two words, by Box and Muller. The upper 24 bits of the second word are an
- * angle within 45 degrees of the first axis, its lowest two bits choose one of the four axes. */
+ * angle within 45 degrees of an axis, and its lowest two bits choose one of the four axes. */
 INLINE void NAME(pair)(INTS first, INTS second, float *cosine, float *sine) {
     const INTS upper = (INTS)((NAME(unsigned_ints))first >> 8);
     const FLOATS u = __builtin_convertvector(upper, FLOATS) * 0x1p-24f + 0x1p-25f;

@@ -1,6 +1,6 @@
-/* Field and gradient of a two-layer ReLU network in one pass over the samples, in float32.
+/* Output and gradient of a two-layer ReLU network in one pass over the samples, in float32.
  *
- * For one chain, samples first .. last-1, with fan_in inputs x, particles (w, a):
+ * For one chain, samples first .. last-1, with fan_in inputs x and particles (w, a):
  *
  *     z_mu,b = max(w_b . x_mu, 0)
  *     f_mu   = scale * sum_b a_b z_mu,b + offset
@@ -10,15 +10,15 @@
  *     bias   = sum_mu r_mu
  *
  * Both matrix products keep their result in registers and their operands in the second-level cache:
- * a block of samples is finished, forward and backward, before the next one is touched. What a
- * matrix library must write out and read again (pre-activations, gate, residual times input) never
- * leaves the cache here.
+ * a block of samples is finished, forward and backward, before the next one begins. Intermediate
+ * results that a matrix library must write and read again (pre-activations, gate, residual times
+ * input) never leave the cache here.
  *
- * Layout: x (samples, fan_in), w and drive (fan_in, particles), the rest vectors. f and bias may be
- * NULL; drive and readout are both given or both NULL. Inputs of +-1 may come as codes too (samples,
- * groups), five inputs a group, which takes less than half of the time: see signs.h; NULL if there
- * are none. `work` needs relu_work(last - first, fan_in, particles, codes or not) floats. No global
- * state: threads may call this at the same time with work of their own.
+ * Layout: x (samples, fan_in), w and drive (fan_in, particles), all others vectors. f and bias may
+ * be NULL; drive and readout are both given or both NULL. Inputs of +-1 may also be passed as codes
+ * (samples, groups) of five inputs per group, which takes less than half of the time (see signs.h);
+ * NULL if there are none. `work` needs relu_work(last - first, fan_in, particles, codes or not)
+ * floats. There is no global state: threads may call this concurrently with separate `work`.
  */
 
 #include <string.h>
@@ -26,15 +26,15 @@
 #include <immintrin.h>
 #endif
 
-/* Samples of a block. With codes each block costs the making and the sorting of tables; a block of
- * gates, a bit each, is small whatever its length. */
+/* Samples per block. With codes, each block needs its tables to be built and sorted; a block of
+ * gates, one bit each, is small whatever its length. */
 #define BLOCK 96
 #define CODED_BLOCK 256
 #define GATED_BLOCK 1024
 /* Partial sums of five inputs of +-1. */
 #define ENTRIES 32
 
-/* What is asked for, and of what: the arguments of relu_chain. */
+/* The arguments of relu_chain: inputs, parameters and results. */
 struct sums {
     const float *x;
     const unsigned char *codes;
@@ -86,7 +86,7 @@ const char *relu_instructions(void) {
 #endif
 }
 
-/* Floats of work space for so many samples at a time, as codes or as they are. */
+/* Floats of work space for this number of samples, coded or not. */
 long relu_work(long samples, long fan_in, long particles, int coded) {
     const long padded = particles + 32, groups = (fan_in + 4) / 5;
     const long kept = coded ? CODED_BLOCK : BLOCK, block = coded ? GATED_BLOCK : BLOCK;

@@ -1,11 +1,11 @@
-r"""The compiled kernel of a ReLU field on a CPU, and whether this machine has it.
+r"""The compiled kernel for the forward pass and gradients of ReLU networks on a CPU.
 
-``relu.c`` computes the field and both gradients of one chain in a single pass over the samples.
-Inputs of ±1, those of parity, are taken five at a time from tables of partial sums (``signs.h``)
-where there are enough samples: the same sums with two and a half times less arithmetic. The kernel
-was built if a C compiler was there at installation, and runs on processors with AVX-512, AVX2 or
-NEON. Where it is absent :class:`~feature_learning.model.tiled_field.TiledField` does the same with
-torch; the two agree to rounding.
+``relu.c`` computes the network output and both gradients of one chain in a single pass over the
+samples. If there are enough samples, inputs of ±1 (those of parity) are processed five at a time
+with tables of partial sums (``signs.h``): the same sums with two and a half times less arithmetic.
+The kernel is built if a C compiler is present at installation, and runs on processors with AVX-512,
+AVX2 or NEON. Otherwise :class:`~feature_learning.model.tiled_field.TiledField` does the same with
+torch; the two agree up to rounding.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ from torch import Tensor
 
 from feature_learning.native.library import load
 
-#: Multiplications below which handing work to a second thread costs more than it saves.
+#: Number of multiplications below which a second thread costs more than it saves.
 _WORTH_A_THREAD = 4e6
-#: Samples are cut between threads at multiples of this. It is BLOCK of relu.c, so that all threads
-#: but the last have whole blocks; coded inputs, in blocks of 256 or 1024, could be cut anywhere.
-#: Another number would round the sums in another way.
+#: Samples are divided between threads at multiples of this number. It is BLOCK of relu.c, so that
+#: all threads but the last have whole blocks; coded inputs, in blocks of 256 or 1024, could be cut
+#: anywhere. Another number would change the rounding of the sums.
 _BLOCK = 96
-#: Inputs whose values of ±1 make one code.
+#: Number of inputs of ±1 in one code.
 _GROUP = 5
-#: Samples below which making the tables of all codes costs more than it saves.
+#: Number of samples below which the tables of all codes cost more than they save.
 _WORTH_TABLES = 64
-#: Threads that torch has left to the kernels; None while it keeps them.
+#: Number of threads that torch leaves to the kernels; None while torch keeps them.
 _LEFT: ContextVar[int | None] = ContextVar("threads left to the kernels", default=None)
 
 
 def _threads() -> int:
-    """Threads that kernels may use."""
+    """Number of threads that kernels may use."""
     return _LEFT.get() or torch.get_num_threads()
 
 
 def _worth(samples: int, fan_in: int, particles: int, chains: int) -> int:
-    """Threads that a kernel of this size makes use of."""
+    """Number of threads that a kernel of this size uses."""
     work = float(samples) * fan_in * particles * chains
     return _threads() if work > _WORTH_A_THREAD else 1
 
 
 @cache
 def _helpers(threads: int) -> ThreadPoolExecutor:
-    """Threads besides the calling one; the kernel runs without Python's lock."""
+    """Pool of the threads besides the calling one; the kernel runs without Python's lock."""
     return ThreadPoolExecutor(threads - 1, thread_name_prefix="relu")
 
 
 def _addresses(tensor: Tensor | None) -> Callable[[int], int | None]:
-    """Where the slices of the first axis begin; indexing a tensor would take longer than this."""
+    """Addresses of the slices along the first axis, faster than by indexing the tensor."""
     if tensor is None:
         return lambda index: None
     start, length = tensor.data_ptr(), tensor.stride(0) * tensor.element_size()
@@ -62,7 +62,7 @@ def _addresses(tensor: Tensor | None) -> Callable[[int], int | None]:
 
 
 class ReluKernel:
-    """The kernel on one set of inputs.
+    """The kernel for one set of inputs.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class ReluKernel:
     labels : Tensor
         (samples,).
     chains, particles : int
-        Of the parameters that :meth:`run` will be given.
+        Sizes of the parameters that :meth:`run` will receive.
     """
 
     def __init__(self, inputs: Tensor, labels: Tensor, *, chains: int, particles: int) -> None:
@@ -85,7 +85,7 @@ class ReluKernel:
         self.read_inputs()
 
     def read_inputs(self) -> None:
-        """Make the codes of the inputs, again whenever the memory of the inputs has changed."""
+        """Encode the inputs; to be called again whenever their memory has changed."""
         self._codes = _codes(self._inputs)
         size = self._library.relu_work(*self._inputs.shape, self._particles, self.coded)
         if size != self._size:
@@ -94,16 +94,16 @@ class ReluKernel:
 
     @property
     def coded(self) -> bool:
-        """Whether the inputs are ±1 and enough to be taken from tables."""
+        """Whether the kernel uses tables: inputs of ±1 and enough samples."""
         return self._codes is not None
 
     @staticmethod
     @contextmanager
     def owns_the_threads() -> Iterator[None]:
-        """Leave the threads of torch to the kernels for a while, to whichever of them runs.
+        """Context in which torch leaves its threads to the kernels.
 
-        What is left for torch between two calls is too short to share out, and its idle threads
-        spin on the cores that the kernels' threads need.
+        The work of torch between two calls is too short to be divided, and its idle threads would
+        occupy the cores that the kernels need.
         """
         before = torch.get_num_threads()
         token = _LEFT.set(_threads())
@@ -127,9 +127,9 @@ class ReluKernel:
 
     @staticmethod
     def memory(samples: int, fan_in: int, particles: int, *, chains: int, signs: bool) -> int:
-        """Bytes of a kernel with the threads there are now, inputs and labels not counted.
+        """Bytes of a kernel with the present number of threads, without inputs and labels.
 
-        ``signs`` says whether the inputs are ±1.
+        ``signs`` tells whether the inputs are ±1.
         """
         library = load()
         assert library is not None
@@ -164,7 +164,7 @@ class ReluKernel:
         drive_readout: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> None:
-        """Field and gradients of all chains.
+        """Network output and gradients of all chains.
 
         Parameters
         ----------
@@ -177,23 +177,23 @@ class ReluKernel:
         coupling : Tensor, optional
             s, (chains, particles).
         f : Tensor, optional
-            Filled with the field, (chains, samples).
+            Filled with the network output, (chains, samples).
         drive, drive_readout : Tensor, optional
             Filled with gain · a_b Σ_μ (r_μ + s_b φ_bμ) φ'_bμ x_μ, (chains, fan_in, particles), and
-            gain · Σ_μ (r_μ + s_b φ_bμ) φ_bμ, (chains, particles): both or none.
+            gain · Σ_μ (r_μ + s_b φ_bμ) φ_bμ, (chains, particles): both or neither.
         bias : Tensor, optional
             Filled with Σ_μ r_μ, (chains, 1).
         """
         assert (drive is None) == (drive_readout is None)
         samples, fan_in = self._inputs.shape
         threads = _worth(samples, fan_in, self._particles, self._chains)
-        # Whole chains are shared out if that is even; otherwise the samples of each chain are.
+        # Threads share whole chains if that divides evenly, otherwise the samples of each chain.
         parts = 1 if self._chains % threads == 0 else threads
         length = -(-samples // (parts * _BLOCK)) * _BLOCK
         spans = [(at, min(at + length, samples)) for at in range(0, samples, length)]
         several = len(spans) > 1
         offsets = c.tolist() if c.shape[1] else [[0.0]] * self._chains
-        # There are no more spans than threads.
+        # There are at most as many spans as threads.
         spaces, drives, readouts, biases = self._prepare(threads)
         wanted = [(drives, drive), (readouts, drive_readout), (biases, bias)]
 
@@ -251,9 +251,9 @@ class ReluKernel:
 
 
 def _codes(inputs: Tensor) -> Tensor | None:
-    """Inputs of ±1 as (samples, groups) of 5 bits, the first input the lowest.
+    """Inputs of ±1 as codes of 5 bits, (samples, groups), with the first input in the lowest bit.
 
-    None for other inputs, and for too few samples to gain by it.
+    None for other inputs, and if there are too few samples for a gain.
     """
     samples, fan_in = inputs.shape
     if samples < _WORTH_TABLES or not bool((inputs.abs() == 1).all()):

@@ -1,16 +1,15 @@
-/* The kernel for inputs of +-1 and one vector length; included by relu.c after tile.h, whose names
- * it uses.
+/* The kernel for inputs of +-1 and one vector length; included by tile.h, whose names it uses.
  *
- * Five inputs at a time take 32 values only. So a panel of neurons has, for each group of five
- * inputs, a table of its 32 partial sums: the forward pass adds one entry a group in place of five
- * products, and the backward pass adds the coefficient of a sample to one entry a group and sorts
- * the entries into the five gradients once a block of samples ("the method of the four Russians",
+ * Five inputs of +-1 have only 32 combinations. So a panel of neurons has, for each group of five
+ * inputs, a table of the 32 partial sums: the forward pass adds one entry per group instead of five
+ * products, and the backward pass adds the coefficient of a sample to one entry per group and sorts
+ * the entries into the five gradients once per block of samples ("the method of the four Russians",
  * Arlazarov, Dinic, Kronrod and Faradzev 1970, for real matrices times matrices of +-1). 35 inputs
- * cost 7 additions each way instead of 35 multiplications and additions.
+ * cost 7 additions in each direction instead of 35 multiplications and additions.
  *
  * A table is (groups, 32, WIDTH): 28 KiB for 35 inputs with AVX-512, which stays in the first-level
- * cache. The code of a group has bit j set if its input j is +1. Inputs beyond the last are taken as
- * weights of zero.
+ * cache. The code of a group has bit j set if its input j is +1. Inputs beyond the last one have
+ * weight zero.
  */
 
 /* The table of one panel of weights (fan_in, WIDTH). */
@@ -40,7 +39,7 @@ INLINE void NAME(tabulate)(const float *w, long fan_in, long groups, float *tabl
     }
 }
 
-/* Which lanes are above 0, one bit each, and the value in these lanes, 0 in the others. */
+/* The lanes above 0, one bit each; and, below, a value in these lanes with 0 in the others. */
 INLINE unsigned NAME(open)(VECTOR z) {
 #if defined(__x86_64__) && LANES == 16
     return _mm512_cmp_ps_mask((__m512)z, _mm512_setzero_ps(), _CMP_GT_OQ);
@@ -64,8 +63,8 @@ INLINE VECTOR NAME(gated)(unsigned bits, float value) {
 #endif
 }
 
-/* relu(x w) for one panel, from its table, in z or (z NULL) no more of it than which neurons are
- * open, a bit each; adds relu(x w) a to the partial sums of the field. */
+/* relu(x w) for one panel, from its table, written into z; if z is NULL only the active neurons are
+ * recorded, one bit each. Adds relu(x w) a to the partial sums of the output. */
 INLINE void NAME(look_up_groups)(const int groups, const unsigned char *codes, long samples,
                           const float *table, const float *a, float *z, unsigned *gates,
                           float *partial) {
@@ -91,8 +90,8 @@ INLINE void NAME(look_up_groups)(const int groups, const unsigned char *codes, l
     }
 }
 
-/* Add (r + s z) [z > 0] of every sample to the entries that it has in the table of one panel;
- * with gates in place of z, r where they are open. */
+/* Add (r + s z) [z > 0] of every sample to its entries in the table of one panel; with gates in
+ * place of z, add r where they are open. */
 INLINE void NAME(scatter_groups)(const int groups, const unsigned char *codes, long samples,
                           const float *z, const unsigned *gates, const float *residual,
                           const float *s, float *table) {
@@ -117,7 +116,7 @@ INLINE void NAME(scatter_groups)(const int groups, const unsigned char *codes, l
     }
 }
 
-/* A number of groups that is known here lets the compiler unroll the loop over them. */
+/* A constant number of groups lets the compiler unroll the loop over them. */
 INLINE void NAME(look_up)(long groups, const unsigned char *codes, long samples, const float *table,
                           const float *a, float *z, unsigned *gates, float *partial) {
     if (groups == 7) NAME(look_up_groups)(7, codes, samples, table, a, z, gates, partial);
@@ -134,7 +133,7 @@ INLINE void NAME(scatter)(long groups, const unsigned char *codes, long samples,
 /* Sort the entries of a table into the gradient (fan_in, WIDTH) of one panel, and clear it. */
 INLINE void NAME(collect)(long fan_in, long groups, float *table, float *gradient) {
     for (long g = 0; g < groups; g++, table += ENTRIES * WIDTH) {
-        /* Input 4 splits the entries into halves; their sum has the other inputs left, and so on. */
+        /* Input 4 splits the entries into halves; their sum has the other inputs, and so on. */
         for (long bit = 4; bit >= 0; bit--) {
             const long j = 5 * g + bit, half = 1 << bit;
             VECTOR low = {0}, high = {0};

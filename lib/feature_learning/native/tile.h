@@ -5,9 +5,9 @@
  *   LANES        floats in a vector
  *   ROWS         rows of a register tile; 2 * ROWS + 3 vectors must fit the register file
  *
- * Memory of the tiles: neurons come in panels of WIDTH = 2 * LANES. A panel of the weights is
- * (fan_in, WIDTH), of the activations (BLOCK, WIDTH), of the gradient (fan_in, WIDTH), each
- * contiguous, so that every inner loop walks through memory in order.
+ * Memory layout of the tiles: neurons form panels of WIDTH = 2 * LANES. A panel is (fan_in, WIDTH)
+ * for the weights, (BLOCK, WIDTH) for the activations and (fan_in, WIDTH) for the gradient, each
+ * contiguous, so that every inner loop reads memory in order.
  */
 
 #define WIDTH (2 * LANES)
@@ -25,7 +25,7 @@ INLINE VECTOR NAME(relu)(VECTOR value) {
     return (VECTOR)((NAME(mask))value & (value > 0));
 }
 
-/* z = relu(x w) for `rows` samples and one panel; adds z a to the partial sums of the field. */
+/* z = relu(x w) for `rows` samples and one panel; adds z a to the partial sums of the output. */
 INLINE void NAME(forward)(const int rows, const float *x, long fan_in, const float *w,
                           const float *a, float *z, float *partial) {
     VECTOR low[ROWS], high[ROWS];
@@ -64,7 +64,7 @@ INLINE void NAME(backward_coefficient)(float *z, const float *residual, const fl
     }
 }
 
-/* Add sum_mu x_mu,j c_mu for `rows` inputs j from x on, over `samples` samples of one panel. */
+/* Add sum_mu x_mu,j c_mu over `samples` samples of one panel, for `rows` inputs j from x on. */
 INLINE void NAME(backward)(const int rows, const float *x, long fan_in, const float *c,
                            long samples, float *gradient) {
     VECTOR low[ROWS], high[ROWS];
@@ -89,7 +89,7 @@ INLINE void NAME(backward)(const int rows, const float *x, long fan_in, const fl
     }
 }
 
-/* Copy `rows` rows of `columns` numbers into panels, the last one filled up with zeros. */
+/* Copy `rows` rows of `columns` numbers into panels, the last one padded with zeros. */
 TARGET static void NAME(pack)(const float *from, long rows, long columns, float *to) {
     for (long at = 0; at < columns; at += WIDTH, to += rows * WIDTH) {
         const long here = columns - at < WIDTH ? columns - at : WIDTH;
@@ -108,7 +108,7 @@ TARGET static void NAME(unpack)(const float *from, long rows, long columns, floa
     }
 }
 
-/* From the sum over the samples of one panel, in gradient, to what is asked for:
+/* Turn the sum over the samples of one panel, in gradient, into the results:
  * readout = gain * (w . sum) and gradient = gain * a * sum. */
 INLINE void NAME(weigh)(const float *w, const float *a, float gain, long fan_in, float *gradient,
                         float *readout) {
@@ -137,14 +137,14 @@ INLINE void NAME(forward_block)(const float *x, long samples, long fan_in, const
         NAME(forward)(1, x + i * fan_in, fan_in, w, a, z + i * WIDTH, partial + i * LANES);
 }
 
-/* Backward pass likewise. */
+/* Backward pass of the samples of a block and one panel, with tiles of products. */
 INLINE void NAME(backward_block)(const float *x, long samples, long fan_in, float *z,
                                  const float *residual, const float *s, float *gradient) {
     NAME(backward_coefficient)(z, residual, s, samples);
     long j = 0;
     for (; j + ROWS <= fan_in; j += ROWS)
         NAME(backward)(ROWS, x + j, fan_in, z, samples, gradient + j * WIDTH);
-    /* What is left over goes in tiles of 6, 3 and 1: 35 is 2 * 12 + 6 + 3 + 2. */
+    /* The remaining inputs use tiles of 6, 3 and 1: 35 is 2 * 12 + 6 + 3 + 2. */
     for (; ROWS > 6 && j + 6 <= fan_in; j += 6)
         NAME(backward)(6, x + j, fan_in, z, samples, gradient + j * WIDTH);
     for (; j + 3 <= fan_in; j += 3)
@@ -159,11 +159,11 @@ INLINE void NAME(backward_block)(const float *x, long samples, long fan_in, floa
 TARGET static void NAME(chain)(const struct sums *ask, long first, long last, float *work) {
     const long fan_in = ask->fan_in, particles = ask->particles, groups = ask->groups;
     const long panels = (particles + WIDTH - 1) / WIDTH, padded = panels * WIDTH;
-    /* The self-energy asks for z again in the backward pass; a network only for the gates. */
+    /* The backward pass needs z again for the self-energy, but only the gates for a network. */
     const int gated = ask->codes && !ask->s;
     const long most = gated ? GATED_BLOCK : ask->codes ? CODED_BLOCK : BLOCK;
     const long block = last - first < most ? last - first : most;
-    const long kept = gated ? 1 : WIDTH; /* numbers kept of a sample and a panel */
+    const long kept = gated ? 1 : WIDTH; /* numbers kept per sample and panel */
     float *w_panel = work, *a_panel = w_panel + padded * fan_in, *s_panel = a_panel + padded;
     float *z = s_panel + padded, *partial = z + block * panels * kept;
     float *residual = partial + block * LANES;
@@ -211,7 +211,7 @@ TARGET static void NAME(chain)(const struct sums *ask, long first, long last, fl
         }
     }
     if (ask->drive) {
-        float *readout = s_panel; /* the coupling has been used */
+        float *readout = s_panel; /* the coupling is no longer needed */
         for (long panel = 0; panel < panels; panel++) {
             const long here = panel * fan_in * WIDTH;
             NAME(weigh)(w_panel + here, a_panel + panel * WIDTH, ask->gain, fan_in, gradient + here,
