@@ -1,7 +1,8 @@
-"""NumPy archives of whatever origin, read without trust: no pickles, no array larger than its file.
+"""Safe reading of NumPy archives of any origin: no pickles, no array larger than its file.
 
-The header of an array says how large it is, and NumPy makes room for it before it reads on: a few
-damaged bytes could ask for a terabyte. So the headers are compared with what follows them first.
+The header of an array states its size, and NumPy allocates this memory before it reads on: a few
+damaged bytes could request a terabyte. So each header is first compared with the length of its
+file.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def read(source: Path | bytes) -> dict[str, NDArray[Any]]:
     Raises
     ------
     ValueError
-        If it is no archive of arrays, or a damaged one; with the reason in a few words.
+        If it is not an archive of arrays, or is damaged; the message gives the reason.
     OSError
         If the file cannot be read.
     """
@@ -42,8 +43,8 @@ def read(source: Path | bytes) -> dict[str, NDArray[Any]]:
             raise
         raise ValueError(str(error)) from error
     except zipfile.BadZipFile as error:
-        raise ValueError("no archive of arrays, or a part of one") from error
-    except Exception as error:  # whatever the decoders of a damaged part come upon
+        raise ValueError("no archive of arrays, or an incomplete one") from error
+    except Exception as error:  # decoders raise various errors on damaged content
         raise ValueError(str(error) or type(error).__name__) from error
 
 
@@ -55,14 +56,14 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
         elif version == (2, 0):
             shape, _, kind = np.lib.format.read_array_header_2_0(file)
         else:
-            raise ValueError(f"{member.filename} is of version {version}")
+            raise ValueError(f"{member.filename} has the unknown version {version}")
         if kind.hasobject:
             raise ValueError(f"{member.filename} holds objects, not numbers")
         size = kind.itemsize
         for length in shape:
             size *= length
         if file.tell() + size != member.file_size:
-            raise ValueError(f"{member.filename} is not as long as it says")
+            raise ValueError(f"{member.filename} has another length than its header states")
     with archive.open(member) as file:
         found: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     return found

@@ -1,11 +1,13 @@
-"""The one writer of files: whole or not at all, and never over what is no file.
+"""Atomic writing of files: completely or not at all, and only over regular files.
 
-What stands at a path decides how it is written:
+How a path is written depends on what exists there:
 
-* nothing, or a regular file: under a temporary name in the same folder, then renamed. A link is
-  followed, so that it stays a link; mode and owner of the file that was there are kept.
-* a device or a pipe: into it. It cannot be replaced, and must not be.
-* ``-``, or what is open as standard output or error already: into that stream.
+* nothing, or a regular file: the content is written under a temporary name in the same folder and
+  then renamed. Links are followed, so that they remain links; mode and owner of a replaced file are
+  kept.
+* a device or a pipe: the content is written into it. It must not be replaced.
+* ``-``, or a file that is already open as standard output or error: the content goes to that
+  stream.
 """
 
 from __future__ import annotations
@@ -20,28 +22,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-#: A temporary file of NAME is called ``.NAME.xxxxxxxx.part``, in the same folder.
+#: The temporary file of NAME is called ``.NAME.xxxxxxxx.part``, in the same folder.
 SUFFIX = ".part"
-#: Stands for standard output.
+#: The path that means standard output.
 STREAM = Path("-")
-#: Characters of a name that its temporary name begins with: it must fit into 255 bytes.
+#: Number of characters of a name in its temporary name, which must fit into 255 bytes.
 _SHOWN = 40
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of ``path`` when the block ends without an exception.
+    """A binary file that replaces ``path`` when the block ends without an exception.
 
     Raises
     ------
     OSError
-        If it cannot be written. The temporary file is then removed, and what stood at ``path`` is
-        still there.
+        If it cannot be written. The temporary file is then removed, and ``path`` is unchanged.
     """
     target = _target(path)
     if isinstance(target, int) or not _replaceable(target):
-        # Archives are written to and fro, which a stream does not allow: nothing reaches it before
-        # all is there.
+        # Archives are not written sequentially, as a stream requires: collect the content first.
         content = io.BytesIO()
         yield content
         _pour(content.getvalue(), target)
@@ -61,24 +61,24 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write(path: Path, content: bytes | str) -> None:
-    """Write a whole file; a text is encoded as UTF-8, its line ends as they are.
+    """Write a whole file; a text is encoded as UTF-8 with unchanged line ends.
 
     Raises
     ------
     OSError
-        As :func:`replacing`.
+        As for :func:`replacing`.
     """
     with replacing(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 def check_writable(path: Path) -> None:
-    """Make certain, before hours of work, that ``path`` can be written; its folder is made.
+    """Check before hours of work that ``path`` can be written, and create its folder.
 
     Raises
     ------
     OSError
-        If it cannot.
+        If it cannot be written.
     """
     target = _target(path)
     if isinstance(target, int):
@@ -94,12 +94,12 @@ def check_writable(path: Path) -> None:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Temporary files that killed processes left in a folder; nothing reads them."""
+    """Temporary files that killed processes left in a folder; they are never read."""
     return sorted(folder.glob(f".*{SUFFIX}"))
 
 
 def _target(path: Path) -> Path | int:
-    """The file behind all links, there or not; the number of the stream if it is open as one."""
+    """The file behind all links, whether it exists or not; or the number of its open stream."""
     if path == STREAM:
         return 1
     try:
@@ -114,12 +114,12 @@ def _target(path: Path) -> Path | int:
 
 
 def _replaceable(target: Path) -> bool:
-    """Whether nothing or a regular file stands there, which may be written.
+    """Whether the target is a writable regular file or does not exist.
 
     Raises
     ------
     OSError
-        For a folder, and for a file that is protected against writing.
+        If it is a folder, or a file that is protected against writing.
     """
     try:
         mode = target.stat().st_mode
@@ -127,13 +127,13 @@ def _replaceable(target: Path) -> bool:
         return True
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(21, os.strerror(21), str(target))
-    if not os.access(target, os.W_OK):  # renaming would get around that
+    if not os.access(target, os.W_OK):  # renaming would bypass the protection
         raise PermissionError(13, os.strerror(13), str(target))
     return stat.S_ISREG(mode)
 
 
 def _pour(content: bytes, target: Path | int) -> None:
-    """Write into a stream, or into what is no regular file."""
+    """Write into a stream, a device or a pipe."""
     if isinstance(target, int):
         stream = sys.stdout if target == 1 else sys.stderr
         if stream is not None:
@@ -155,7 +155,7 @@ def _temporary(target: Path) -> tuple[int, Path]:
 
 
 def _adopt(temporary: Path, target: Path) -> None:
-    """Mode and owner of the file that is replaced, or the mode that any new file would have."""
+    """Give ``temporary`` the mode and owner of the replaced file, or the mode of a new file."""
     try:
         there = target.stat()
     except FileNotFoundError:
@@ -168,7 +168,7 @@ def _adopt(temporary: Path, target: Path) -> None:
 
 
 def _umask() -> int:
-    """The process's mask; it can only be read by setting it."""
+    """The mask of the process, which can only be read by setting it."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""JSON files that prove on reading that they are as they were written: schema and checksum."""
+"""JSON files with a schema and a checksum, so that reading detects any change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from feature_learning.errors import StoreError
 from feature_learning.files import atomic
 
-#: Raised when the layout of a file changes meaning.
+#: Increased whenever the layout of a file changes meaning.
 SCHEMA = 1
 
 
@@ -21,7 +21,7 @@ def _dump(document: Mapping[str, Any]) -> bytes:
 
 
 def checksum(document: Mapping[str, Any]) -> str:
-    """Digest of a document with its schema, whatever checksum it bears.
+    """Digest of a document with its schema; an existing checksum is ignored.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def checksum(document: Mapping[str, Any]) -> str:
 
 
 def sealed(document: Mapping[str, Any]) -> bytes:
-    """The content of its file: the document with schema and checksum.
+    """The content of the file of a document, with schema and checksum.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def sealed(document: Mapping[str, Any]) -> bytes:
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write a file of results, whole or not at all.
+    """Write a file of results, completely or not at all.
 
     Raises
     ------
@@ -58,20 +58,20 @@ def put(path: Path, content: bytes) -> None:
 
 
 def check_replaceable(path: Path, mine: Callable[[bytes], bool], what: str) -> None:
-    """Refuse to replace a file that is something else: a mistaken name must not cost an input.
+    """Refuse to replace a file of another kind, so that a mistaken name destroys no input.
 
     Parameters
     ----------
     path : Path
     mine : callable
-        Whether a content is what will be written there.
+        Tells whether a content is of the kind that will be written.
     what : str
-        That, for people.
+        Name of that kind in the error message.
 
     Raises
     ------
     StoreError
-        If there is a file with something else in it.
+        If the file exists and has a content of another kind.
     """
     if path == atomic.STREAM or not path.is_file():
         return
@@ -80,16 +80,16 @@ def check_replaceable(path: Path, mine: Callable[[bytes], bool], what: str) -> N
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
     if content and not mine(content):
-        raise StoreError(f"{path} is there and is not {what}: it is not replaced; move it away")
+        raise StoreError(f"{path} exists and is not {what}; it is not replaced: move it away")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A document whose checksum is right.
+    """Read a document and verify its checksum.
 
     Raises
     ------
     StoreError
-        If the file cannot be read, is damaged, or is no document of this schema.
+        If the file cannot be read, is damaged, or is not a document of this schema.
     """
     try:
         document = json.loads(path.read_bytes())
@@ -108,10 +108,10 @@ def read(path: Path) -> dict[str, Any]:
     except ValueError:  # a NaN
         right = False
     if not right:
-        raise StoreError(f"{path} is damaged: its content does not have its checksum")
+        raise StoreError(f"{path} is damaged: its content does not match its checksum")
     return document
 
 
 def finite(value: float) -> float | None:
-    """A float for JSON, which has no NaN."""
+    """A float for JSON; None if it is not finite, as JSON has no NaN."""
     return float(value) if math.isfinite(value) else None

@@ -1,9 +1,9 @@
-"""The one lock: who computes a cell, writes a checkpoint or builds the book has its file locked.
+"""Locks on files, for computing a cell, writing a checkpoint or building the book.
 
-The lock belongs to the process, by way of the operating system: that of a killed process is free at
-once, and a file that is left behind means nothing. Where the file system has no such locks (its
-``flock`` is not implemented), a second file stands for the lock, which holds process and machine;
-whoever finds it left behind by a dead process of the same machine takes it away.
+The operating system ties a lock to its process: the lock of a killed process is released at once,
+and a remaining lock file has no effect. On file systems without such locks (``flock`` is not
+implemented), a second file with the process and machine represents the lock; it is removed if its
+process on the same machine has died.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 
 class Lock:
-    """A lock that this process holds until :meth:`release`, or its end."""
+    """A lock that this process holds until :meth:`release` or until it ends."""
 
     def __init__(self, lock: BaseFileLock) -> None:
         self._lock = lock
 
     def release(self) -> None:
-        """Give it back; its file goes, which says at a glance that nothing is running."""
+        """Release the lock and remove its file, to show that nothing is running."""
         if not isinstance(self._lock, SoftFileLock):  # which removes its file itself
-            # While it is held: who has opened the file meanwhile finds it without a name, and makes
-            # a new one.
+            # Remove the file while it is locked: a process that has opened it meanwhile finds it
+            # without a name, and creates a new one.
             Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release(force=True)
 
 
 def acquire(path: Path) -> Lock | None:
-    """Lock a file, which is made with its folder; None while another process, or thread, has it.
+    """Lock a file, created with its folder; None while another process or thread holds it.
 
     Raises
     ------
     OSError
-        If there can be no such file.
+        If the file cannot be created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -47,7 +47,7 @@ def acquire(path: Path) -> Lock | None:
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
                 raise
-            # Under a name of its own: a file of the other kind does not tell of a holder.
+            # Use a different name: a file of the first kind does not identify its holder.
             path.unlink(missing_ok=True)
             lock = SoftFileLock(path.with_name(f"{path.name}.held"), thread_local=False)
             lock.acquire(blocking=False)
@@ -58,12 +58,12 @@ def acquire(path: Path) -> Lock | None:
 
 @contextmanager
 def held(path: Path) -> Iterator[Lock | None]:
-    """The lock of a file for the time of a block; None while somebody else has it.
+    """The lock of a file for the duration of a block; None while another process holds it.
 
     Raises
     ------
     OSError
-        If there can be no such file.
+        If the file cannot be created.
     """
     lock = acquire(path)
     try:
