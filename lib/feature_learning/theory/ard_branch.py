@@ -1,9 +1,9 @@
-r"""All solutions of MF-ARD as one curve over the ratio of precisions, and where it folds.
+r"""All solutions of MF-ARD as one curve over the ratio of precisions, and its folds.
 
-Solutions are labelled by the ratio ρ_irr/ρ_S, and the branch is a curve κ(ratio) that may fold: all
-solutions at one κ are its crossings with κ. Of three the outer two are stable; where κ rises with
-the ratio the solution is the watershed between them. The curve comes from
-:mod:`feature_learning.theory.ard_population`.
+Solutions are labelled by the ratio ρ_irr/ρ_S, and the branch is a curve κ(ratio) that may fold: the
+solutions at a given κ are the points where the curve has this κ. If there are three, the outer two
+are stable; the solution where κ rises with the ratio is the watershed between them. The curve is
+computed in :mod:`feature_learning.theory.ard_population`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WIGGLE = 0.005
 
 @dataclass(frozen=True)
 class Solution:
-    """One solution of MF-ARD at a noise.
+    """One solution of MF-ARD at a given noise.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Solution:
         ``unlearned`` and ``learned`` are stable, ``watershed`` is not; ``only`` without folds.
     kappa, m_S, ratio : float
     free_energy : float
-        Per particle, comparable at one κ.
+        Free energy per particle; comparable only at the same κ.
     """
 
     kind: str
@@ -56,9 +56,9 @@ class Branch:
     relevant, irrelevant : array
         ρ_S and ρ_irr in units of d/σ_w².
     free_energy : array
-        Per particle, comparable at one κ.
+        Free energy per particle; comparable only at the same κ.
     ess : array
-        Effective sample size over the number of draws.
+        Effective sample size divided by the number of draws.
     residual : float
         Largest violation of the two equations.
     """
@@ -73,11 +73,12 @@ class Branch:
     residual: float
 
     def folds(self) -> tuple[Solution, Solution] | None:
-        """Where the unlearned and where the learned solution end (spinodals), if they do.
+        """The ends of the unlearned and of the learned solution (spinodals); None without folds.
 
-        The two ends of the largest rise of κ with the ratio; a rise below ``WIGGLE`` is noise of
-        the draws and no fold. The end of the unlearned solution is a flat minimum: its κ is known
-        much better than its ratio and overlap, and is an upper bound if the first ratio has it.
+        These are the two ends of the largest rise of κ with the ratio; a rise below ``WIGGLE`` is
+        noise of the draws, not a fold. The end of the unlearned solution is a flat minimum: its κ
+        is known much better than its ratio and overlap, and is an upper bound if the minimum is at
+        the first ratio.
         """
         x = np.log(self.ratio - 1)
         fine = np.linspace(x[0], x[-1], 4001)
@@ -90,7 +91,7 @@ class Branch:
         return self._at("unlearned", float(fine[low])), self._at("learned", float(fine[high]))
 
     def solutions(self, kappa: float) -> list[Solution]:
-        """All solutions at ``kappa`` within the range of ratios, by growing overlap."""
+        """All solutions at ``kappa`` within the range of ratios, in order of increasing overlap."""
         check_scale("kappa", kappa)
         x, folds = np.log(self.ratio - 1), self.folds()
         spline = Akima1DInterpolator(x, np.log(self.kappa))
@@ -109,7 +110,7 @@ class Branch:
         Raises
         ------
         ConvergenceError
-            If the ratios do not reach the two solutions at that κ.
+            If the range of ratios does not contain both solutions at that κ.
         """
         folds = self.folds()
         if folds is None:
@@ -120,8 +121,8 @@ class Branch:
             found = {each.kind: each.free_energy for each in self.solutions(math.exp(log_kappa))}
             if len(found) < 3:
                 raise ConvergenceError(
-                    f"at κ = {math.exp(log_kappa):.4g} only the solutions {', '.join(found)} have "
-                    f"a ratio between {self.ratio[0]:.4g} and {self.ratio[-1]:.4g}"
+                    f"at κ = {math.exp(log_kappa):.4g} only the solutions {', '.join(found)} lie "
+                    f"at ratios between {self.ratio[0]:.4g} and {self.ratio[-1]:.4g}"
                 )
             return found["unlearned"] - found["learned"]
 

@@ -1,19 +1,20 @@
 r"""MF-ARD at infinitely many samples: all solutions, their folds and free energies.
 
-The prior precisions ρ_S and ρ_irr are unknown besides m (M particles, ``a = α₀/M``)::
+The unknowns are m and the prior precisions ρ_S and ρ_irr (M particles, ``a = α₀/M``)::
 
     m = N (1-m) ⟨J²/D⟩
     ρ_j σ_w²/d = (α₀ + M/2) / (α₀ + M/2 ⟨w_j²⟩ d/σ_w²) = 1 + (1 - ρ_j ⟨w_j²⟩)/(2a)
 
-Solutions are labelled by the ratio ρ_irr/ρ_S. With this ratio given, (λ, ν) of
-:mod:`feature_learning.theory.one_neuron` and with them κ and m follow from two equations, so that
-the branch is a curve κ(ratio) that may fold: all solutions at one κ are its crossings with κ. A
-solution is a stationary point of the free energy per particle (up to a constant)::
+Solutions are labelled by the ratio ρ_irr/ρ_S. For a given ratio, two equations determine (λ, ν) of
+:mod:`feature_learning.theory.one_neuron` and hence κ and m, so that the branch is a curve κ(ratio)
+that may fold: the solutions at a given κ are the points where the curve has this κ. A solution is a
+stationary point of the free energy per particle (up to a constant)::
 
     f = (r - r²/2)/(N κ²) - log Z - ½ log ρ_irr + a Σ_j (ρ_j σ_w²/d - log ρ_j),   r = 1-m
 
-with Z the integral of p of that module. The alternation ρ → p → ρ never raises f: its minima are
-stable. Where κ rises with the ratio the solution is not: it is the watershed between the other two.
+with Z the integral of p of that module. The iteration ρ → p → ρ never increases f, so its minima
+are stable. A solution where κ rises with the ratio is unstable: it is the watershed between the
+other two.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from feature_learning.theory.population import check_student
 
 FloatArray = NDArray[np.float64]
 
-#: How often the draws are fitted to a solution, each time from where the last one led.
+#: Number of fits of the draws to a solution, each starting from the last.
 FITS = 2
 
 
@@ -48,7 +49,7 @@ def branch(
     draws: int = 4096,
     seed: int = 0,
 ) -> Branch:
-    """MF-ARD: the curve of all solutions.
+    """The curve of all solutions of MF-ARD.
 
     Parameters
     ----------
@@ -59,10 +60,10 @@ def branch(
     alpha0 : float
         Shape of the hyper-prior.
     particles : int or None
-        M; None means the width N, as it was run. α₀ and M enter as α₀/M only.
+        M; None means the width N, as in the published runs. Only the ratio α₀/M matters.
     ratios : sequence of float, optional
-        ρ_irr/ρ_S, growing from above 1. The default, from 1.002 to ``100 d``, is for α₀ well below
-        M; as α₀ grows all solutions move towards a ratio of 1.
+        ρ_irr/ρ_S, increasing and above 1. The default, from 1.002 to ``100 d``, is for α₀ well
+        below M; as α₀ grows all solutions move towards a ratio of 1.
     draws, seed : int
         As in :class:`~feature_learning.theory.one_neuron.OneNeuron`.
 
@@ -81,7 +82,7 @@ def branch(
         ratios = 1 + np.geomspace(0.002, 100 * student.dim, 44)
     axis = np.asarray(ratios, dtype=np.float64)
     if axis.ndim != 1 or len(axis) < 4 or not (np.diff(axis, prepend=1.0) > 0).all():
-        raise ArgumentError(f"ratios must be at least 4 numbers growing from above 1, not {ratios}")
+        raise ArgumentError(f"ratios must be at least 4 increasing numbers above 1, not {ratios}")
     share = alpha0 / (particles or student.width)
     before: list[_Equations] = []
     rows, worst = [], 0.0
@@ -100,7 +101,7 @@ def branch(
 
 @dataclass(frozen=True)
 class _Point:
-    """What (λ, ν) imply, and by how much the equations are violated."""
+    """The quantities that follow from (λ, ν), and the violation of the equations."""
 
     found: Averages
     kappa: float
@@ -140,17 +141,17 @@ class _Equations:
         )  # fmt: skip
 
     def solve(self, before: Sequence[_Equations]) -> None:
-        """From the solutions at the ratios before, or from where aligned neurons appear."""
+        """Solve, starting from the solutions at earlier ratios or where aligned neurons appear."""
         if not before:
             self.unknown = np.array([math.log(self.neuron.start(1.0)), 0.0])
             self._approach()
         else:
-            # A neighbour's draws may have forgotten the aligned neurons while there were none, and
-            # an effective sample size does not see what no draw has seen: look for them afresh.
+            # The draws of a neighbour may miss the aligned neurons if there were none, and the
+            # effective sample size cannot show a region without draws: search for them afresh.
             lam, nu = np.exp(before[-1].unknown)
             if lam > 1.5 * self.neuron.start(float(nu)):
                 self.neuron.like(before[-1].neuron)
-            # Along the line through the last two.
+            # Extrapolate linearly from the last two solutions.
             self.unknown = before[-1].unknown * len(before) - before[0].unknown * (len(before) - 1)
         for _ in range(FITS):
             self._root()
@@ -172,7 +173,7 @@ class _Equations:
         self.unknown = np.asarray(found.x, dtype=np.float64)
 
     def _approach(self) -> None:
-        """λ by bracketing the first equation, which falls with it steeply, and ν by iterating."""
+        """Find λ by bracketing the first equation, which falls steeply with λ; iterate for ν."""
         for _ in range(12):
             log_nu = float(self.unknown[1])
 

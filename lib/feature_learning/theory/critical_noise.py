@@ -1,9 +1,10 @@
 r"""Critical noise of plain MF at infinitely many samples.
 
-Plain MF has one solution m(κ), which falls with κ without a jump. Its critical noise is that of the
-condensation law ``1 - m ≈ κ/κ_c``, read off where half of the target is learned: ``κ_c = 2 κ(½)``.
-Given m, the equation of :mod:`feature_learning.theory.population` is one for κ, and its right side
-falls with κ: the averages are those of :mod:`feature_learning.theory.one_neuron` with the ratio 1.
+Plain MF has one solution m(κ), which decreases continuously with κ. Its critical noise is that of
+the condensation law ``1 - m ≈ κ/κ_c``, evaluated where half of the target is learned:
+``κ_c = 2 κ(½)``. At given m, the equation of :mod:`feature_learning.theory.population` determines κ
+uniquely, because its right side decreases with κ. The averages are those of
+:mod:`feature_learning.theory.one_neuron` at the ratio 1.
 """
 
 from __future__ import annotations
@@ -21,19 +22,20 @@ from feature_learning.theory.population import check_student
 
 @dataclass(frozen=True)
 class NoiseOfOverlap:
-    """Plain MF: the noise at which a given overlap is the solution.
+    """The noise at which a given overlap is the solution of plain MF.
 
     Attributes
     ----------
     kappa : float
     m_S : float
-        As asked for.
+        The given overlap.
     critical : float
-        ``κ/(1-m)``: κ_c of the condensation law, exact only as far as that law is.
+        ``κ/(1-m)``, the κ_c of the condensation law; exact only as far as that law is.
     ess : float
-        Effective sample size over the number of draws.
+        Effective sample size divided by the number of draws.
     iterations : int
-        Times that the draws were fitted to the solution; the last changed κ by less than 1e-4.
+        Number of fits of the draws to the solution; the last changed κ by less than 1e-4
+        (relative).
     """
 
     kappa: float
@@ -46,7 +48,7 @@ class NoiseOfOverlap:
 def noise_of_overlap(
     student: Student, *, sparsity: int, m_S: float = 0.5, draws: int = 4096, seed: int = 0
 ) -> NoiseOfOverlap:
-    """Plain MF: the noise κ at which m_S is the solution; there is exactly one.
+    """The noise κ at which m_S is the solution of plain MF; there is exactly one.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def noise_of_overlap(
     ArgumentError
         If an argument is out of range.
     ConvergenceError
-        If the effective sample size is too small, or the fits of the draws do not settle.
+        If the effective sample size is too small, or the fits of the draws do not converge.
     """
     check_student(student)
     m = check_real("m_S", m_S, at_least=1e-6, at_most=1 - 1e-6)
@@ -82,7 +84,7 @@ def noise_of_overlap(
     for iteration in range(1, 20):
         before, centre = kappa, math.log(kappa)
         if excess(centre - 3) < 0:
-            # Nearly all neurons have to be aligned, more closely than the draws are as yet.
+            # Nearly all neurons must be aligned, more closely than the present draws.
             kappa /= math.sqrt(2)
             neuron.fit((1 - m) ** 2 / (2 * kappa * kappa), readout_noise(student, kappa, unit))
             continue
@@ -90,13 +92,15 @@ def noise_of_overlap(
             kappa = math.exp(brentq(excess, centre - 3, centre + 7, xtol=1e-9))
         except ValueError as error:
             raise ConvergenceError(
-                f"no noise up to {before * 1100:.3g} gives an m_S as small as {m:g}"
+                f"at no noise up to {before * 1100:.3g} is m_S as small as {m:g}"
             ) from error
         lam, nu = (1 - m) ** 2 / (2 * kappa * kappa), readout_noise(student, kappa, unit)
         if abs(kappa / before - 1) < 1e-4 and iteration > 1:
             break
         neuron.fit(lam, nu)
     else:
-        raise ConvergenceError(f"after 19 fits of the draws κ still moves, {before} to {kappa}")
+        raise ConvergenceError(
+            f"after 19 fits of the draws κ still changes, from {before} to {kappa}"
+        )
     ess = sufficient(neuron.averages(lam, nu).ess, draws)
     return NoiseOfOverlap(kappa, m, kappa / (1 - m), ess, iteration)

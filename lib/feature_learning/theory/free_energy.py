@@ -1,4 +1,4 @@
-r"""Free energies by thermodynamic integration: mean losses in, log evidence out.
+r"""Free energies by thermodynamic integration: the log evidence from mean losses.
 
 With β = 1/T = 1/(2κ²) and the prior p_τ, whose n weights on relevant coordinates have the variance
 τ s², the evidence of the data is ::
@@ -7,15 +7,16 @@ With β = 1/T = 1/(2κ²) and the prior p_τ, whose n weights on relevant coordi
     d log Z/dβ     = -⟨L⟩
     d log Z/dlog τ = (n/2) (⟨w²⟩/(τ s²) - 1)
 
-Both hold inside a metastable state too, for Z restricted to it, as long as the state is followed
-without a jump. Two states are compared by two such ways that begin in one law. The unlearned state
-is followed from β = 0 at τ = 1. The learned one would begin with a jump there; at τ = 10 it grows
-out of the prior gradually, so it is followed to the wanted β at τ = 10 and then down to τ = 1::
+Both also hold inside a metastable state, for Z restricted to it, as long as the state is followed
+without a jump. Two states are compared along two such paths that begin in the prior, where log Z is
+known. The unlearned state is followed from β = 0 at τ = 1. The learned state would begin with a
+jump there; at τ = 10 it develops gradually from the prior, so it is followed to the required β at
+τ = 10 and then down to τ = 1::
 
     log Z_L/Z_U = ∫₀^β (⟨L⟩_{U,τ=1} - ⟨L⟩_{L,τ=10}) dβ - ∫₁^10 (n/2) (⟨w²⟩_L/(τ s²) - 1) dlog τ
 
-Which state a posterior is in is then decided without a single crossing from one to the other.
-Kirkwood (1935); Frenkel and Smit, *Understanding Molecular Simulation*, chapter 7.
+This decides which state dominates the posterior without a single transition between them. Kirkwood
+(1935); Frenkel and Smit, *Understanding Molecular Simulation*, chapter 7.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ class Integral:
     ----------
     value : float
     sem : float
-        Standard error, from those of the values.
+        Standard error, from the errors of the values.
     discretisation : float
-        How far another interpolation of the same values is off: an estimate of what the finite
-        number of points costs.
+        Difference from another interpolation of the same values, as an estimate of the error due to
+        the finite number of points.
     """
 
     value: float
@@ -54,7 +55,7 @@ class Integral:
     discretisation: float
 
     def __add__(self, other: Integral) -> Integral:
-        """Independent errors; discretisation at its worst."""
+        """Sum with independent errors; discretisation errors add up."""
         return Integral(
             self.value + other.value,
             math.hypot(self.sem, other.sem),
@@ -86,7 +87,7 @@ def integrate(x: ArrayLike, y: ArrayLike, sem: ArrayLike) -> Integral:
     at, values, errors = (np.asarray(each, dtype=np.float64) for each in (x, y, sem))
     if not (at.ndim == 1 and len(at) >= 4 and at.shape == values.shape == errors.shape):
         raise ArgumentError(
-            "x, y and sem must be three series of one length, four or more, not of shapes "
+            "x, y and sem must be series of the same length, at least four, not of shapes "
             f"{at.shape}, {values.shape} and {errors.shape}"
         )
     if not all(np.isfinite(each).all() for each in (at, values, errors)):
@@ -95,7 +96,7 @@ def integrate(x: ArrayLike, y: ArrayLike, sem: ArrayLike) -> Integral:
         raise ArgumentError(f"x must increase, not {at.tolist()}")
     if (errors < 0).any():
         raise ArgumentError(f"sem must be at least 0, not {errors.min()}")
-    # The spline is linear in the values: one integral of a unit value a point gives the weights.
+    # The spline is linear in the values: integrals for unit values at each point are the weights.
     weights = CubicSpline(at, np.eye(len(at))).integrate(at[0], at[-1])
     value = float(weights @ values)
     other = float(PchipInterpolator(at, values).integrate(at[0], at[-1]))
@@ -108,7 +109,7 @@ def prior_loss(student: Student) -> float:
     Raises
     ------
     ArgumentError
-        For another activation or with biases.
+        If the activation is not ReLU, or there are biases.
     """
     biased = student.hidden_bias_variance is not None or student.output_bias_variance is not None
     if student.activation != "relu" or biased:
@@ -131,9 +132,9 @@ def log_evidence(kappa: ArrayLike, loss: ArrayLike, sem: ArrayLike, *, prior: fl
     kappa : array (n,)
         Noise scales, in any order, all different.
     loss, sem : array (n,)
-        Training MSE there and its standard error.
+        Training MSE at each κ and its standard error.
     prior : float
-        ⟨L⟩ at β = 0, as of :func:`prior_loss`.
+        ⟨L⟩ at β = 0, from :func:`prior_loss`.
     """
     scales = np.asarray(kappa, dtype=np.float64)
     for each in scales.ravel():
@@ -149,7 +150,7 @@ def log_evidence(kappa: ArrayLike, loss: ArrayLike, sem: ArrayLike, *, prior: fl
 def tilt_work(
     tilt: ArrayLike, variance: ArrayLike, sem: ArrayLike, *, weights: int, prior_variance: float
 ) -> Integral:
-    r"""How much a tilt is worth: log Z(τ_max) - log Z(τ_min), from the weights' mean squares.
+    r"""Evidence gained by a tilt, log Z(τ_max) - log Z(τ_min), from the mean squares of weights.
 
     Parameters
     ----------
@@ -173,9 +174,9 @@ def tilt_work(
 
 
 def advantage(unlearned: pd.DataFrame, learned: pd.DataFrame, tilt: pd.DataFrame) -> Integral:
-    """By how much the learned state is the likelier one, log Z_L/Z_U, for one data set.
+    """Log evidence ratio log Z_L/Z_U of the learned to the unlearned state, for one data set.
 
-    From the three legs of the module docstring.
+    It is computed along the three legs of the module docstring.
 
     Parameters
     ----------
@@ -183,12 +184,12 @@ def advantage(unlearned: pd.DataFrame, learned: pd.DataFrame, tilt: pd.DataFrame
         Rows of a table of results at τ = 1 and at the largest τ; the smallest κ of both is the one
         of interest.
     tilt : DataFrame
-        Rows at that κ and smaller τ; that of the largest τ is taken from ``learned``.
+        Rows at that κ and smaller τ; the row at the largest τ is taken from ``learned``.
 
     Raises
     ------
     ArgumentError
-        If the rows are not of one data set, or the legs do not meet.
+        If the rows belong to different data sets, or the legs do not meet.
     """
     rows = pd.concat([unlearned, learned, tilt])
     for name in ("samples", "seed", "width", "dim", "sparsity"):
@@ -200,7 +201,7 @@ def advantage(unlearned: pd.DataFrame, learned: pd.DataFrame, tilt: pd.DataFrame
     corner = learned[np.isclose(learned["kappa"].astype(float), float(learned["kappa"].min()))]
     ends = {float(each["kappa"].min()) for each in (unlearned, learned, tilt)}
     if max(ends) > min(ends) * (1 + 1e-9) or len(corner) != 1:
-        raise ArgumentError(f"the legs do not meet: their smallest kappa are {sorted(ends)}")
+        raise ArgumentError(f"the legs do not meet: their smallest kappas are {sorted(ends)}")
     student = Student(
         dim=int(first["dim"]),
         width=int(first["width"]),
@@ -235,17 +236,17 @@ def _floats(frame: pd.DataFrame, names: Sequence[str]) -> list[FloatArray]:
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where values change sign.
+    """A zero of measured values.
 
     Attributes
     ----------
     value, sem : float
-        Where, and the standard error from those of the two values it rests on.
+        Position of the zero, and its standard error from the errors of the two values used.
     between : tuple of float
-        The two points: neighbours with the zero between them, or, if no value has the other sign,
-        the two nearest to it.
+        The two points used: neighbours with the zero between them or, if all values have the same
+        sign, the two nearest to it.
     slope : float
-        Of the line through them.
+        Slope of the line through the two points.
     """
 
     value: float
@@ -260,16 +261,16 @@ class Crossing:
 
 
 def crossing(x: Sequence[float], y: Sequence[float], sem: Sequence[float]) -> Crossing:
-    """Where values cross zero: straight between the last two neighbours of different sign.
+    """Zero of values by linear interpolation between the last two neighbours of different sign.
 
-    If all have one sign, the line through the two first or last points, on the side where the
-    values are nearer to zero, is continued.
+    If all values have the same sign, the line through the first two or last two points is
+    extrapolated, on the side where the values are closer to zero.
 
     Raises
     ------
     ArgumentError
-        For fewer than two points, x that does not increase, an error that is not positive, or a
-        line without slope.
+        If there are fewer than two points, x does not increase, an error is not positive, or the
+        line has no slope.
     """
     at, values, errors = (np.asarray(each, dtype=np.float64) for each in (x, y, sem))
     if len(at) < 2 or not (at.shape == values.shape == errors.shape) or not (errors > 0).all():
@@ -284,7 +285,7 @@ def crossing(x: Sequence[float], y: Sequence[float], sem: Sequence[float]) -> Cr
     ends = slice(left, left + 2)
     (a, b), (u, v) = at[ends], values[ends]
     if u == v:
-        raise ArgumentError("the line has no slope: it is nowhere zero")
+        raise ArgumentError("the line has no slope, and hence no zero")
     slope = (v - u) / (b - a)
     zero = a - u / slope
     # d zero/du = -(b - zero)/(v - u), d zero/dv = -(zero - a)/(v - u).

@@ -1,6 +1,6 @@
 r"""Infinite width: the network posterior at γ = ½, N → ∞ is kernel ridge regression (NNGP).
 
-The kernel, and the predictor on training inputs X with labels y::
+The kernel and the predictor, for training inputs X with labels y, are::
 
     K(x,x') = σ_a² E[φ(u) φ(v)] + σ_c²,   (u,v) ~ N(0, S),  S(x,x') = σ_w² x·x'/d + σ_b²
     posterior mean  f(x) = K(x,X) (K(X,X) + κ²P I)⁻¹ y
@@ -8,8 +8,8 @@ The kernel, and the predictor on training inputs X with labels y::
 ReLU (Cho and Saul 2009): ``E[φφ'] = √(S₁₁S₂₂) (sin θ + (π-θ) cos θ)/(2π)``; erf (Williams 1998):
 ``(2/π) asin(2S₁₂/√((1+2S₁₁)(1+2S₂₂)))``; linear: ``S₁₂``. The ridge κ²P matches T = 2κ² on the MSE.
 
-The *as-published* variant, as we read the public code, leaves out the 1/d in S, uses the ridge κ²,
-and evaluates on 50,000 points whose first P are the training set.
+The *as-published* variant, according to our reading of the public code, omits the 1/d in S, uses
+the ridge κ², and evaluates on 50,000 points whose first P are the training set.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from feature_learning.model.factors import cholesky
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
 
-#: Activations whose Gaussian expectation is known here in closed form.
+#: Activations whose Gaussian expectation is implemented in closed form.
 KERNELS = ("relu", "erf", "linear")
 
 
@@ -38,12 +38,15 @@ class KernelResult:
     Attributes
     ----------
     test_mse : float
-        Of the posterior mean, like the next three; MSE, not half.
+        Test MSE of the posterior mean (not half of it).
     m_S : float
+        Overlap of the posterior mean with the target.
     noise : float
+        Noise of the posterior mean.
     train_mse : float
+        Training MSE of the posterior mean.
     predictions : Tensor
-        On the evaluation points, (samples,), float64.
+        Posterior mean on the evaluation points, (samples,), float64.
     """
 
     test_mse: float
@@ -54,14 +57,14 @@ class KernelResult:
 
 
 def kernel(student: Student, left: Tensor, right: Tensor, *, normalised: bool = True) -> Tensor:
-    """``K(x,x')`` for x in ``left`` (n, dim), ``x'`` in ``right`` (m, dim): (n, m).
+    """``K(x,x')``, (n, m), for x in ``left`` (n, dim) and ``x'`` in ``right`` (m, dim).
 
-    ``normalised=False`` leaves out the 1/d of the weight variance (the as-published variant).
+    ``normalised=False`` omits the 1/d of the weight variance (the as-published variant).
 
     Raises
     ------
     ArgumentError
-        For an activation without a closed form, or γ ≠ ½ (there is no such limit).
+        If the activation has no closed form, or γ ≠ ½, where there is no such limit.
     """
     check_choice("activation", student.activation, KERNELS)
     if student.gamma != 0.5:
@@ -101,14 +104,14 @@ def solve(
     Parameters
     ----------
     student : Student
-        Prior variances and activation; its width plays no part.
+        Prior variances and activation; the width has no effect.
     data, test : Dataset
-        Training set and evaluation points. For the as-published variant the caller passes points
-        that begin with the training set (:func:`as_published_points`).
+        Training set and evaluation points. For the as-published variant the evaluation points must
+        begin with the training set (:func:`as_published_points`).
     kappa : float
         Noise scale.
     variant : str
-        ``matched`` (this page's equations) or ``as-published`` (module docstring).
+        ``matched`` (the equations of the module docstring) or ``as-published``.
     block : int
         Evaluation points per block: memory is P² + P · block doubles.
 
@@ -126,7 +129,7 @@ def solve(
     factor = cholesky(system, kappa=kappa, what=f"the kernel matrix with ridge {ridge:.3g}")
     weights = torch.cholesky_solve(labels.unsqueeze(1), factor).squeeze(1)
     del system, factor
-    # The training residual y - K w equals ridge · w: no second product needed.
+    # The training residual y - K w equals ridge · w, so no second product is needed.
     train_mse = float((ridge * weights).square().mean())
     predictions = torch.cat(
         [

@@ -1,20 +1,22 @@
-r"""Averages over the one-neuron law of the population limit, by importance sampling.
+r"""Averages over the one-neuron distribution of the population limit, by importance sampling.
 
-The law of :mod:`feature_learning.theory.population`, with a prior precision ρ_S for the k relevant
-and ρ_irr for the other coordinates, as MF-ARD has them. In units of the prior, ``x = ρ_S^½ w_S``
-and ``t = ρ_irr^½ |w_{S^c}|``, three numbers are left: the ratio ρ_irr/ρ_S, λ and ν::
+The distribution is that of :mod:`feature_learning.theory.population`, with the prior precisions of
+MF-ARD: ρ_S for the k relevant and ρ_irr for the other coordinates. In units of the prior,
+``x = ρ_S^½ w_S`` and ``t = ρ_irr^½ |w_{S^c}|``, three parameters remain: the ratio ρ_irr/ρ_S, λ and
+ν::
 
     λ = (1-m)²/(2κ²),   ν = κ² N^(2γ) ρ_irr/σ_a²,   s = (ρ_irr/ρ_S)^½
     J = J_S(s x, t),    D = ν + (s²|x|² + t²)/2                        J²/D as of w itself
     log p(x,t) = -|x|²/2 - t²/2 + (d-k-1) log t - ½ log D + λ J²/D
 
-p has two parts: a bulk, which is nearly the prior, and the neurons that are aligned with the
-target. The second part is narrow and carries ⟨J²/D⟩ alone. Half of the draws therefore come from a
-Gaussian in x and t about the prior, half from a Gaussian in (x, log t) with the mean and the
-covariance of p J²/D; both from scrambled Sobol points, weighted by p over the mixture. The
-effective sample size says whether the two parts are covered: it is about half of the draws.
+p has two parts: a bulk, which is close to the prior, and the neurons that are aligned with the
+target. The second part is narrow, and only this part contributes to ⟨J²/D⟩. Half of the draws
+therefore come from a Gaussian in x and t around the prior, and half from a Gaussian in (x, log t)
+with the mean and the covariance of p J²/D; both use scrambled Sobol points, weighted by p over the
+mixture. The effective sample size shows whether the two parts are covered: it is then about half of
+the draws.
 
-Second moments come through integration by parts, which has no noise of order one::
+Second moments are computed by integration by parts, which has no noise of order one::
 
     1 - ρ_S⟨w_j²⟩ = ⟨s²x_j²/(2D)⟩ - λ⟨x_j ∂(J²/D)/∂x_j⟩,   likewise off S
 """
@@ -40,27 +42,28 @@ from feature_learning.model.student import Student
 
 FloatArray = NDArray[np.float64]
 
-#: Below this effective sample size, as a fraction of the draws, no number is given.
+#: Smallest accepted effective sample size, as a fraction of the draws.
 LEAST_ESS = 0.02
 
-#: By how much proposals are wider than what they imitate.
+#: Factor by which proposals are wider than their targets.
 WIDER = 1.15
 
 
 @dataclass(frozen=True)
 class Averages:
-    """What the population equations need of p.
+    """Averages over p that enter the population equations.
 
     Attributes
     ----------
     reward : float
         ``⟨J_S²/D⟩``.
     relevant, irrelevant : float
-        ``1 - ρ_j⟨w_j²⟩`` of a coordinate in S and off S: negative where data stretch the weights.
+        ``1 - ρ_j⟨w_j²⟩`` of a coordinate in S and off S: negative where the data enlarge the
+        weights.
     log_normaliser : float
-        Logarithm of the integral of p, up to a number that depends on d and k only.
+        Logarithm of the integral of p, up to a constant that depends only on d and k.
     ess : float
-        Effective sample size over the number of draws, from 0 to 1.
+        Effective sample size divided by the number of draws, from 0 to 1.
     """
 
     reward: float
@@ -71,7 +74,7 @@ class Averages:
 
 
 class OneNeuron:
-    """The law of one ReLU neuron at given ratio of prior precisions, represented by draws.
+    """The distribution of one ReLU neuron at a given ratio of prior precisions, as draws.
 
     Parameters
     ----------
@@ -80,9 +83,9 @@ class OneNeuron:
     ratio : float
         ρ_irr/ρ_S; 1 is the isotropic prior.
     draws : int
-        A power of 2, half of them for each part of the law.
+        Number of draws, a power of 2; half of them are for each part of the distribution.
     seed : int
-        Of the scrambling of the Sobol points.
+        Seed of the scrambling of the Sobol points.
     """
 
     def __init__(
@@ -109,7 +112,7 @@ class OneNeuron:
         self.covariance = np.eye(sparsity + 1)
 
     def start(self, nu: float) -> float:
-        """Fit the draws where aligned neurons become as likely as the bulk; returns that λ."""
+        """Fit the draws at the λ where aligned neurons become as likely as the bulk; return it."""
         self._appearance, self.mean = self._appear(nu)
         k = self.sparsity
         self.covariance = np.diag(np.append(np.full(k, 0.35**2), 0.25**2))
@@ -119,7 +122,7 @@ class OneNeuron:
         return self._appearance
 
     def _appear(self, nu: float) -> tuple[float, FloatArray]:
-        """That λ, by the densities themselves, and where the aligned neurons are."""
+        """That λ from the densities themselves, and the position of the aligned neurons."""
         k, off = self.sparsity, self.dim - self.sparsity
         x = np.geomspace(0.5, 3 * math.sqrt(self.dim / k) + 3, 60)
         t = np.geomspace(0.02, math.sqrt(off) + 1, 60)
@@ -127,22 +130,22 @@ class OneNeuron:
         scaled = math.sqrt(self.ratio) * x
         overlap, _ = _overlap(np.repeat(scaled[:, None], k, axis=1), t)
         half = nu + (k * scaled**2 + t * t) / 2
-        # A density over (x, log t); the bulk has |x_j| near one, and is not meant.
+        # A density over (x, log t); the bulk, with |x_j| near one, is excluded.
         log = -k * x * x / 2 - t * t / 2 + off * np.log(t) - 0.5 * np.log(half)
         needed = np.where(x * x > 1.5, (log.max() - log) / (overlap**2 / half + 1e-300), np.inf)
         best = int(needed.argmin())
         return float(needed[best]), np.append(np.full(k, x[best]), math.log(t[best]))
 
     def like(self, other: OneNeuron) -> None:
-        """Take over the proposal of a neighbour."""
+        """Adopt the proposal of another ratio."""
         self.mean, self.covariance, self._appearance = other.mean, other.covariance, None
         self._draw()
 
     def fit(self, lam: float, nu: float) -> None:
-        """Give the proposal of the aligned part the moments of p J²/D, and draw anew.
+        """Give the proposal of the aligned part the moments of p J²/D, and redraw.
 
-        Where λ is too small for neurons to be aligned, p at the λ where they appear is taken: a
-        proposal that forgot them would not notice when they come.
+        If λ is too small for aligned neurons, p at the λ where they appear is used: a proposal
+        without them would miss their appearance.
         """
         if self._appearance is None:
             self._appearance, _ = self._appear(nu)
@@ -172,7 +175,7 @@ class OneNeuron:
         self._draw()
 
     def averages(self, lam: float, nu: float) -> Averages:
-        """Averages over p at λ and ν with the draws as they are."""
+        """Averages over p at λ and ν with the present draws."""
         weight, reward, half, log_normaliser = self._weights(lam, nu)
         untilted = self._weights(0.0, nu)[0]
         k, off, t, overlap = self.sparsity, self.dim - self.sparsity, self._t, self._overlap
@@ -181,8 +184,9 @@ class OneNeuron:
         slope = overlap * t * self._slope
         force_inside = 2 * (overlap**2 - slope) - reward * inside
         force_outside = 2 * slope - reward * outside
-        # At λ = 0 the moments are known without draws. The error of the draws there is taken off
-        # as far as the two laws overlap: all of it before anything is learned, nothing after.
+        # At λ = 0 the moments are known without draws. The error of the draws there is subtracted
+        # in proportion to the overlap of the two distributions: completely before anything is
+        # learned, not at all afterwards.
         shared = float(np.minimum(weight, untilted).sum())
         change = (weight - shared * untilted) / (2 * half)
         known = self._moments_without_reward(nu)
@@ -205,7 +209,7 @@ class OneNeuron:
         )
 
     def _moments_without_reward(self, nu: float) -> tuple[float, float]:
-        """``⟨s²|x|²/(2D)⟩`` and ``⟨t²/(2D)⟩`` at λ = 0, where |x| and t alone matter."""
+        """``⟨s²|x|²/(2D)⟩`` and ``⟨t²/(2D)⟩`` at λ = 0, where only |x| and t matter."""
         off = self.dim - self.sparsity
         radius, t = (
             np.maximum(math.sqrt(n) + np.linspace(-8, 8, 65), 1e-9) for n in (self.sparsity, off)
@@ -238,7 +242,7 @@ class OneNeuron:
         bulk = np.abs(self._bulk_normal[:, :k]) * WIDER
         x = np.concatenate([bulk, aligned[:, :k]])
         t = np.concatenate([centre + spread * self._bulk_normal[:, k], np.exp(aligned[:, k])])
-        # By symmetry x > 0 is enough; what falls outside has no weight.
+        # By symmetry x > 0 is enough; points outside have no weight.
         valid = (x > 0).all(axis=1) & (t > 1e-3)
         x, t = np.where(valid[:, None], x, 1.0), np.where(valid, t, 1.0)
         log_bulk = (
@@ -257,7 +261,8 @@ class OneNeuron:
 def _overlap(w: FloatArray, tau: FloatArray) -> tuple[FloatArray, FloatArray]:
     """J_S(w_S, τ) of ReLU, as :func:`~feature_learning.model.overlaps.gaussian_overlap`; ∂J_S/∂τ.
 
-    w (draws, k), tau (draws,). Signs s and -s are summed together: the even part of G for even k.
+    ``w`` has the shape (draws, k), ``tau`` (draws,). Signs s and -s are summed together, which
+    leaves the even part of G for even k.
     """
     k = w.shape[1]
     overlap, slope = np.zeros(len(w)), np.zeros(len(w))
@@ -280,7 +285,7 @@ def readout_noise(student: Student, kappa: float, precision: float) -> float:
 
 
 def sufficient(ess: float, draws: int) -> float:
-    """The effective sample size, refused where it is too small to trust the averages."""
+    """Return the effective sample size, or raise an error if it is too small."""
     if not ess >= LEAST_ESS:
         raise ConvergenceError(
             f"the effective sample size is {ess * draws:.1f} of {draws} draws; "

@@ -1,17 +1,18 @@
 r"""Plain mean field at infinitely many samples: quadrature instead of sampling.
 
 For sparse parity and ReLU every average over the data becomes an expectation and the field is
-f̄ = m χ_S. One number m is left, with ``Σ(w) = |w|²/2`` and J_S as in
+f̄ = m χ_S. Only the number m is unknown, with ``Σ(w) = |w|²/2`` and J_S as in
 :mod:`feature_learning.model.overlaps`::
 
     D(w) = κ² N^(2γ)/σ_a² + |w|²/2
     log p(w|m) = -d|w|²/(2σ_w²) - ½ log D + (1-m)² J_S(w)²/(2κ² D)
     m = N (1-m) ⟨J_S²/D⟩_{p(·|m)}
 
-J_S depends on w_S and on ``τ = |w_{S^c}|`` only (central limit theorem over the irrelevant
+J_S depends only on w_S and on ``τ = |w_{S^c}|`` (central limit theorem over the irrelevant
 coordinates), and p does not change when coordinates of w_S are permuted or change sign: p is a
-density over 0 ≤ w_1 ≤ … ≤ w_k and τ, integrated on a grid. The right side falls with m, so there is
-exactly one solution, which needs no start and knows no metastable states: an arbiter for particles.
+density over 0 ≤ w_1 ≤ … ≤ w_k and τ, integrated on a grid. The right side decreases with m, so
+there is exactly one solution. It needs no starting point and has no metastable states, and serves
+as the reference for particles.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ class PopulationResult:
     Attributes
     ----------
     m_S : float
-        The solution m; the test MSE is (1 - m)², there is no noise.
+        The solution m; the test MSE is (1 - m)², since there is no noise.
     test_mse : float
     residual : float
         ``|right side - m|`` at the solution.
     iterations : int
         Evaluations of the right side.
     discretisation : float
-        Change of m when every other grid point is left out: an estimate of the quadrature error.
+        Change of m with half as many grid points per axis: an estimate of the quadrature error.
     converged : bool
-        ``discretisation`` is below 0.005.
+        Whether ``discretisation`` is below 0.005.
     """
 
     m_S: float
@@ -60,7 +61,7 @@ class PopulationResult:
 
 
 class _Grid:
-    """The one-neuron density on a grid of sorted |w_S| and τ, up to the factor that holds m."""
+    """The one-neuron density on a grid of sorted |w_S| and τ, up to its dependence on m."""
 
     def __init__(self, student: Student, sparsity: int, kappa: float, points: int) -> None:
         deviation = math.sqrt(student.weight_variance / student.dim)
@@ -86,7 +87,7 @@ class _Grid:
         self.width, self.kappa, self.calls = student.width, kappa, 0
 
     def excess(self, m: float) -> float:
-        """Right side minus left side of the equation for m; falls with m."""
+        """Right side minus left side of the equation for m; it decreases with m."""
         self.calls += 1
         log = self.log_base + (1 - m) ** 2 * self.ratio / (2 * self.kappa**2)
         weight = np.exp(log - log.max())
@@ -111,10 +112,10 @@ def _orderings(index: NDArray[np.int64]) -> FloatArray:
 
 
 def check_student(student: Student) -> None:
-    """Refuse a student to which the population equations do not apply."""
+    """Raise an error for a student to which the population equations do not apply."""
     if student.activation != "relu" or student.hidden_bias_variance is not None:
         raise ArgumentError(
-            "the population equation is for activation relu without hidden_bias_variance, not "
+            "the population equation requires activation relu without hidden_bias_variance, not "
             f"{student.activation!r} with {student.hidden_bias_variance!r}"
         )
 

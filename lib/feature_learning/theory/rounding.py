@@ -1,4 +1,4 @@
-r"""The law that quantised Langevin dynamics samples in a harmonic well, without any sampling.
+r"""The distribution of quantised Langevin dynamics in a harmonic well, computed without sampling.
 
 In the well U = λx²/2 a chain of :class:`~feature_learning.samplers.QuantisedLangevin` that starts
 at x_0 stays on the lattice ``x = (n + f) Δ``, f the fractional part of x_0/Δ. One step is a
@@ -8,12 +8,12 @@ transition matrix: with z = h/Δ + (σ/Δ) ξ and c = h/Δ = -ηλ(n + f)::
     floor        p(n → n+m) = Φ((m + 1 - c) Δ/σ) - Φ((m - c) Δ/σ)
     stochastic   p(n → n+m) = E max(0, 1 - |z - m|)
 
-Its stationary vector gives the moments, its second eigenvalue the time in which a start is
-forgotten. Chains keep their f: moments are averaged over it. *(Ours.)*
+Its stationary vector gives the moments, and its second eigenvalue the time in which the start is
+forgotten. Chains keep their f, and moments are averaged over f. *(Our calculation.)*
 
 One case needs no matrix: stochastic rounding without other noise ends on the two points around 0,
-(f - 1) Δ and f Δ, with probabilities f and 1 - f. Its variance f(1-f) Δ², on average Δ²/6, knows
-neither T nor λ.
+(f - 1) Δ and f Δ, with probabilities f and 1 - f. Its variance f(1-f) Δ², on average Δ²/6, depends
+neither on T nor on λ.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from feature_learning.errors import ArgumentError, check_integer, check_real
 from feature_learning.samplers.quantised import QuantisedLangevin
 
 FloatArray = NDArray[np.float64]
-#: More points of the lattice than this would take minutes.
+#: Largest number of lattice points; more would take minutes.
 LARGEST = 2000
 
 
 @dataclass(frozen=True)
 class WellLaw:
-    """Moments of the sampled law in the well.
+    """Moments of the sampled distribution in the well.
 
     Attributes
     ----------
     mean, variance : float
-        Of x; NaN if the start decides where a chain ends.
+        Mean and variance of x; NaN if they depend on the start.
     forgetting : float
         Langevin time in which the start is forgotten, -η/log of the second largest eigenvalue;
-        infinite if it never is. The exact dynamics needs 1/λ.
+        infinite if it is never forgotten. The exact dynamics needs 1/λ.
     """
 
     mean: float
@@ -58,12 +58,12 @@ def well_law(
     temperature: float = 1.0,
     offsets: int = 4,
 ) -> WellLaw:
-    """The law that ``sampler`` samples in U = λx²/2 at temperature T.
+    """The distribution that ``sampler`` samples in U = λx²/2 at temperature T.
 
     Parameters
     ----------
     sampler : QuantisedLangevin
-        Its quantum at the start is taken throughout.
+        Its initial quantum is used throughout.
     curvature, temperature : float
         λ, with ηλ below 1, and T.
     offsets : int
@@ -72,7 +72,7 @@ def well_law(
     Raises
     ------
     ArgumentError
-        For ηλ ≥ 1, or a quantum so small that the lattice has too many points.
+        If ηλ ≥ 1, or the quantum is so small that the lattice has too many points.
     """
     check_real("curvature", curvature, above=0)
     check_real("temperature", temperature, above=0)
@@ -82,7 +82,7 @@ def well_law(
         raise ArgumentError(f"step_size must be below 1/λ = {1 / curvature:g}, not {pull:g}/λ")
     quantum = sampler.quantum_at(0, temperature)
     noise = sampler.noise(quantum, temperature) / quantum
-    # Seven standard deviations of SGLD around the middle, which floor moves by Δ/(2ηλ).
+    # Seven standard deviations of SGLD around the centre, which floor shifts by Δ/(2ηλ).
     middle = -0.5 / pull if sampler.rounding == "floor" else 0.0
     width = 7 * math.sqrt(temperature / curvature / (1 - 0.5 * pull)) / quantum + 4
     lattice = np.arange(math.floor(middle - width), math.ceil(middle + width) + 1)
@@ -109,7 +109,7 @@ def _on_lattice(
     """Mean, mean square and second eigenvalue on the points x, in units of Δ."""
     jumps = x[np.newaxis, :] - x[:, np.newaxis]  # m, from row to column
     matrix = _probability(jumps, -pull * x[:, np.newaxis], noise, rounding)
-    # What would leave the lattice, next to nothing, stays where it is.
+    # The tiny probability of leaving the lattice is added to staying in place.
     matrix += np.diag(1 - matrix.sum(axis=1))
     values, vectors = np.linalg.eig(matrix.T)
     order = np.argsort(-np.abs(values))
@@ -122,7 +122,7 @@ def _on_lattice(
 
 
 def _probability(jump: FloatArray, drift: FloatArray, noise: float, rounding: str) -> FloatArray:
-    """p(n → n+m) of the module's docstring; ``drift`` is c, ``noise`` σ/Δ."""
+    """p(n → n+m) of the module docstring; ``drift`` is c, ``noise`` is σ/Δ."""
     jump = np.round(jump)
     if rounding == "stochastic":
         above = [_excess(drift - jump + shift, noise) for shift in (1, 0, -1)]
