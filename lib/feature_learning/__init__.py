@@ -1,8 +1,8 @@
 """Feature learning in two-layer networks: posterior, mean field, MF-ARD and the kernel limit.
 
-The public API is what ``__init__.pyi`` lists; see the API page of the book. A name is imported when
-it is first asked for: torch takes seconds, and neither the help of the command line nor the tools
-that build the book need it.
+The public API is listed in ``__init__.pyi`` and described on the API page of the book. Names are
+imported on first use: torch takes seconds to import, and neither the help of the command line nor
+the tools that build the book need it.
 """
 
 import lazy_loader

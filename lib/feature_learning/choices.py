@@ -1,7 +1,8 @@
-"""How an option is declared: a field with its help, and the words that it can have.
+"""Declaration of options: a field with its help text, and the allowed values.
 
-Everything that names an option is derived from the field: the command line, the files of sweeps,
-keys and tables. The words stand apart from what they mean, since torch takes seconds to import.
+The command line, the files of sweeps, keys and tables are all derived from these fields. The
+allowed values are listed here, apart from their implementations, because torch takes seconds to
+import.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ def option(
     Parameters
     ----------
     default
-        Its value where none is given; None stands for one that depends on the others.
+        Value of the option if none is given; None means that it depends on other options.
     text : str
-        The help of the command line.
+        Help text of the command line.
     allowed : collection of str, optional
-        The words that it can have.
+        The allowed values.
     metavar : str, optional
-        Its value in the help, where the type says too little.
+        Placeholder for the value in the help text, if the type is not informative.
     keyed_as : str, optional
-        Its name in the keys of stored results, where it was renamed since they were computed.
+        Name in the keys of stored results, if the option was renamed after they were computed.
     """
     metadata = {"help": text, "allowed": allowed, "metavar": metavar, "keyed_as": keyed_as}
     return field(default=default, metadata=metadata)
@@ -45,13 +46,13 @@ ROUNDINGS = ("stochastic", "nearest", "floor")
 SOLVERS = ("particles", "collapsed")
 NNGP_VARIANTS = ("matched", "as-published")
 PROTOCOLS = ("published",)
-#: Of a page: to compute fewer points and seeds, to show what is stored, to compute everything.
+#: Profiles of a page: compute fewer points and seeds, show stored results, or compute everything.
 PROFILES = ("quick", "stored", "paper")
 DTYPES = ("float32", "float64")
 
-#: Of a Hermite polynomial: the labels of larger ones leave single precision.
+#: Largest degree of a Hermite polynomial whose labels stay within single precision.
 LARGEST_DEGREE = 20
 
-#: Seeds of whole words of 32 bits, of which the streams of a seed are made
-#: (:mod:`feature_learning.randomness`): no two seeds share a stream.
+#: Seeds are words of 32 bits, from which the streams of a seed are derived
+#: (:mod:`feature_learning.randomness`), so that no two seeds share a stream.
 LARGEST_SEED = 2**32 - 1

@@ -1,7 +1,7 @@
-"""Named errors, and the checks that raise them with the argument, its value and what is allowed.
+"""Named errors, and checks whose messages give the argument, its value and the allowed range.
 
-Every public function checks its input through these few helpers, so that a wrong number ends in one
-sentence a reader can act on instead of a traceback from inside a matrix product.
+Every public function checks its input through these few helpers, so that a wrong number leads to
+one clear sentence instead of a traceback from inside a matrix product.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from numbers import Integral, Real
 
 
 class FeatureLearningError(Exception):
-    """Base of every error raised on purpose; a program turns it into one line.
+    """Base of every error raised on purpose; a program prints it as one line.
 
     Attributes
     ----------
     exit_code : int
-        Of a program that ends with it.
+        Exit code of a program that ends with this error.
     """
 
     exit_code = 2
@@ -29,7 +29,7 @@ class ArgumentError(FeatureLearningError, ValueError):
 
 
 class DeviceError(FeatureLearningError, RuntimeError):
-    """A device was asked for that this machine does not have, or that ran out of memory."""
+    """The requested device does not exist on this machine, or ran out of memory."""
 
 
 class DivergenceError(FeatureLearningError, RuntimeError):
@@ -37,7 +37,7 @@ class DivergenceError(FeatureLearningError, RuntimeError):
 
 
 class EquipartitionError(FeatureLearningError, RuntimeError):
-    """The sampled temperature is not the one asked for: the samples are not the posterior's."""
+    """The sampled temperature is wrong: the samples do not represent the posterior."""
 
 
 class CheckpointError(FeatureLearningError, RuntimeError):
@@ -45,23 +45,23 @@ class CheckpointError(FeatureLearningError, RuntimeError):
 
 
 class GridError(ArgumentError):
-    """A file that describes a sweep says something that cannot be computed."""
+    """The description of a sweep contains something that cannot be computed."""
 
 
 class StoreError(FeatureLearningError, RuntimeError):
-    """A file of a store cannot be written, or cannot be trusted."""
+    """A file of a store cannot be written, or is invalid."""
 
 
 class WorkerError(FeatureLearningError, RuntimeError):
-    """The process that computed a point died, as by ``kill -9`` or when memory ran out."""
+    """The process that computed a point died, for example by ``kill -9`` or for lack of memory."""
 
 
 class OutputError(FeatureLearningError, OSError):
-    """What was computed cannot be printed."""
+    """The output cannot be printed."""
 
 
 class ConvergenceError(FeatureLearningError, RuntimeError):
-    """A solver was asked to insist on convergence and did not converge."""
+    """A solver did not converge although convergence was required."""
 
 
 def check_real(
@@ -98,7 +98,7 @@ def check_real(
 
 
 def shortened(value: object) -> str:
-    """A value for a sentence; Python refuses to write whole numbers of thousands of digits."""
+    """A value as text for a message; Python refuses to write integers of thousands of digits."""
     try:
         text = repr(value)
     except ValueError:
@@ -106,14 +106,14 @@ def shortened(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 
-#: The largest whole number: what tables and arrays of 64 bits can hold.
+#: The largest whole number that tables and arrays of 64 bits can hold.
 LARGEST_INTEGER = 2**63 - 1
-#: Ranges in which float32 arithmetic can represent squares and ratios of a parameter.
+#: Range in which float32 arithmetic can represent squares and ratios of a parameter.
 SMALLEST, LARGEST = 1e-9, 1e9
 
 
 def check_scale(name: str, value: object) -> float:
-    """Return ``value`` if it is positive and of a size that float32 can square and divide by."""
+    """Return ``value`` if it is positive and float32 can represent its square and ratios."""
     return check_real(name, value, at_least=SMALLEST, at_most=LARGEST)
 
 
@@ -133,19 +133,20 @@ def check_integer(name: str, value: object, *, at_least: int, at_most: int | Non
 
 
 def store_plain(settings: object) -> None:
-    """Put Python's own numbers and texts in the place of NumPy's in the fields of a dataclass.
+    """Replace NumPy scalars in the fields of a dataclass by Python numbers and texts.
 
-    They are equal, but neither JSON nor compiled code takes NumPy's. For ``__post_init__``.
+    The values are equal, but neither JSON nor compiled code accepts those of NumPy. For use in
+    ``__post_init__``.
     """
     for name, value in vars(settings).items():
-        # Asked for without importing NumPy, which takes longer than all the rest of a refusal.
+        # Test the type without importing NumPy, which takes longer than the rest of a refusal.
         if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
             plain = value.item()
         elif type(value) not in (bool, int, float) and isinstance(value, Real):
             plain = float(value)  # a fraction
         else:
             continue
-        object.__setattr__(settings, name, plain)  # such a class is frozen
+        object.__setattr__(settings, name, plain)  # the class is frozen
 
 
 def check_choice(name: str, value: object, allowed: Collection[str]) -> str:

@@ -1,4 +1,4 @@
-"""Where random numbers come from: one seed, several independent named streams.
+"""Random numbers: one seed with several independent named streams.
 
 Data, test points, starting points and Langevin noise each have their own stream, so that changing
 the number of chains does not change the data, and changing the sampler does not change the start.
@@ -29,8 +29,9 @@ def generator(seed: int, stream: str, *, device: str | torch.device = "cpu") -> 
     stream : str
         One of :data:`STREAMS`.
     device : str or torch.device
-        Where the numbers are drawn. Data and starts are always drawn on the CPU and then moved, so
-        that they are the same on every device; noise is drawn where the chain lives.
+        Device on which the numbers are drawn. Data and starting points are always drawn on the CPU
+        and then moved, so that they are the same on every device; noise is drawn on the device of
+        the chain.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def generator(seed: int, stream: str, *, device: str | torch.device = "cpu") -> 
 
 
 def offspring(random: torch.Generator) -> torch.Generator:
-    """A generator on the CPU, seeded by a draw from one anywhere: for what is drawn there."""
+    """A generator on the CPU, seeded by a draw from a generator on any device."""
     seed = torch.empty((), dtype=torch.int64, device=random.device).random_(generator=random)
     return torch.Generator(device="cpu").manual_seed(int(seed))
 
@@ -53,11 +54,11 @@ def offspring(random: torch.Generator) -> torch.Generator:
 def normal_(out: Tensor, random: torch.Generator) -> Tensor:
     """Fill ``out`` with standard normal numbers, in place.
 
-    Where there is compiled code for it one key is drawn from ``random`` and the numbers are made
-    from the key, in a third of the time; otherwise (other devices and precisions, no compiler at
-    installation) all are drawn from ``random``. Either way ``random`` is the whole state. The two
-    have the same law and not the same numbers: one seed gives one noise with the compiled code and
-    another one without.
+    With compiled code one key is drawn from ``random`` and the numbers are computed from the key,
+    in a third of the time; otherwise (other devices and precisions, no compiler at installation)
+    all numbers are drawn from ``random``. In both cases ``random`` is the whole state. The numbers
+    have the same distribution but are not identical: the noise of a seed differs with and without
+    compiled code.
     """
     if not normal.takes(out):
         return out.normal_(generator=random)
