@@ -412,5 +412,5 @@ def test_a_file_of_a_sweep_is_no_checkpoint_and_not_called_damaged(
     assert call("sweep", describe(), "--out", out, "--quiet")[0] == 0
     (weights,) = out.glob("*.npz")
     result = call("diagnose", weights)
-    assert_refused(result, weights.name, "no checkpoint", "weights")
+    assert_refused(result, weights.name, "not a checkpoint", "weights")
     assert "damaged" not in result[2]

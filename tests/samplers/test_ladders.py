@@ -99,7 +99,7 @@ def test_convergence_is_that_of_the_first_rungs():
     assert ConvergenceRule(rungs=2).judge(series).converged
     assert not ConvergenceRule().judge(series).converged
     few = ConvergenceRule(rungs=4).judge(series)
-    assert few.reasons[0] == "2 chains of at least 4"
+    assert few.reasons[0] == "2 chains, at least 4 needed"
     with pytest.raises(ArgumentError, match=r"^rungs must be"):
         ConvergenceRule(rungs=0)
 

@@ -252,8 +252,8 @@ def test_a_crossing_that_cannot_be_is_refused():
 @pytest.mark.parametrize(
     ("x", "y", "sem", "message"),
     [
-        ([0, 1, 2], [0, 1, 2], [0, 0, 0], "four or more"),
-        ([0, 1, 2, 3], [0, 1, 2], [0, 0, 0, 0], "one length"),
+        ([0, 1, 2], [0, 1, 2], [0, 0, 0], "at least four"),
+        ([0, 1, 2, 3], [0, 1, 2], [0, 0, 0, 0], "same length"),
         ([0, 1, 1, 2], [0, 0, 0, 0], [0, 0, 0, 0], "must increase"),
         ([0, 1, 2, 3], [0, math.nan, 0, 0], [0, 0, 0, 0], "finite"),
         ([0, 1, 2, 3], [0, 0, 0, 0], [0, 0, -1, 0], "at least 0"),

@@ -124,7 +124,7 @@ class ExchangingOptions(SamplerOptions):
         if self.rung_ratio is not None:
             check_real("rung_ratio", self.rung_ratio, above=1, at_most=10)
             if self.rungs == 1:
-                raise ArgumentError("rung_ratio has no effect with rungs 1: it needs two or more")
+                raise ArgumentError("rung_ratio has no effect with rungs 1: it is for two or more")
 
     def kappas(self, kappa: float) -> tuple[float, ...]:
         """The κ of every replica, from κ on."""
