@@ -34,7 +34,7 @@ def against(values: Tensor, piece: Tensor) -> Tensor:
 
 
 def spread(values: Tensor, like: Tensor, views: Callable[[Tensor], Iterable[Tensor]]) -> Tensor:
-    """Flat vector, with the layout of ``views``, of which each entry has its chain's value."""
+    """Flat vector with the layout of ``views``, filled with the value of each chain."""
     import torch
 
     flat = torch.empty_like(like)
