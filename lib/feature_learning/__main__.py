@@ -1,5 +1,5 @@
 """``python -m feature_learning``: the same as the program ``feature-learning``."""
 
-from feature_learning_launcher import main
+from feature_learning.cli.main import program
 
-main()
+program()

@@ -10,10 +10,10 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from feature_learning import __version__
-from feature_learning.cli.ending import loading, run_program
+from feature_learning.cli.ending import leave, loading, run_program
 from feature_learning.cli.options import add_commands, take_file
 
 NAME = "feature-learning"
@@ -58,11 +58,7 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: see :mod:`feature_learning.cli.ending` and ``--help``.
-
-    The program ``feature-learning`` comes here by way of :mod:`feature_learning_launcher`, which
-    watches over the import of this module.
-    """
+    """Run a command and return its exit code (:mod:`feature_learning.cli.ending`)."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     return run_program(NAME, lambda: _run(given))
 
@@ -75,5 +71,6 @@ def _run(arguments: Sequence[str]) -> int:
     return int(module.run_command(command, options))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def program() -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    leave(main())

@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from feature_learning.energies.minibatch import HELD
 from feature_learning.errors import ArgumentError, DeviceError
 from feature_learning.experiments.containers import memory_left, processors_allowed
-from feature_learning.experiments.runs import Chains, Populations
-from feature_learning.model.activations import ACTIVATIONS
-from feature_learning.model.tiles import default_block_elements
-from feature_learning.native import ReluKernel
-from feature_learning.samplers.registry import SGLDOptions
+from feature_learning.experiments.methods import KernelLimit
+from feature_learning.experiments.runs import Populations
 
 if TYPE_CHECKING:
     from feature_learning.experiments.config import PointConfig
@@ -70,60 +66,22 @@ def usable_cores() -> int:
 
 
 def memory_needed(config: PointConfig) -> int:
-    """Estimate of the bytes a point allocates at its peak."""
+    """Lower bound on the bytes that a point allocates: what grows with its sizes, without tiles."""
     size = 8 if config.machine.dtype == "float64" else 4
-    points = config.samples + config.test_samples
-    if config.method.name == "nngp":
+    points, particles = config.samples + config.test_samples, config.particles
+    if isinstance(config.method, KernelLimit):
         # Kernel matrix and two buffers of its size while it is filled, in double precision.
         return 8 * (3 * config.samples**2 + points * config.teacher.dim)
-    particles = config.particles
     parameters = config.networks * particles * (config.teacher.dim + 2)
-    # Predictions per chain, their means in double precision, and parameters with about ten buffers
-    # of their size.
-    total = size * (4 * points * config.networks + 10 * parameters)
-    total += _field(config, config.samples, config.networks)
-    total += _field(config, config.test_samples, config.networks)
-    sampler = config.run.sampler if isinstance(config.run, Chains) else None
-    batch_size = sampler.batch_size if isinstance(sampler, SGLDOptions) else None
-    if batch_size is not None:
-        # Fields of one chain on a few blocks; the last block may be smaller.
-        blocks = math.ceil(config.samples / batch_size)
-        last = config.samples - (blocks - 1) * batch_size
-        total += min(HELD, blocks - 1) * _field(config, batch_size, 1)
-        total += _field(config, last, 1)
+    # Inputs twice (once transposed), predictions, and parameters with four vectors of their size.
+    total = size * (points * (2 * config.teacher.dim + config.networks) + 5 * parameters)
     if isinstance(config.run, Populations):
-        # Gram matrices, their eigenvectors and two buffers, a field in double precision, and the
-        # members of those that are finished.
-        total += 8 * config.networks * 4 * particles**2
-        total += 2 * _field(config, config.samples, config.networks)
-        total += size * config.chains * parameters
+        # Gram matrices, their eigenvectors and two buffers; finished members.
+        total += 8 * config.networks * 4 * particles**2 + size * config.chains * parameters
     if config.collapsed:
         # The linear system and its factor, over samples or over particles, and the features.
         side = min(config.samples, particles)
         total += 8 * config.networks * (3 * side**2 + 2 * side * particles)
-    return total
-
-
-def _field(config: PointConfig, samples: int, chains: int) -> int:
-    """Bytes of a :class:`~feature_learning.model.field.Field` and of its samples."""
-    size, dtype = (8, torch.float64) if config.machine.dtype == "float64" else (4, torch.float32)
-    particles = config.particles
-    bias = config.network.hidden_bias_variance is not None
-    fan_in = config.teacher.dim + bias
-    # Labels, and inputs plain (once more with the ones of a bias) and transposed.
-    numbers = samples * (1 + config.teacher.dim + bias * fan_in + fan_in)
-    # A tile holds at least one sample of one chain: activations, what the slope needs of them, the
-    # residuals and these times the inputs.
-    bound = config.machine.block_elements or default_block_elements(config.machine.device)
-    rows = min(chains * samples, max(1, bound // particles))
-    second = config.method.name != "network" or ACTIVATIONS[config.network.activation].needs_scratch
-    numbers += rows * ((1 + second) * (particles + 16) + fan_in + 1)
-    total = size * numbers
-    if config.machine.device == "cpu" and ReluKernel.takes(
-        config.network.activation, torch.empty(0, dtype=dtype)
-    ):
-        signs = config.teacher.name == "parity"
-        total += ReluKernel.memory(samples, fan_in, particles, chains=chains, signs=signs)
     return total
 
 
@@ -168,6 +126,6 @@ def check_memory(config: PointConfig) -> None:
         )
         raise DeviceError(
             f"out of memory: {config.method.name} with samples={config.samples}, "
-            f"chains={config.chains}{rungs} needs about {needed / 2**30:.1f} GiB and "
+            f"chains={config.chains}{rungs} needs at least {needed / 2**30:.1f} GiB and "
             f"{available / 2**30:.1f} GiB are free; {advice}"
         )

@@ -125,19 +125,6 @@ class ReluKernel:
             and load() is not None
         )
 
-    @staticmethod
-    def memory(samples: int, fan_in: int, particles: int, *, chains: int, signs: bool) -> int:
-        """Bytes of a kernel with the present number of threads, without inputs and labels.
-
-        ``signs`` tells whether the inputs are ±1.
-        """
-        library = load()
-        assert library is not None
-        coded = signs and samples >= _WORTH_TABLES
-        size = library.relu_work(samples, fan_in, particles, coded) + (fan_in + 1) * particles + 1
-        codes = samples * -(-fan_in // _GROUP) if coded else 0
-        return int(4 * size * _worth(samples, fan_in, particles, chains) + codes)
-
     def _prepare(self, parts: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Work space, and partial sums (w, a, c) of ``parts`` pieces of work."""
         if self._buffers is None or self._buffers[0].shape[0] < parts:

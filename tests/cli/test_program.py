@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import tomllib
-from pathlib import Path
 
 import pytest
 
@@ -22,8 +20,8 @@ class Watch:
 
 {before}
 sys.meta_path.insert(0, Watch())
-from feature_learning_launcher import main
-sys.exit(main())
+from feature_learning.cli.main import program
+program()
 """
 
 
@@ -42,7 +40,6 @@ def start(environment, *arguments, module, before=""):
 @pytest.mark.parametrize(
     ("module", "argument"),
     [
-        ("feature_learning", "point"),
         ("numpy", "point"),
         ("torch._C", "point"),
         ("scipy.signal", "point"),
@@ -59,13 +56,13 @@ def test_an_interrupt_on_the_way_to_the_first_step_ends_with_one_line(environmen
     program = """
 import os, signal, sys
 from feature_learning.experiments import point as experiments
-from feature_learning_launcher import main
+from feature_learning.cli.main import program
 
 def stop(config):
     os.kill(os.getpid(), signal.SIGINT)
 
 experiments.check_memory = stop
-sys.exit(main())
+program()
 """
     done = subprocess.run(
         [sys.executable, "-c", program, "point"],
@@ -110,7 +107,7 @@ ending.leave(ending.run_program("program", press))
 
 
 def test_who_reads_no_further_ends_the_program_without_a_traceback(environment):
-    program = "import sys; from feature_learning_launcher import main; sys.exit(main())"
+    program = "from feature_learning.cli.main import program; program()"
     small = ("--method", "nngp", "--samples", "20", "--test-samples", "50", "--json")
     reading, writing = os.pipe()
     os.close(reading)
@@ -133,10 +130,3 @@ def test_an_ignored_interrupt_stays_ignored(environment):
     done = start(environment, "--version", module="torch", before=ignore)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == ["feature-learning", __version__]
-
-
-def test_the_program_of_the_package_is_the_launcher_which_is_installed_with_it():
-    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
-    project = tomllib.loads(text)
-    assert project["project"]["scripts"] == {"feature-learning": "feature_learning_launcher:main"}
-    assert project["tool"]["setuptools"]["py-modules"] == ["feature_learning_launcher"]
