@@ -640,9 +640,9 @@ def test_an_interrupt_in_burn_in_says_so_in_place_of_an_empty_table(monkeypatch)
     assert code == 130
     _, *lines = out.splitlines()
     assert re.fullmatch(
-        r"interrupted before a look that counts, after 40 steps and Langevin time [\d.]+", lines[0]
+        r"interrupted during burn-in, after 40 steps and Langevin time [\d.]+", lines[0]
     )
-    assert re.fullmatch(r"at the last look: m_S -?[\d.e-]+, test MSE [\d.]+", lines[1])
+    assert re.fullmatch(r"last measurement: m_S -?[\d.e-]+, test MSE [\d.]+", lines[1])
     assert len(lines) == 2
 
 
@@ -663,7 +663,7 @@ def test_an_interrupt_before_the_first_look_ends_without_a_traceback(monkeypatch
     if out and form == "--json":
         assert json.loads(out, parse_constant=pytest.fail)["interrupted"] is True
     elif out:
-        assert out.endswith("interrupted before the first look: nothing was measured\n")
+        assert out.endswith("interrupted before the first measurement: there are no numbers\n")
 
 
 def tick(clock):

@@ -146,7 +146,7 @@ def test_a_dry_run_lists_the_longest_cells_and_all_of_them_when_asked(describe, 
     assert "11 cells, 0 done, 11 to do" in printed
     listed = [line for line in printed.splitlines() if line.startswith("  to do: ")]
     assert len(listed) == 10
-    assert "  and 1 shorter cells (--verbose lists them)" in printed
+    assert "  and 1 shorter cells (--verbose lists all)" in printed
     code, printed, _ = call("sweep", file, "--out", out, "--dry-run", "--verbose")
     assert code == 0
     longest, *rest = [line for line in printed.splitlines() if line.startswith("  to do: ")]
@@ -171,7 +171,7 @@ def test_a_folder_without_results_gives_a_table_without_rows_and_says_so(out, tm
     code, _, err = call("table", out, "--csv", tmp_path / "t.csv")
     assert (code, err) == (
         0,
-        f"feature-learning: there is no result in {out}; the table has no rows\n",
+        f"feature-learning: {out} has no results; the table has no rows\n",
     )
     assert len((tmp_path / "t.csv").read_text().splitlines()) == 1
 

@@ -244,5 +244,5 @@ def test_the_command_says_how_often_rungs_swap():
     more = "--langevin-time 40 --step 0.2 --looks 20 --chains 2 --rungs 3 --quiet"
     with contextlib.redirect_stdout(out):
         assert main(f"{arguments} {more}".split()) == 0
-    (line,) = (line for line in out.getvalue().splitlines() if "rungs" in line)
-    assert line.startswith("3 rungs, of which each two neighbours swap in ")
+    (line,) = (line for line in out.getvalue().splitlines() if "replicas" in line)
+    assert line.startswith("3 replicas; lowest swap acceptance between neighbours ")

@@ -1,4 +1,4 @@
-"""The program feature-learning: its options, its messages, and how it ends.
+"""The program ``feature-learning``: its options, its messages and its exit codes.
 
 Public: :func:`main.main`.
 """

@@ -1,4 +1,4 @@
-"""The command ``feature-learning diagnose``: convergence of a run, agreement of several."""
+"""The command ``feature-learning diagnose``: convergence of a run, agreement between runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_command(command: str, options: dict[str, Any]) -> int:
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """Names that tell the files apart: without folder and suffix if that is enough."""
+    """Distinct names of the files: their stems if these differ, else their paths."""
     for path, count in Counter(map(os.path.realpath, files)).items():
         if count > 1:
             raise ArgumentError(f"files must differ, but {path} is given {count} times")
@@ -54,7 +54,7 @@ def _draw(runs: Sequence[Draws], folder: Path) -> None:
     from feature_learning.plotting.chain_figures import rank_figure, trace_figure
     from feature_learning.plotting.curves import RC
 
-    # A name is no formula, and may hold bytes that are no letters.
+    # A file name may contain "$", which starts a formula, or bytes that are not valid text.
     runs = [replace(run, name=_printable(run.name).replace("$", r"\$")) for run in runs]
     with mpl.rc_context(RC):
         for name, figure in (("trace", trace_figure(runs)), ("rank", rank_figure(runs))):

@@ -1,7 +1,8 @@
-"""How the programs end: with one line that names the cause, and an exit code that says the kind.
+"""How the programs end: one line that names the cause, and an exit code for the kind of cause.
 
-0 done; 1 something of what was asked for failed; 2 bad input, or a file, stream or memory that
-cannot be had; 128 + n after signal n; 141 when nobody reads on. A traceback means a fault of ours.
+0 done; 1 part of the work failed; 2 bad input, or a file, a stream or memory is not available;
+128 + n after signal n; 141 after the reader of standard output has closed it. A traceback is a bug
+in this library.
 """
 
 from __future__ import annotations
@@ -28,24 +29,24 @@ from feature_learning.inference.interruption import (
     raise_interrupt,
 )
 
-#: Of a program whose output nobody reads any more, as shells have it.
+#: Exit code after the reader of standard output has closed it (128 + SIGPIPE, as in shells).
 PIPE_CLOSED = 141
 _BAD = 2
 
 
 def run_program(name: str, body: Callable[[], int]) -> int:
-    """Run a program's ``body``, and return its exit code whatever happens in it.
+    """Run a program's ``body`` and return an exit code, whatever happens in it.
 
     Parameters
     ----------
     name : str
-        Of the program, in front of what it says.
+        Name of the program, printed before each message.
     body : callable
-        Returns its exit code. What it prints may hold any letter, whatever the terminal knows, and
-        any standard stream may be closed.
+        Returns its exit code. It may print characters that the terminal cannot show, and any
+        standard stream may be closed.
     """
     _prepare_streams()
-    # What follows a signal is not for the next one to break off.
+    # A second signal must not interrupt the handling of the first.
     with handling(_ignore):
         return _run(name, body)
 
@@ -56,9 +57,9 @@ def _run(name: str, body: Callable[[], int]) -> int:
             try:
                 return body()
             finally:
-                # Here and not at the end of the process, where nobody could handle it.
+                # Flush here: at the end of the process an error could no longer be handled.
                 _flush()
-    except BrokenPipeError:  # as in "... | head -1": who reads has had enough
+    except BrokenPipeError:  # as in "... | head -1": the reader has closed the pipe
         _drop_output()
         return PIPE_CLOSED
     except KeyboardInterrupt:
@@ -77,7 +78,7 @@ def _run(name: str, body: Callable[[], int]) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """Exit with a code that no signal changes any more while Python takes itself apart."""
+    """Exit with a code that no signal can change while the interpreter shuts down."""
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
@@ -85,11 +86,11 @@ def leave(code: int) -> NoReturn:
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """The handler of a program that is about to end."""
+    """Signal handler of a program that is about to end: do nothing."""
 
 
 def check_output() -> None:
-    """Refuse before hours of work that standard output is closed, if the result goes there.
+    """Fail before hours of work if standard output, where the result goes, is closed.
 
     Raises
     ------
@@ -98,18 +99,18 @@ def check_output() -> None:
     try:
         mode = fcntl.fcntl(sys.stdout.fileno(), fcntl.F_GETFL)
     except (OSError, ValueError):
-        return  # no file of the system, as in a notebook
+        return  # not backed by a file descriptor, as in a notebook
     if mode & os.O_ACCMODE == os.O_RDONLY:
         raise OutputError("standard output is closed, and the result goes there")
 
 
 def answer(text: str) -> None:
-    """Print a result on standard output, now.
+    """Print a result on standard output and flush it.
 
     Raises
     ------
     OutputError
-        If it cannot be written, as on a full disk.
+        If it cannot be written, for example because the disk is full.
     """
     try:
         print(text)
@@ -121,31 +122,31 @@ def answer(text: str) -> None:
 
 
 def complain(name: str, sentence: str, code: int = _BAD) -> int:
-    """One line on standard error about what is wrong; returns the exit code."""
+    """Print an error as one line on standard error; returns the exit code."""
     say(name, f"error: {sentence}")
     return code
 
 
 def say(name: str, text: str) -> None:
-    """One line on standard error, with the name of the program in front."""
+    """Print one line on standard error, preceded by the name of the program."""
     tell(f"{name}: {text}")
 
 
 def tell(text: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     print(" ".join(text.split()), file=sys.stderr, flush=True)
 
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """End at once on a signal: for the second or two in which libraries are imported.
+    """End at once on a signal while libraries are imported, which takes a second or two.
 
-    Nothing is worth saving yet, and a KeyboardInterrupt could end anywhere: in a traceback, or
-    swallowed by an extension that is just being initialised.
+    There is nothing to save yet, and a KeyboardInterrupt could end in a traceback or be swallowed
+    by an extension module that is being initialised.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
-        # Only what needs no lock and no flush.
+        # Only calls that need no lock and no flush are safe here.
         os.write(2, f"{name}: interrupted before anything was computed\n".encode())
         os._exit(SIGNALLED + number)
 
@@ -160,13 +161,13 @@ def _interrupted() -> str:
 
 
 def _cause(error: OSError) -> str:
-    """What cannot be used, and why, in the words of the system."""
+    """The file that cannot be used, if any, and the reason given by the operating system."""
     reason = error.strerror or str(error) or type(error).__name__
     return f"cannot use {error.filename}: {reason}" if error.filename else reason
 
 
 def _memory_ran_out(error: Exception) -> bool:
-    """Whether it is one of the ways in which Python, torch or CUDA say so."""
+    """Whether the error is how Python, torch or CUDA report that memory ran out."""
     # torch raises a plain RuntimeError when the CPU's memory runs out.
     known = "OutOfMemoryError", "can't allocate memory"
     return isinstance(error, MemoryError) or any(
@@ -175,9 +176,9 @@ def _memory_ran_out(error: Exception) -> bool:
 
 
 class _Patient(io.TextIOWrapper):
-    """Standard error: what cannot be written there, as on a full disk, is no reason to end.
+    """Standard error that ignores failed writes, as on a full disk, so that the program goes on.
 
-    Only a reader who has had enough is: that is a closed pipe.
+    A closed pipe still ends the program.
     """
 
     def write(self, text: str) -> int:
@@ -199,15 +200,15 @@ class _Patient(io.TextIOWrapper):
 
 
 def _prepare_streams() -> None:
-    """Streams that are there and take every letter; closed ones are opened on nothing."""
+    """Make the standard streams accept every character; open closed ones on the null device."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # The next file that is opened would get the number, and the text of a library with it.
-            # Read-only, so that what is written to standard output is not lost without a word.
+            # Otherwise the next file to be opened would get this number, and a library's messages.
+            # Read-only, so that writing to standard output fails instead of losing the result.
             mode = os.O_WRONLY if number == 2 else os.O_RDONLY
-            os.set_inheritable(os.open(os.devnull, mode), True)  # as streams are
+            os.set_inheritable(os.open(os.devnull, mode), True)  # as standard streams are
     codecs.register_error("plain", _plainly)
     stderr = sys.stderr
     if isinstance(stderr, io.TextIOWrapper) and stderr is sys.__stderr__:
@@ -222,8 +223,8 @@ def _prepare_streams() -> None:
 
 
 def _plainly(error: UnicodeError) -> tuple[str, int]:
-    """What an encoding cannot write, in letters that it can: kappa for κ."""
-    if isinstance(error, UnicodeDecodeError):  # who captures a stream may read it, too
+    """Replace characters that an encoding lacks by plain letters: kappa for κ."""
+    if isinstance(error, UnicodeDecodeError):  # a captured stream may also be read
         return "\ufffd", error.end
     assert isinstance(error, UnicodeEncodeError)
     return "".join(_ascii(each) for each in error.object[error.start : error.end]), error.end
@@ -256,7 +257,7 @@ def _drop_output() -> None:
 
 
 def _drop(number: int) -> None:
-    """Let nobody try to write again to a stream what could not be written."""
+    """Redirect a stream to the null device, so that a failed write is not tried again."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, number)
     os.close(null)

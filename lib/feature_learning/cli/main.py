@@ -1,7 +1,8 @@
-"""The command line ``feature-learning``: which module runs what.
+"""The command line ``feature-learning``: parse the options and call the module of the command.
 
 Options and help: :mod:`feature_learning.cli.options`. One point: :mod:`feature_learning.cli.point`;
-many: :mod:`feature_learning.cli.sweep`; how good a run is: :mod:`feature_learning.cli.diagnose`.
+many points: :mod:`feature_learning.cli.sweep`; convergence of a run:
+:mod:`feature_learning.cli.diagnose`.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ from feature_learning.cli.ending import leave, loading, run_program
 from feature_learning.cli.options import add_commands, take_file
 
 NAME = "feature-learning"
-#: Command to the module that runs it; the others are in that of ``sweep``.
+#: Command to the module that runs it; the module ``sweep`` runs all others.
 _MODULES = {"point": "point", "diagnose": "diagnose"}
 
 
 class _Parser(argparse.ArgumentParser):
-    """One readable line and exit code 2 for a bad option, without the usage block.
+    """Reports a bad option in one readable line with exit code 2, without the usage block.
 
-    Options are never abbreviated: a new one would change what an old command means.
+    Options cannot be abbreviated: a new option could change the meaning of an old command.
     """
 
-    #: The sentence that refuses an argument that is not known.
+    #: Makes the error message about an unknown argument.
     explain: Callable[[str], str] = "unrecognized arguments: {}".format
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **options})
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """What is not known is refused by the command it was given to, which has the right help."""
+        """Report unknown arguments in the parser of their command, which has the matching help."""
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(self.explain(unknown[0]))
@@ -46,7 +47,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """The parser of ``feature-learning``; which options it has depends on the ``arguments``."""
+    """The parser of ``feature-learning``; its options depend on the ``arguments``."""
     parser = _Parser(
         prog=NAME,
         description="Feature learning in two-layer networks: posterior, mean field, MF-ARD, NNGP.",

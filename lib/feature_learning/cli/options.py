@@ -1,8 +1,8 @@
-"""The command line as it is read: every command with its options and help.
+"""The commands of the command line, with their options and help.
 
-What the commands do stands in :mod:`feature_learning.cli.point`, :mod:`feature_learning.cli.sweep`
-and :mod:`feature_learning.cli.diagnose`. Nothing here needs torch: help, and the refusal of a wrong
-option, come at once.
+The commands themselves are in :mod:`feature_learning.cli.point`, :mod:`feature_learning.cli.sweep`
+and :mod:`feature_learning.cli.diagnose`. Nothing here imports torch, so that help and messages
+about wrong options appear at once.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 from feature_learning.cli.options_point import add_point, path
 
 _DIAGNOSE = """\
-FILE is what "point --checkpoint FILE" keeps, of a finished run as of an interrupted one. Several
-files must be of one law (same data, network and noise); their starts, samplers and lengths may
-differ. The table gives, for each observable past burn-in:
+FILE is written by "point --checkpoint FILE"; the run may be finished or interrupted. Several files
+must sample one distribution (same data, network and noise); their starts, samplers and lengths may
+differ. The table gives, for each observable after burn-in:
 
   R-hat        rank-normalised; below 1.01 the chains agree
-  ESS          effective sample size of the bulk and of the tails, all chains together
+  ESS          effective sample size of the bulk and of the tails, of all chains together
   time         integrated autocorrelation time in Langevin time: total time of all chains / ESS
 
-In brackets where the chains do not agree: a chain that is stuck makes the sample size count the
-places where chains sit, and the time none of the dynamics.
+ESS and time are in brackets if the chains do not agree: with a stuck chain the ESS only counts the
+places where chains sit, and the time is not a time of the dynamics.
 
 examples:
   feature-learning point --samples 1000 --start spread --checkpoint spread.npz
@@ -34,7 +34,7 @@ exit codes: 0 the report was printed, whatever it says; 2 bad input
 
 
 _SWEEP = """\
-FILE.toml lists the cells, with the reason of each number:
+FILE.toml lists the cells, with a reason for each number:
 
   [defaults]
   kappa = 0.005
@@ -51,13 +51,13 @@ FILE.toml lists the cells, with the reason of each number:
   reason = "Near the transition the chains need longer."
   langevin_time = 6000
 
-Keys are the options of "feature-learning point", with underscores. The same command resumes: what
-is in DIR is not computed again. Several sweeps may share DIR.
+Keys are the options of "feature-learning point", with underscores. The same command resumes a
+sweep: results in DIR are not computed again. Several sweeps may share DIR.
 
 exit codes: 0 all cells are in DIR; 1 some failed or are left; 2 bad input; 128 + n signal n
 """
 _TABLE = """\
-One row a cell. Files that cannot be trusted are named on standard error and left out.
+One row per cell. Invalid files are named on standard error and left out.
 
 exit codes: 0 all files were read; 1 some were left out; 2 bad input
 """
@@ -67,7 +67,7 @@ _STREAM = " (-: standard output)"
 
 
 def add_commands(commands: Any, arguments: Sequence[str]) -> None:
-    """Add every command to the subparsers; ``arguments`` are those of the command line."""
+    """Add every command to the subparsers; ``arguments`` is the command line."""
     add_point(commands, arguments)
     _add_diagnose(commands)
     _add_sweep(commands)
@@ -97,19 +97,19 @@ def _add_sweep(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    # Required all the same: see take_file.
+    # Optional for argparse only; take_file requires it.
     add("file", type=path, nargs="?", metavar="FILE.toml", help="what to compute")
     add("--out", type=path, required=True, metavar="DIR", help="folder of the results")
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--workers", type=int, metavar="N", help="processes of one thread each (all cores)"
     )
-    where.add_argument("--scheduler", metavar="ADDRESS", help="of a running Dask scheduler")
-    add("--device", help="cpu, cuda or cuda:N, in place of what FILE.toml says")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="address of a running Dask scheduler")
+    add("--device", help="cpu, cuda or cuda:N, in place of the device in FILE.toml")
     add("--block", nargs="+", metavar="NAME", help="only these blocks")
     add("--limit", type=float, metavar="SECONDS", help="start no new cell after this time")
-    add("--no-weights", action="store_true", help="store the numbers alone")
-    add("--dry-run", action="store_true", help="say what is done and what there is to do")
+    add("--no-weights", action="store_true", help="store the numbers without the weights")
+    add("--dry-run", action="store_true", help="print what is done and what is left to do")
     add("--verbose", action="store_true", help="list every cell in the dry run")
     add(
         "--table",
@@ -117,7 +117,7 @@ def _add_sweep(commands: Any) -> None:
         metavar="CSV",
         help="write the table of all results at the end; - for standard output",
     )
-    add("--quiet", action="store_true", help="nothing on standard error but errors")
+    add("--quiet", action="store_true", help="only errors on standard error")
     table = commands.add_parser(
         "table",
         help="write the results of sweeps as one CSV file",
@@ -131,20 +131,20 @@ def _add_sweep(commands: Any) -> None:
     )
     laws = commands.add_parser(
         "densities",
-        help="write the laws of stored weights and overlaps as one NPZ file",
+        help="write the distributions of stored weights and overlaps as one NPZ file",
         description="Write histograms of the weights and the neuron overlaps of all parity results "
-        "of a folder that have weights.",
+        "with weights in a folder.",
         epilog=_TABLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     laws.add_argument("folder", type=path, metavar="DIR", help="folder of the results")
     laws.add_argument(
-        "--npz", type=path, required=True, metavar="FILE", help="the laws; - for standard output"
+        "--npz", type=path, required=True, metavar="FILE", help="the file; - for standard output"
     )
 
 
 def take_file(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Give back FILE.toml where it follows ``--block``, which takes every word it can have."""
+    """Recover FILE.toml if it follows ``--block``, which takes all words that follow it."""
     if getattr(options, "file", "") is not None:
         return
     if len(options.block or ()) < 2:

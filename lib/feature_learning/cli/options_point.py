@@ -1,7 +1,7 @@
-"""The options of ``feature-learning point``: those of the parts that its choices compose.
+"""The options of ``feature-learning point``.
 
-``--teacher``, ``--method``, ``--sampler`` and ``--protocol`` choose the parts; every other option
-is a field of one of them (:func:`feature_learning.choices.option`).
+``--teacher``, ``--method``, ``--sampler`` and ``--protocol`` choose the parts of a configuration;
+every other option is a field of one of these parts (:func:`feature_learning.choices.option`).
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from feature_learning.experiments.runs import Chains
 from feature_learning.model.teachers import TEACHERS
 
 _POINT = """\
-Another --teacher, --method, --sampler or --protocol has other options: with it, --help shows them.
+Another --teacher, --method, --sampler or --protocol has other options: add --help to list them.
 
 examples:
   the network posterior at equilibrium, P = 1000 (under a minute on two cores)
     feature-learning point --samples 1000 --kappa 0.005
-  the same as it was run for the paper: SGLD, published clock and stopping rule, last sample
+  as published: SGLD with the published clock and stopping rule, last sample
     feature-learning point --samples 5000 --kappa 0.001 --protocol published --chains 1
-  how likely a code of eight neurons is: the log of its evidence from four populations (with
-  --sampler integration the same by thermodynamic integration)
+  log evidence of a code of eight neurons from four populations (--sampler integration gives it by
+  thermodynamic integration)
     feature-learning point --samples 1000 --sampler population \\
       --code="++++ +++- ++-+ ++-- +-++ +-+- +--+ +---"
-  mean field with adapting prior precisions
+  mean field with adaptive prior precisions
     feature-learning point --method mf-ard --samples 1000 --kappa 0.005
 
-Every error printed is the mean squared error (MSE), not half of it. Ctrl-C prints what has been
-measured so far; with --checkpoint FILE the same command resumes where it was, and
-"feature-learning diagnose FILE" judges its chains.
+Every printed error is the mean squared error (MSE), not half of it. Ctrl-C prints the averages so
+far; with --checkpoint FILE the same command resumes the run, and "feature-learning diagnose FILE"
+reports whether its chains have converged.
 """
-#: Options of the command that are no part of a configuration, and the place they need.
+#: Options of the command that are not part of a configuration.
 _OTHERS = ("threads", "max_time", "checkpoint", "json", "quiet")
 _WORDS = {
     "teacher": (TEACHERS, "target"),
@@ -59,7 +59,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 def add_point(commands: Any, arguments: Sequence[str]) -> None:
     """Add ``point`` to the subparsers of ``feature-learning``.
 
-    ``arguments`` are those of the command line: what they choose decides which options there are.
+    ``arguments`` is the command line: the parts it chooses decide which options exist.
     """
     parser = commands.add_parser(
         "point",
@@ -79,7 +79,7 @@ def add_point(commands: Any, arguments: Sequence[str]) -> None:
         parser.add_argument(f"--{name}", choices=known, help=f"{text} ({default})")
     try:
         parts = flat.parts(choices)
-    except ArgumentError:  # said by the parser, or by the configuration
+    except ArgumentError:  # reported later, by the parser or by the configuration
         parts = flat.parts({})
     titles = {"": "problem", "teacher": "problem", "network": "problem"}
     groups: dict[str, Any] = {}
@@ -94,7 +94,7 @@ def add_point(commands: Any, arguments: Sequence[str]) -> None:
 
 
 def chosen(arguments: Sequence[str]) -> dict[str, str]:
-    """The choices that are among the arguments, sound or not."""
+    """The choices among the arguments, valid or not."""
     parser = argparse.ArgumentParser(
         add_help=False, allow_abbrev=False, exit_on_error=False, argument_default=argparse.SUPPRESS
     )
@@ -108,7 +108,7 @@ def chosen(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def _add(group: Any, name: str, option: Field[Any]) -> None:
-    """One option, from its field."""
+    """Add one option, defined by its field."""
     flag, about = f"--{name.replace('_', '-')}", option.metadata
     kinds, text = flat.kinds(name), about["help"]
     default = option.default
@@ -141,26 +141,26 @@ def _friction(text: str) -> float | str:
 
 
 def _add_others(group: Any, run: type | None = None) -> None:
-    """Options that say how the command works; a limit of time and a checkpoint need a run."""
+    """Add the options of the command itself; a time limit and a checkpoint need a run."""
     add = group.add_argument
     add("--threads", type=int, help="CPU threads (all)")
     if run is Chains:
-        text = "of wall time, then report what there is"
+        text = "stop after this wall time and report the averages so far"
         add("--max-time", type=float, metavar="SECONDS", help=text)
     if run is not None:
-        text = "save to, and resume from, FILE; its folder is made if need be"
+        text = "save to, and resume from, FILE; its folder is made if it is missing"
         add("--checkpoint", type=path, metavar="FILE", help=text)
     add("--json", action="store_true", help="one JSON object on standard output, nothing else")
     add("--quiet", action="store_true", help="no progress on standard error")
 
 
 def _refusal(flag: str, choices: dict[str, str]) -> str:
-    """Why an option is not known: it is one of other parts, or misspelt."""
+    """Why an option is unknown: it belongs to other parts, or is misspelt."""
     flag = flag.partition("=")[0]
     name = flag.removeprefix("--").removeprefix("no-").replace("-", "_")
     if name in _OTHERS:
         words = ", ".join(f"--{each} {value}" for each, value in choices.items())
-        return f"{flag} has no effect with {words}: it is for what is sampled"
+        return f"{flag} has no effect with {words}: it is for points that are sampled"
     if name in flat.hints() and "_" not in flag:
         return f"--{flat.without_effect(name, choices, mark='--').replace('_', '-')}"
     near = difflib.get_close_matches(name, [*flat.hints(), *_OTHERS], n=1)
@@ -169,7 +169,7 @@ def _refusal(flag: str, choices: dict[str, str]) -> str:
 
 
 def path(text: str) -> Path:
-    """A path of at least one letter: the empty one would be the present folder."""
+    """A path that is not empty: the empty path would mean the current folder."""
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError(f"must be a path, not {text!r}")
     return Path(text)

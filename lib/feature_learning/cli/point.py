@@ -16,7 +16,7 @@ from feature_learning.inference.interruption import exit_code
 
 
 def run_command(command: str, options: dict[str, Any]) -> int:
-    """Compute and print a point; returns the exit code. ``options`` are those that are given."""
+    """Compute and print a point; returns the exit code. ``options`` are the options given."""
     as_json, quiet = options.pop("json", False), options.pop("quiet", False)
     checkpoint, threads = options.pop("checkpoint", None), options.pop("threads", None)
     max_time = options.pop("max_time", None)
@@ -27,7 +27,7 @@ def run_command(command: str, options: dict[str, Any]) -> int:
     check_output()
     point = run_point(config, progress=not quiet, checkpoint=checkpoint, max_time=max_time)
     if point.row["interrupted"] and checkpoint is not None and not quiet:
-        say("feature-learning", f"saved in {checkpoint}; the same command goes on from there")
+        say("feature-learning", f"saved in {checkpoint}; the same command resumes from there")
     answer(json.dumps(point.row, allow_nan=False) if as_json else _table(point))
     return exit_code() if point.row["interrupted"] else 0
 
@@ -41,12 +41,12 @@ def _table(point: Point) -> str:
     ]
     if row["interrupted"] and all(row[name] is None for name in MEASURED):
         if row["m_S_last"] is None:
-            lines.append("interrupted before the first look: nothing was measured")
+            lines.append("interrupted before the first measurement: there are no numbers")
         else:
             lines += [
-                f"interrupted before a look that counts, after {row['steps']} steps and Langevin "
-                f"time {row['langevin_time']:.6g}",
-                f"at the last look: m_S {row['m_S_last']:.4g}, test MSE {row['test_mse_last']:.4g}",
+                f"interrupted during burn-in, after {row['steps']} steps and Langevin time "
+                f"{row['langevin_time']:.6g}",
+                f"last measurement: m_S {row['m_S_last']:.4g}, test MSE {row['test_mse_last']:.4g}",
             ]
         return "\n".join(lines)
     lines.append(f"{'':28}{'value':>12}{'std. error':>14}")
@@ -60,7 +60,7 @@ def _table(point: Point) -> str:
     exact = config["method"] == "nngp"
     for name in MEASURED:
         if exact and name == "test_mse_posterior_mean":
-            continue  # the posterior mean is all there is, and stands in the line above
+            continue  # test_mse is already that of the posterior mean
         value, error = (
             "-" if number is None else f"{number:.4g}" for number in (row[name], row[f"{name}_sem"])
         )
@@ -73,8 +73,8 @@ def _table(point: Point) -> str:
         lines.append(f"{row['specialised']:.4g} specialised neurons{codes}")
     if row["swap_rate"] is not None:
         lines.append(
-            f"{config['rungs']} rungs, of which each two neighbours swap in "
-            f"{100 * row['swap_rate']:.0f} % of the tries or more"
+            f"{config['rungs']} replicas; lowest swap acceptance between neighbours "
+            f"{100 * row['swap_rate']:.0f} %"
         )
     if row.get("agreement") is None:
         return "\n".join([*lines, *_evidence_lines(row)])
@@ -90,7 +90,7 @@ def _table(point: Point) -> str:
 
 
 def _evidence_lines(row: dict[str, Any]) -> list[str]:
-    """What populations or integrals say, instead of R-hat."""
+    """The lines about populations or integrals, in place of R-hat."""
     resampled = row["config"]["sampler"] == "population"
     kind = "populations" if resampled else "integrals"
     error = row["log_evidence_sem"]
@@ -103,7 +103,7 @@ def _evidence_lines(row: dict[str, Any]) -> list[str]:
     lost = f"families left {families}; rho_t {shares}; " if resampled else ""
     reasons = row["not_converged_because"]
     return [
-        f"log evidence {row['log_evidence']:.2f}{spread}; of the {kind} alone: {values}",
+        f"log evidence {row['log_evidence']:.2f}{spread}; of the single {kind}: {values}",
         f"{lost}noises {noises}; {row['seconds']:.1f} s",
         "NOT converged:" if reasons else "converged",
         *(f"  {reason}" for reason in reasons),

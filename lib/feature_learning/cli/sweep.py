@@ -45,7 +45,7 @@ def _sweep(options: dict[str, Any]) -> int:
     weights, out = not options["no_weights"], options["out"]
     workers = worker_count(options["workers"])
     if options["dry_run"]:
-        # Looks, and touches nothing.
+        # A dry run only reads.
         store = Store(out, create=False) if out.exists() else None
         planned = plan(grid, store)
         shown = None if options["verbose"] else _SHOWN
@@ -56,7 +56,7 @@ def _sweep(options: dict[str, Any]) -> int:
 
         check_place(options["table"])
         atomic.check_writable(options["table"])
-    # The workers first: a wrong number of them, or no scheduler, is heard of before any work.
+    # Start the workers first, so that a bad count or a missing scheduler fails early.
     executor: Executor
     if options["scheduler"] is not None:
         from feature_learning.sweeps.cluster import DaskPool
@@ -91,7 +91,7 @@ def run_grid(
     say: Callable[[str], None],
     complain: Callable[[str], None],
 ) -> int:
-    """Compute what of a grid is not in a folder, as the command ``sweep`` does.
+    """Compute the cells of a grid that are not in a folder yet, as the command ``sweep`` does.
 
     Parameters
     ----------
@@ -99,19 +99,19 @@ def run_grid(
     out : Path
         Folder of the results.
     executor : Executor
-        Is closed at the end.
+        Closed at the end.
     limit : float, optional
-        Seconds after which no new cell is started.
+        Time in seconds after which no new cell is started.
     weights : bool
         Store the hidden weights too.
     say, complain : callable
-        Are given lines of progress, and of errors.
+        Called with each line of progress, and each line about an error.
 
     Returns
     -------
     int
         The exit code: 0 all cells are in the folder, 1 some failed or are left, 128 + n after
-        signal n, as 130 after Ctrl-C.
+        signal n (130 after Ctrl-C).
 
     Raises
     ------
@@ -131,7 +131,7 @@ def run_grid(
         report = sweep(planned, store, executor, limit=limit, weights=weights, say=say)
         kill = False
     except WorkerError as error:
-        complain(f"error: {error}; what was finished is in {out}")
+        complain(f"error: {error}; finished cells are in {out}")
         return 1
     finally:
         executor.close(kill=kill)
@@ -151,7 +151,7 @@ def _table(folder: Path, csv: Path) -> int:
     cells, problems = store.scan()
     write_csv(tabulate(cells, store.labels()), csv)
     if not cells:
-        _say(f"there is no result in {folder}; the table has no rows")
+        _say(f"{folder} has no results; the table has no rows")
     for problem in problems:
         _say(f"left out: {problem}")
     return 1 if problems else 0
@@ -176,7 +176,7 @@ def _densities(folder: Path, npz: Path) -> int:
 
 
 def _overview(grid: Grid, planned: Plan, store: Store | None, *, shown: int | None) -> str:
-    """The dry run, for people; with the ``shown`` longest cells, or all."""
+    """The text of a dry run, with the ``shown`` longest cells or all of them."""
     todo = planned.todo
     lines = [
         f"{len(planned.cells)} cells, {len(planned.cells) - len(todo)} done, {len(todo)} to do"
@@ -193,10 +193,10 @@ def _overview(grid: Grid, planned: Plan, store: Store | None, *, shown: int | No
             f"seed={config.seed}: {100 * each.work / whole:.3g} % of the work"
         )
     if shown is not None and len(todo) > shown:
-        lines.append(f"  and {len(todo) - shown} shorter cells (--verbose lists them)")
+        lines.append(f"  and {len(todo) - shown} shorter cells (--verbose lists all)")
     lines += [f"  computed again: {each.problem}" for each in todo if each.problem is not None]
     if store is not None:
         remains = [*atomic.leftovers(store.folder), *atomic.leftovers(store.checkpoints)]
         if remains:
-            lines.append(f"  {len(remains)} temporary files of killed runs, which are ignored")
+            lines.append(f"  {len(remains)} temporary files of killed runs, ignored")
     return "\n".join(lines)
