@@ -536,7 +536,7 @@ def test_the_memory_estimate_is_a_lower_bound_and_not_far_below(options):
     observer.measure(state.position, average=True)
     used = storage_bytes() - before
     assert state.position.shape == position.shape
-    assert 0.4 * used < memory_needed(config) < used
+    assert 0.3 * used < memory_needed(config) < used
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 500])
@@ -709,7 +709,7 @@ def test_the_row_of_populations_has_their_evidence_and_averages():
     assert row["m_S"] > 0.8
     assert row["test_mse_posterior_mean"] < row["test_mse"]
     assert not row["converged"]
-    assert "3 populations of at least 4" in row["not_converged_because"]
+    assert "3 populations; at least 4 are needed" in row["not_converged_because"]
     assert row["steps"] == 5 * sum(row["noises"])
     assert point.weights.shape == (3, 2, 1)
     assert point.readouts.shape == (3, 2)
@@ -729,7 +729,7 @@ def test_the_row_of_integrals_agrees_with_that_of_populations():
     assert error < 0.5
     assert abs(apart) < 4 * error
     assert integrals["steps"] == 10 * 3 * 400
-    assert "3 integrals of at least 4" in integrals["not_converged_because"]
+    assert "3 integrals; at least 4 are needed" in integrals["not_converged_because"]
     for row, words in ((populations, ("populations", "families")), (integrals, ("integrals", ""))):
         first, second, *_ = _evidence_lines(row)
         assert f"of the {words[0]} alone: " in first

@@ -148,7 +148,7 @@ def test_averages_are_over_the_chains_of_the_code(monkeypatch):
     assert row["m_S"] == pytest.approx(np.mean(row["chains"]["m_S"][:5]))
     assert row["m_S"] > np.mean(row["chains"]["m_S"]) + 0.1
     (reason,) = row["not_converged_because"]
-    assert reason.startswith("5 of 8 chains are in one code and agree, the others in others")
+    assert reason.startswith("5 of 8 chains agree within one code, the rest are in others")
 
 
 def test_time_that_is_over_is_said_and_is_no_interrupt(capsys):

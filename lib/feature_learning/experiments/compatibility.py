@@ -1,4 +1,4 @@
-"""Parts of a configuration that cannot stand together, and why."""
+"""Which parts of a configuration are incompatible, and why."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def check_together(config: PointConfig) -> None:
-    """Refuse a run that cannot sample what the method asks for.
+    """Refuse a run that cannot sample the energy of the method.
 
     Raises
     ------
     ArgumentError
-        Naming both.
+        Names the two incompatible parts.
     """
     run, method = config.run, config.method
     if isinstance(run, Populations):
@@ -41,7 +41,7 @@ def check_together(config: PointConfig) -> None:
 
 
 def _check_evidence(config: PointConfig, run: Populations) -> None:
-    """A plain network, whose readouts can be integrated out."""
+    """An evidence needs a plain network, whose readouts can be integrated out."""
     method = config.method
     if not isinstance(method, NetworkPosterior):
         raise ArgumentError(f"sampler {run.name} needs method network, not method {method.name}")
@@ -55,7 +55,7 @@ def _check_evidence(config: PointConfig, run: Populations) -> None:
 
 
 def _batch_size(config: PointConfig, sampler: SamplerOptions) -> int | None:
-    """Training samples of a mini-batch, if there are any; no more than training samples."""
+    """Size of a mini-batch, at most the number of training samples; None without mini-batches."""
     batch = sampler.batch_size if isinstance(sampler, SGLDOptions) else None
     if batch is not None:
         check_integer("batch_size", batch, at_least=1, at_most=config.samples)
@@ -63,19 +63,19 @@ def _batch_size(config: PointConfig, sampler: SamplerOptions) -> int | None:
 
 
 def _check_start_and_rungs(config: PointConfig, run: Chains) -> None:
-    """A released start changes the energy; rungs need several fixed ones."""
+    """A released start changes the energy; replica exchange needs fixed energies."""
     method, sampler = config.method, run.sampler
     network, batch = isinstance(method, NetworkPosterior), _batch_size(config, sampler)
     if run.start == "released" and (not network or sampler.fixed_energy or batch is not None):
         raise ArgumentError(
-            "start released changes the prior during the run: it is for method network without "
-            f"batch_size and a sampler that takes any energy, not for method {method.name}, "
+            "start released changes the prior during the run: it needs method network without "
+            f"batch_size and a sampler that takes any energy, not method {method.name}, "
             f"sampler {sampler.name}, batch_size {batch}"
         )
     kappas = sampler.kappas(config.kappa)
     if len(kappas) == 1:
         return
-    # Within these bounds the powers do not overflow.
+    # Powers of kappa do not overflow within these bounds.
     check_scale("kappa of the last of rungs", kappas[-1])
     if not isinstance(method, NetworkPosterior):
         raise ArgumentError(
@@ -83,14 +83,14 @@ def _check_start_and_rungs(config: PointConfig, run: Chains) -> None:
         )
     if run.start == "released" or batch is not None or method.penalty:
         raise ArgumentError(
-            f"rungs = {len(kappas)} swap networks of one fixed energy at several kappa: without "
-            f"start released, batch_size and penalty, not with start {run.start}, "
-            f"batch_size {batch}, penalty {method.penalty:g}"
+            f"rungs = {len(kappas)} needs one fixed energy at every kappa: no start released, "
+            f"batch_size or penalty, not start {run.start}, batch_size {batch}, "
+            f"penalty {method.penalty:g}"
         )
 
 
 def _check_sampler(config: PointConfig, sampler: SamplerOptions) -> None:
-    """What the class of the sampler says that it needs."""
+    """Check the requirements that the sampler's class declares."""
     method, batch = config.method, _batch_size(config, sampler)
     ard = isinstance(method, MeanFieldARD)
     if sampler.fixed_energy and isinstance(method, MeanField) and (ard or method.collapsed):

@@ -27,15 +27,16 @@ from feature_learning.model.teachers import SingleIndex, SparseParity
 from feature_learning.samplers.options import Sampling
 from feature_learning.samplers.registry import InertialOptions, SamplerOptions, UnderdampedOptions
 
-# What computes is imported where it is made: torch takes seconds, and a parser needs this class.
+# Modules that compute are imported in the functions that use them: importing torch takes seconds,
+# and the command-line parser needs this class.
 if TYPE_CHECKING:
     from feature_learning.model.teachers import Dataset
 
-#: Relevant coordinates of the largest code that is planted without being named: 512 patterns.
+#: Most relevant coordinates for which a code is planted by default: 10 give 512 patterns.
 _LARGEST_CODE = 10
 
 
-#: In the place of a run that depends on the method; None before the checks only for the NNGP.
+#: Placeholder for the default run, which depends on the method: None for the NNGP.
 _CHOSEN: Any = Chains()
 
 
@@ -54,18 +55,19 @@ class PointConfig:
     run : Chains, AsPublished, Populations, Integrals or None
         How it is sampled; None for the NNGP, which is exact.
     machine : Machine
+        Device, precision and memory bound.
     samples, kappa : int, float
-        Training samples P, and the noise scale κ: T = 2κ².
+        Number of training samples P, and noise scale κ: T = 2κ².
     seed : int
-        Of data, starts and noise.
+        Seed of data, starts and noise.
     test_samples : int
-        Held-out points.
+        Number of held-out points.
 
     Raises
     ------
     ArgumentError
-        If parts do not go together: a sampler that cannot sample the energy of the method, a code
-        of other length than the task.
+        If parts are incompatible, such as a sampler that cannot sample the energy of the method or
+        a code whose length differs from the sparsity of the task.
     """
 
     teacher: SparseParity | SingleIndex = field(default_factory=SparseParity)
@@ -95,18 +97,18 @@ class PointConfig:
         if isinstance(self.run, Chains | Populations) and self.run.code is not None:
             sizes = {"sparsity": self.teacher.sparsity, "width": self.network.width}
             self._set("run", replace(self.run, code=canonical(self.run.code, **sizes)))
-        # The rest is checked by what it is handed to; do so now, before any work.
+        # Building these checks the other values, before any work.
         _ = self.student, self.sampling
         check_together(self)
 
     def _set(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)  # the class is frozen for everyone else
+        object.__setattr__(self, name, value)  # the class is frozen
 
     def _chosen(self, run: Chains) -> Chains:
-        """Put values in the place of those that depend on the others, where none are given."""
+        """Choose the values that were not given and depend on the other options."""
         sampler, network = run.sampler, isinstance(self.method, NetworkPosterior)
         able = network and isinstance(sampler, UnderdampedOptions) and sampler.rungs == 1
-        # None, against their types, until they are chosen here.
+        # None until they are chosen here, contrary to their types.
         settled: Any = run.until_settled
         start: Any = run.start
         chains: Any = run.chains
@@ -130,9 +132,9 @@ class PointConfig:
         )
 
     def _planted_code(self) -> str | None:
-        """The code of largest evidence, where there is one of so few neurons.
+        """The code of largest evidence, if the network is wide enough for it.
 
-        A parity of more than a few coordinates has more pairs of patterns than there are neurons.
+        A parity of many coordinates has more pairs of patterns than the network has neurons.
         """
         sparsity = self.teacher.sparsity
         if not isinstance(self.teacher, SparseParity) or sparsity > _LARGEST_CODE:
@@ -140,7 +142,7 @@ class PointConfig:
         return half_cube(sparsity) if 2 ** (sparsity - 1) <= self.network.width else None
 
     def _automatic_friction(self, sampler: SamplerOptions) -> float:
-        """A number in the place of ``auto``: keys, tables and results then say what was run."""
+        """The number for ``auto``, so that keys, tables and results record the value used."""
         from feature_learning.samplers.friction import automatic_friction
 
         moving = sampler.moves_readouts and not self.collapsed
@@ -153,24 +155,24 @@ class PointConfig:
 
     @property
     def particles(self) -> int:
-        """Neurons, or particles of a mean field."""
+        """Number of neurons, or of particles of a mean field."""
         own = self.method.particles if isinstance(self.method, MeanField) else None
         return self.network.width if own is None else own
 
     @property
     def chains(self) -> int:
-        """Chains, populations or integrals; 1 for the NNGP."""
+        """Number of chains, populations or integrals; 1 for the NNGP."""
         return 1 if self.run is None else self.run.chains
 
     @property
     def kappas(self) -> tuple[float, ...]:
-        """The κ of each network of a chain, from κ on: of the rungs of replica exchange."""
+        """κ of each replica of a chain, starting with the κ of the point; one without replicas."""
         run = self.run
         return run.sampler.kappas(self.kappa) if isinstance(run, Chains) else (self.kappa,)
 
     @property
     def networks(self) -> int:
-        """Networks in one batch: chains, times the rungs of each, or members for an evidence."""
+        """Networks in one batch: chains times replicas, or members of one population."""
         if isinstance(self.run, Populations):
             return self.run.networks
         return self.chains * len(self.kappas)
@@ -182,7 +184,7 @@ class PointConfig:
 
     @property
     def student(self) -> Student:
-        """The network for inputs of the teacher's dimension, its prior tilted if the method is."""
+        """The network for inputs of the teacher's dimension, with the method's tilted prior."""
         tilt = self.method.tilt if isinstance(self.method, NetworkPosterior) else 1.0
         return Student(
             **vars(self.network),
@@ -195,8 +197,9 @@ class PointConfig:
     def sampling(self) -> Sampling:
         """How the energy is sampled, with the default budget of sampler and method.
 
-        Plain MF moves by rare jumps of single particles, which take long and like low friction; its
-        curvature stays at its start (0.5 to 0.7 at the paper's size), so a longer step is safe.
+        Plain MF moves by rare jumps of single particles, which need long runs and low friction. Its
+        curvature stays at its initial value (0.5 to 0.7 at the paper's size), so that a longer step
+        is safe.
         """
         if isinstance(self.run, AsPublished):
             return self.run.sampling
@@ -221,7 +224,10 @@ class PointConfig:
 
     @property
     def _longest(self) -> float:
-        """256/ω₀, ω₀ = √T/s of the widest prior; judged from a thirty-second of it on."""
+        """Longest Langevin time, 256/ω₀ with ω₀ = √T/s of the widest prior.
+
+        Convergence is first judged after a thirty-second of it.
+        """
         from feature_learning.samplers.friction import softest_frequency
 
         return float(f"{256 / softest_frequency(self.student, kappa=self.kappa):.2g}")

@@ -1,8 +1,9 @@
-"""What a container or a batch system allows: limits of control groups, which the machine ignores.
+"""Limits on processors and memory set by a container or a batch system (Linux control groups).
 
-Both versions of Linux's control groups are read: in the second one all limits of a group lie in one
-folder, in the first one each controller has a tree of its own. A limit of any group above counts,
-too. Elsewhere there are no such files, and no limits.
+The usual queries for cores and free memory ignore these limits. Both versions of control groups are
+read: in version 2 one folder holds all limits of a group, in version 1 each controller has a tree
+of its own. The limits of all parent groups apply too. Other systems have no such files, and thus no
+limits.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ _ROOT = Path("/")
 
 
 def processors_allowed(root: Path = _ROOT) -> float | None:
-    """Processors that may be busy at a time, on average; None without a limit.
+    """Average number of processors that may be busy at a time; None without a limit.
 
     Parameters
     ----------
     root : Path
-        Where ``proc`` and ``sys`` lie.
+        Folder that contains ``proc`` and ``sys``.
     """
     quotas = []
     for folder in _groups(root, "cpu"):
@@ -35,12 +36,13 @@ def processors_allowed(root: Path = _ROOT) -> float | None:
 def memory_left(root: Path = _ROOT) -> int | None:
     """Bytes that may still be allocated; None without a limit.
 
-    What the system keeps of files that were read counts as used, and can be had at any time.
+    The kernel counts its file cache as used memory; it is counted as free here, because it can be
+    reclaimed at any time.
 
     Parameters
     ----------
     root : Path
-        Where ``proc`` and ``sys`` lie.
+        Folder that contains ``proc`` and ``sys``.
     """
     left = []
     for folder in _groups(root, "memory"):
@@ -56,32 +58,32 @@ def memory_left(root: Path = _ROOT) -> int | None:
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """The folders of this process's group and of all above it, in both versions."""
+    """The folders of this process's group and of its parents, in both versions."""
     mounts = root / "sys" / "fs" / "cgroup"
     for line in _read(root / "proc" / "self" / "cgroup").splitlines():
         _, controllers, place = line.split(":", 2)
         if not controllers:
             top = mounts
         elif controller in controllers.split(","):
-            # The folder is called as all controllers together, with a link of each one's name.
+            # The folder is named after all its controllers; a link exists for each single name.
             top = mounts / controller
         else:
             continue
-        # In a container the group itself is often mounted there, without those above.
+        # In a container the group itself is often mounted there, without its parents.
         parts = [part for part in place.split("/") if part not in ("", "..")]
         for count in range(len(parts) + 1):
             yield top.joinpath(*parts[:count])
 
 
 def _entry(text: str, name: str) -> int:
-    """The number behind a name, one pair in each line; 0 if there is none."""
+    """The number after a name in a text of one pair per line; 0 if there is none."""
     pairs = dict(line.split() for line in text.splitlines() if len(line.split()) == 2)
     value = pairs.get(name, "")
     return int(value) if value.isdecimal() else 0
 
 
 def _read(path: Path) -> str:
-    """What is in a file; nothing if it cannot be read."""
+    """Content of a file; empty if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""The row of a point that measures an evidence, and averages over its members."""
+"""The row of a point that measures an evidence and averages over the members."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
 from feature_learning.randomness import generator
 
-#: Of log Z, where one population in four must not outweigh the others.
+#: Largest standard error of log Z: beyond it one population in four may outweigh the others.
 _LARGEST_ERROR = 0.5
 #: Observables of one network, by their names in a row.
 _NAMES = ("test_mse", "train_mse", "m_S", "noise", "relevant_variance", "specialised")
@@ -31,9 +31,9 @@ _NAMES = ("test_mse", "train_mse", "m_S", "noise", "relevant_variance", "special
 def compute(
     config: PointConfig, run: Populations, **common: Any
 ) -> tuple[dict[str, Any], FloatArray, FloatArray]:
-    """The row, and weights and readouts of one member of each population.
+    """The row, and the weights and readouts of one member of each population.
 
-    ``common`` are checkpoint, fingerprint, progress, label and stopwatch.
+    ``common`` holds checkpoint, fingerprint, progress, label and stopwatch.
     """
     student = config.student
     data, test = config.datasets()
@@ -86,7 +86,7 @@ def compute(
         "staying": finite(share),
         "codes": None,
     }
-    # Of populations that an interrupt has left unfinished there are none.
+    # NaN for populations that an interrupt has left unfinished.
     weights = np.full((run.chains, student.width, student.fan_in), math.nan)
     readouts = np.full((run.chains, student.width), math.nan)
     codes: list[Code] = []
@@ -112,7 +112,7 @@ def _measure(
     position: torch.Tensor,
     staying: NDArray[np.bool_],
 ) -> dict[str, float]:
-    """Averages over the members of a population that have the code; NaN without any."""
+    """Averages over the members of a population that have the code; NaN if none has it."""
     if not staying.any():
         return dict.fromkeys((*_NAMES, "test_mse_posterior_mean"), math.nan)
     energy = network_posterior(
@@ -152,23 +152,23 @@ def _average(values: FloatArray, weights: FloatArray) -> tuple[float | None, flo
 
 
 def _reasons(run: Populations, found: Evidence) -> list[str]:
-    """Why the members are not to be trusted with averages over the posterior."""
+    """Why averages over the members may differ from posterior averages."""
     reasons = []
     kind = "integrals" if isinstance(run, Integrals) else "populations"
     finished = len(found.populations)
     if found.interrupted:
         reasons.append(f"interrupted: {finished} of {run.chains} {kind} are finished")
     if finished < 4:
-        reasons.append(f"{finished} {kind} of at least 4")
+        reasons.append(f"{finished} {kind}; at least 4 are needed")
     if finished > 1 and not found.sem <= _LARGEST_ERROR:
         reasons.append(
-            f"the error of the log evidence is {found.sem:.2g}, not at most {_LARGEST_ERROR:g}"
+            f"the error of the log evidence is {found.sem:.2g}, more than {_LARGEST_ERROR:g}"
         )
     alone = int((found.surviving == 1).sum())
     if alone:
-        reasons.append(f"of {alone} populations one family is left")
+        reasons.append(f"populations with a single surviving family: {alone}")
     if found.staying and (share := np.mean(found.staying)) < 1:
-        reasons.append(f"{100 * share:.3g} % of the members have kept the code")
+        reasons.append(f"only {100 * share:.3g} % of the members have kept the code")
     if run.code is not None:
-        reasons.append("other codes count for the posterior too: compare their log evidence")
+        reasons.append("other codes contribute to the posterior too: compare their log evidence")
     return reasons

@@ -1,7 +1,7 @@
-"""A configuration as one list of names and values: how it is typed, listed, keyed and stored.
+"""A configuration as a flat list of names and values, as it is typed, listed, keyed and stored.
 
-The command line, files of sweeps and tables name options without their parts: ``friction``, not
-``run.sampler.friction``. Four names choose the parts (teacher, method, sampler, protocol); every
+The command line, sweep files and tables name options without their parts: ``friction``, not
+``run.sampler.friction``. Four names (teacher, method, sampler, protocol) choose the parts; every
 other name is a field of one of them, see :func:`feature_learning.choices.option`.
 """
 
@@ -23,10 +23,10 @@ from feature_learning.model.student import Network
 from feature_learning.model.teachers import TEACHERS
 from feature_learning.samplers import registry
 
-#: The names that choose parts, with their values where nothing is said.
+#: The names that choose parts, with their defaults.
 CHOICES = {"teacher": "parity", "method": "network", "sampler": "underdamped", "protocol": None}
-#: What stands for an option where there is no such option. These names are in every key: options
-#: that came later are in keys only where they differ from their default.
+#: Values of options that a configuration does not have. These names are in every key; options added
+#: later are in a key only if they differ from their default.
 _FIRST = {
     **{"teacher": "parity", "dim": 35, "sparsity": 4, "degree": 4, "width": 512, "gamma": 0.5},
     **{"activation": "relu", "weight_variance": 1.0, "readout_variance": 1.0},
@@ -41,7 +41,7 @@ _FIRST = {
 
 
 class Part(NamedTuple):
-    """A part that is chosen: its place in a configuration, its class, and its options here."""
+    """A chosen part: its place in a configuration, its class, and its options."""
 
     place: str
     kind: type
@@ -54,7 +54,7 @@ def options_of(kind: type) -> dict[str, Field[Any]]:
 
 
 def classes() -> Iterator[tuple[str, type]]:
-    """Every class that has options, with the words for where they have an effect."""
+    """Every class with options, after a description of where they have an effect."""
     yield "", PointConfig
     yield "", Network
     yield "", Machine
@@ -69,12 +69,12 @@ def classes() -> Iterator[tuple[str, type]]:
 
 
 def samplers() -> list[str]:
-    """Names of the samplers: of chains, and of evidence."""
+    """Names of the samplers, of chains and of evidence."""
     return [*registry.SAMPLERS, *EVIDENCE]
 
 
 def hints() -> dict[str, Any]:
-    """Name of every option to its type, in the order of tables."""
+    """The type of every option by name, in the column order of tables."""
     return _hints(tuple(part for _, part in classes()))
 
 
@@ -89,20 +89,20 @@ def _hints(registered: tuple[type, ...]) -> dict[str, Any]:
 
 
 def absent() -> dict[str, Any]:
-    """What stands for an option where there is no such option, in the order of tables."""
+    """Values of options that a configuration does not have, in the column order of tables."""
     return _absent(tuple(part for _, part in classes()))
 
 
 @lru_cache(maxsize=4)
 def _absent(registered: tuple[type, ...]) -> dict[str, Any]:
     found = {name: each.default for part in registered for name, each in options_of(part).items()}
-    # Whether a run goes on until it is settled is chosen; where nothing runs, nothing does.
+    # The default of until_settled is chosen later; without a run it is False.
     found |= _FIRST | {"until_settled": False}
     return {name: found[name] for name in _hints(registered)}
 
 
 def later() -> dict[str, Any]:
-    """The options that came later, with the values at which they are not in keys."""
+    """The options added later, with the values at which they are left out of keys."""
     return {name: value for name, value in absent().items() if name not in _FIRST}
 
 
@@ -113,7 +113,7 @@ def key_names() -> dict[str, str]:
 
 
 def chosen(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The four choices, with their values where nothing is said."""
+    """The four choices, with defaults for those not given."""
     return CHOICES | {name: given[name] for name in CHOICES if name in given}
 
 
@@ -123,7 +123,7 @@ def parts(given: Mapping[str, Any]) -> list[Part]:
     Raises
     ------
     ArgumentError
-        For a choice that there is not, or that has no effect beside the others.
+        For a choice that does not exist, or has no effect with the others.
     """
     choices = chosen(given)
     method = METHODS[check_choice("method", choices["method"], METHODS)]
@@ -153,12 +153,12 @@ def parts(given: Mapping[str, Any]) -> list[Part]:
 
 
 def check_sampler_said(given: Mapping[str, Any]) -> None:
-    """Refuse a sampler that is named where none is chosen.
+    """Refuse a sampler that is given although it has no effect.
 
     Raises
     ------
     ArgumentError
-        For the NNGP, and with a protocol unless it is SGLD, which the protocol is.
+        For the NNGP, and with a protocol for any sampler but SGLD, which the protocol uses.
     """
     choices = chosen(given)
     plain = choices["protocol"] is None and choices["method"] != KernelLimit.name
@@ -168,8 +168,8 @@ def check_sampler_said(given: Mapping[str, Any]) -> None:
         raise ArgumentError(without_effect("sampler", given))
     if given["sampler"] != "sgld":
         raise ArgumentError(
-            f"sampler has no effect with protocol {choices['protocol']}, which is sampler sgld: it "
-            "is for chains without protocol"
+            f"sampler has no effect with protocol {choices['protocol']}, which uses sampler sgld: "
+            "it is for chains without protocol"
         )
 
 
@@ -179,7 +179,7 @@ def composed(given: Mapping[str, Any]) -> tuple[PointConfig, set[str]]:
     Raises
     ------
     ArgumentError
-        For a name that there is not, and for values that do not go together.
+        For an unknown name, and for incompatible values.
     """
     for name in given:
         if name not in hints():
@@ -204,13 +204,13 @@ def composed(given: Mapping[str, Any]) -> tuple[PointConfig, set[str]]:
 def configure(**given: Any) -> PointConfig:
     """A configuration from names and values, such as ``method="mf", solver="collapsed"``.
 
-    A value that is so anyway is accepted where it has no effect.
+    An option without effect is accepted if it has its default value.
 
     Raises
     ------
     ArgumentError
-        For a name that there is not, for one that has no effect with the parts that are chosen, and
-        for values that do not go together.
+        For an unknown name, for one that has no effect with the chosen parts, and for incompatible
+        values.
     """
     config, idle = composed(given)
     for name in given:
@@ -220,7 +220,7 @@ def configure(**given: Any) -> PointConfig:
 
 
 def without_effect(name: str, given: Mapping[str, Any], mark: str = "") -> str:
-    """The sentence that refuses an option, with what it is for; ``mark`` is before each choice."""
+    """The message that an option has no effect, and where it has; ``mark`` precedes each choice."""
     places, choices = _places(name), chosen(given)
     decide = [*places] if set(places) in ({"teacher"}, {"method"}) else [*CHOICES][1:]
     if choices["protocol"] is not None or choices["method"] == KernelLimit.name:
@@ -230,7 +230,7 @@ def without_effect(name: str, given: Mapping[str, Any], mark: str = "") -> str:
 
 
 def scopes() -> dict[str, list[str]]:
-    """Where options have an effect, in words, to the options; not those that always have one."""
+    """Options by the words for where they have an effect, without those that always have one."""
     found: dict[str, list[str]] = {}
     for name in hints():
         places = _places(name)
@@ -240,7 +240,7 @@ def scopes() -> dict[str, list[str]]:
 
 
 def _places(name: str) -> dict[str, list[str]]:
-    """The parts that have an option: teacher, method, sampler, ... to their names."""
+    """Names of the parts that have an option, by kind: teacher, method, sampler, ..."""
     places: dict[str, list[str]] = {}
     for place, part in classes():
         if name in options_of(part):
@@ -250,8 +250,8 @@ def _places(name: str) -> dict[str, list[str]]:
 
 
 def _listed(places: Mapping[str, Sequence[str]]) -> str:
-    """Where an option has an effect, for people."""
-    if "" in places or not places:  # of every point that is sampled, or a choice
+    """Where an option has an effect, in words."""
+    if "" in places or not places:  # an option of every sampled point, or a choice
         return "methods network, mf and mf-ard"
     found = []
     for kind, names in places.items():
@@ -267,7 +267,7 @@ def _listed(places: Mapping[str, Sequence[str]]) -> str:
 
 
 def flat(config: PointConfig) -> dict[str, Any]:
-    """A configuration as names and values, all of them: the inverse of :func:`configure`."""
+    """All names and values of a configuration: the inverse of :func:`configure`."""
     run, method = config.run, config.method
     found = {"teacher": config.teacher.name, "method": method.name}
     if isinstance(run, AsPublished):

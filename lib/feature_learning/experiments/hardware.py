@@ -1,4 +1,4 @@
-"""Devices and memory: say what is missing before the work starts, in one sentence."""
+"""Check devices and memory before the work starts, and name in one sentence what is missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def device_parts(device: str) -> tuple[str, int]:
-    """Kind and index that a name says, whether or not this machine has such a device.
+    """Kind and index in the name of a device, whether or not this machine has it.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def device_parts(device: str) -> tuple[str, int]:
         If the name is not cpu, cuda or cuda:N.
     """
     kind, colon, index = device.partition(":")
-    # More digits than torch takes are no device of any machine.
+    # Torch does not accept longer indices.
     known = index.isascii() and index.isdecimal() and len(index) <= 4
     good = known and kind == "cuda" if colon else kind in ("cpu", "cuda")
     if not good:
@@ -57,8 +57,8 @@ def check_device(device: str) -> torch.device:
 
 
 def usable_cores() -> int:
-    """The processors that this process may use; a limit of its container is rounded up."""
-    # Not every system can say which those are.
+    """Number of processors that this process may use; a container's limit is rounded up."""
+    # Not every system has sched_getaffinity.
     mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     count = len(mine) if mine else os.cpu_count() or 1
     allowed = processors_allowed()
@@ -79,14 +79,14 @@ def memory_needed(config: PointConfig) -> int:
         # Gram matrices, their eigenvectors and two buffers; finished members.
         total += 8 * config.networks * 4 * particles**2 + size * config.chains * parameters
     if config.collapsed:
-        # The linear system and its factor, over samples or over particles, and the features.
+        # The linear system and its factor, over samples or particles, and the features.
         side = min(config.samples, particles)
         total += 8 * config.networks * (3 * side**2 + 2 * side * particles)
     return total
 
 
 def memory_available(device: str) -> int | None:
-    """Bytes free on the device, and allowed to this process; None where the system does not say."""
+    """Bytes that are free on the device and allowed to this process; None if unknown."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
     sizes = [size for size in (_memory_free(), memory_left()) if size is not None]
@@ -94,7 +94,7 @@ def memory_available(device: str) -> int | None:
 
 
 def _memory_free() -> int | None:
-    """Bytes of the machine's memory that are free, or all of them where it does not say."""
+    """Free memory of the machine in bytes; its total memory if the free part is unknown."""
     try:
         with Path("/proc/meminfo").open(encoding="ascii") as file:
             for line in file:
@@ -109,12 +109,12 @@ def _memory_free() -> int | None:
 
 
 def check_memory(config: PointConfig) -> None:
-    """Refuse a point that cannot fit, before it takes the machine down.
+    """Refuse a point that does not fit into memory, before it stalls the machine.
 
     Raises
     ------
     DeviceError
-        With the estimate, what is free, and what to change.
+        States the estimate, the free memory and what to change.
     """
     needed, available = memory_needed(config), memory_available(config.machine.device)
     if available is not None and needed > available:

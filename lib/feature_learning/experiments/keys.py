@@ -1,15 +1,15 @@
-"""The name of a stored result: a digest of everything that decides their law, and the seed.
+"""The name of a stored result: a digest of its seed and of all that determines its distribution.
 
-That is the whole configuration and the version of its method
-(:data:`METHOD_VERSIONS`), not the source code.
+The digest covers the whole configuration and the version of its method (:data:`METHOD_VERSIONS`),
+not the source code.
 
-Every field of the configuration is part of the key. The device is, because a GPU draws other
-random numbers; ``block_elements`` is, because sums in another order round differently, and
-chaotic chains turn that into other samples of the same law. Two things are not part of it: the
-processor and the compiled code, with or without which one seed has one noise or another
-(:func:`feature_learning.randomness.normal_`). A folder is for numbers of one law, and both give it;
-the provenance of a result says on which machine it was computed. An option too many in the key
-costs a computation; one too few would mix results.
+Every field of the configuration is part of the key. The device is included because a GPU draws
+other random numbers; ``block_elements`` is included because sums in another order round
+differently, which chaotic chains amplify to other samples of the same distribution. Two things are
+left out, although they change the noise of a seed: the processor, and the presence of the compiled
+code (:func:`feature_learning.randomness.normal_`). A folder holds numbers of one distribution, and
+neither changes it; the provenance of a result names the machine that computed it. A superfluous
+option in the key costs a computation; a missing one would mix results.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from typing import Any
 from feature_learning.experiments.config import PointConfig
 from feature_learning.experiments.flat import configure, flat, key_names, kinds, later
 
-#: Raise a method's number when the law of its numbers changes: stored results of the old number are
-#: then no longer taken for those of this library. An edit that only rounds differently, or draws
-#: other noise of the same law, leaves it alone: it must not throw away hours of computing.
+#: Raise a method's number when the distribution of its results changes: stored results of the old
+#: number are then computed again. Keep it after an edit that only rounds differently or draws other
+#: noise of the same distribution, since that would discard hours of computation.
 METHOD_VERSIONS = {"network": 1, "mf": 1, "mf-ard": 1, "nngp": 1}
 
 
 def canonical(config: PointConfig) -> dict[str, Any]:
-    """The configuration as it enters the key: 1 and 1.0 are the same κ."""
+    """The configuration in the form that enters the key: κ = 1 and κ = 1.0 are equal."""
     plain: dict[str, Any] = {}
     neutral, names = later(), key_names()
     for name, value in flat(config).items():
@@ -56,7 +56,7 @@ def configuration(fields: Mapping[str, Any]) -> PointConfig:
 
 
 def cell_key(config: PointConfig, version: int | None = None) -> str:
-    """Name of a cell: method and samples for people, a digest of everything for the machine.
+    """Name of a cell: method and samples in readable form, then the digest.
 
     Parameters
     ----------

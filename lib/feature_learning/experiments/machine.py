@@ -1,4 +1,4 @@
-"""Where a point is computed, and in which precision."""
+"""The device on which a point is computed, and its precision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from feature_learning.errors import check_choice, check_integer, store_plain
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and in which precision a point is computed.
+    """Device, precision and memory bound of a point.
 
     Attributes
     ----------
@@ -19,7 +19,7 @@ class Machine:
     dtype : str
         ``float32`` or ``float64``.
     block_elements : int or None
-        Memory bound: chains x neurons x training samples in a tile.
+        Memory bound: chains x neurons x training samples in a tile. None takes the default.
     """
 
     dtype: str = option("float32", "precision", allowed=DTYPES)

@@ -1,6 +1,7 @@
-"""The methods by name, each with its options: what a point computes.
+"""The methods by name, with their options.
 
-A method is the network's posterior, one of its two mean fields, or the limit of infinite width.
+The method of a point is the network's posterior, one of its two mean fields, or the limit of
+infinite width.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from feature_learning.errors import (
 
 
 class _Method:
-    """What every method says of itself."""
+    """Base class of the methods."""
 
     name: ClassVar[str]
 
     @classmethod
     def idle(cls, given: Mapping[str, Any]) -> set[str]:
-        """Options of other parts that mean nothing to it, with the options that are given."""
+        """Options of other parts that have no effect with this method and the given options."""
         return set()
 
 
@@ -39,7 +40,7 @@ class NetworkPosterior(_Method):
     penalty : float
         λ ≥ 0 of the homogeneity penalty λ Σ_i Var_j ``|w_ij|`` on the loss.
     tilt : float
-        Multiplies the prior variance of the weights on the relevant coordinates
+        Factor of the prior variance of the weights on the relevant coordinates
         (:mod:`feature_learning.theory.free_energy`).
     """
 
@@ -65,9 +66,9 @@ class MeanField(_Method):
     Attributes
     ----------
     solver : str
-        ``particles`` with readouts, or ``collapsed``: readouts integrated out.
+        ``particles`` with readouts, or ``collapsed`` with readouts integrated out.
     particles : int or None
-        M; None takes the width.
+        Number of particles M; None takes the width.
     """
 
     name: ClassVar[str] = "mf"
@@ -89,12 +90,12 @@ class MeanField(_Method):
 
 @dataclass(frozen=True)
 class MeanFieldARD(MeanField):
-    """The mean field with prior precisions that adapt.
+    """The mean field with adaptive prior precisions.
 
     Attributes
     ----------
     alpha0 : float
-        Of the hyper-prior, see :class:`feature_learning.model.priors.Ard`.
+        Parameter of the hyper-prior, see :class:`feature_learning.model.priors.Ard`.
     """
 
     name: ClassVar[str] = "mf-ard"
@@ -108,12 +109,12 @@ class MeanFieldARD(MeanField):
 
 @dataclass(frozen=True)
 class KernelLimit(_Method):
-    """Kernel regression at infinite width (NNGP): exact, nothing is sampled.
+    """Kernel regression at infinite width (NNGP), which is exact: nothing is sampled.
 
     Attributes
     ----------
     nngp_variant : str
-        ``matched``, or ``as-published``, which has 50,000 test points of its own.
+        ``matched``, or ``as-published``, which uses its own 50,000 test points.
     """
 
     name: ClassVar[str] = "nngp"
@@ -125,7 +126,7 @@ class KernelLimit(_Method):
 
     @classmethod
     def idle(cls, given: Mapping[str, Any]) -> set[str]:
-        """Infinite width, no tiles, and for the published variant test points of its own."""
+        """The width is infinite, there are no tiles, and one variant has its own test points."""
         own = {"test_samples"} if given.get("nngp_variant") == "as-published" else set()
         return {"width", "block_elements"} | own
 

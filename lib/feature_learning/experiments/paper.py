@@ -1,18 +1,19 @@
-r"""The published numbers, and the protocol by which they were made, as we read the public code.
+r"""The published numbers, and the protocol of the published runs as we read the public code.
 
 Göring, Mingard, Nam and Louis, arXiv 2510.15174, with the authors' public research repository. The
 tables are shipped with the package in one tidy file (``published.csv`` beside this module), each
 value with its unit (MSE or half MSE) and the kind of its error (standard deviation or standard
 error over seeds).
 
-The SGLD runs were stopped on a clock and a rule. In terms of the number n of original steps::
+The protocol of the SGLD runs is a clock and a stopping rule. After n original steps the clock is at
+the Langevin time::
 
     t(n) = η₁ n + (η₀ - η₁)(n₀/3)(1 - (1 - min(n, n₀)/n₀)³)
 
-is the Langevin time of a step size falling from η₀ to η₁ as a power-2 decay over n₀ steps. Every so
-often they looked at the network, and ended a fixed number of looks after the first at which the
-test MSE of that sample was below a threshold, or, at few samples or high noise, the training error
-was. The last sample is what was reported.
+of a step size that falls from η₀ to η₁ as a power-2 decay over n₀ steps. The network was measured
+at regular intervals. A run ended a fixed number of measurements after the first one at which the
+test MSE of the sample was below a threshold; at few samples or high noise a small training error
+was sufficient too. The last sample was reported.
 """
 
 from __future__ import annotations
@@ -32,28 +33,28 @@ from feature_learning.samplers.schedules import Schedule, at_times
 
 @dataclass(frozen=True)
 class PublishedProtocol:
-    """Clock and stopping rule; all times in Langevin units of the mean squared error.
+    """Clock and stopping rule; all times are in Langevin units of the mean squared error.
 
     Attributes
     ----------
     first_step : float
-        η₀ of the decay, per original step.
+        Step size η₀ at the start of the decay, per original step.
     final_step : float
-        η₁.
+        Step size η₁ at the end of the decay.
     decay_steps : int
-        n₀.
+        Length n₀ of the decay in original steps.
     total_steps : int
         The last original step.
     look_every : int
-        Original steps between two looks.
+        Original steps between two measurements.
     test_mse : float
-        Stop when one sample's test MSE (not half) is below this,
+        The rule is met if one sample's test MSE (not half) is below this.
     train_measure : str
-        or, where ``samples`` ≤ 550 or κ ≥ 0.02, when this training observable
+        Training observable that can also meet the rule if ``samples`` ≤ 550 or κ ≥ 0.02.
     train_threshold : float
-        is at most this.
+        Largest value of ``train_measure`` that meets the rule.
     looks_after : int
-        Looks run after the one at which the rule was first met.
+        Measurements after the one that first meets the rule.
     """
 
     first_step: float
@@ -67,13 +68,13 @@ class PublishedProtocol:
     looks_after: int
 
     def time(self, step: int) -> float:
-        """t(n)."""
+        """Langevin time t(n) after n original steps."""
         left = 1 - min(step, self.decay_steps) / self.decay_steps
         decayed = (self.first_step - self.final_step) * self.decay_steps / 3 * (1 - left**3)
         return self.final_step * step + decayed
 
     def schedule(self, step_size: float) -> Schedule:
-        """Our own steps of at most ``step_size``, with looks at the published times."""
+        """Steps of at most ``step_size``, with measurements at the published times."""
         count = self.total_steps // self.look_every
         times = [self.time(self.look_every * (look + 1)) for look in range(count)]
         return at_times(times, step_size=step_size)
@@ -85,7 +86,7 @@ class PublishedProtocol:
 
 @dataclass(frozen=True)
 class PublishedStop:
-    """The stopping rule of the published protocol, chain by chain."""
+    """The stopping rule of the published protocol, applied to each chain."""
 
     protocol: PublishedProtocol
     watch_training: bool
@@ -93,7 +94,7 @@ class PublishedStop:
     def finished(
         self, series: dict[str, NDArray[np.float64]], counted: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
-        """True for chains whose first hit lies at least ``looks_after`` looks back."""
+        """True for chains that met the rule at least ``looks_after`` measurements ago."""
         hit = series["test_mse"] < self.protocol.test_mse
         if self.watch_training:
             hit = hit | (series[self.protocol.train_measure] <= self.protocol.train_threshold)
@@ -131,7 +132,7 @@ PROTOCOLS = {"parity": PARITY, "single-index": SINGLE_INDEX}
 
 
 class PublishedPoint(NamedTuple):
-    """One published value, converted: an MSE is never half, ``sem`` is a standard error."""
+    """One published value, converted to the MSE (not half), with its standard error ``sem``."""
 
     samples: int
     kappa: float
@@ -141,7 +142,7 @@ class PublishedPoint(NamedTuple):
 
 
 def published(table: str, method: str, observable: str = "test_mse") -> list[PublishedPoint]:
-    """Published points of one table, in the order of samples then κ.
+    """Published points of one table, sorted by samples, then κ.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ def published(table: str, method: str, observable: str = "test_mse") -> list[Pub
     for row in rows:
         if row["observable"] != observable:
             continue
-        # An overlap printed as E[y f] is divided by E[y²] = 4!, that of the one teacher concerned.
+        # An overlap printed as E[y f] is divided by E[y²] = 4!, the value of the only such teacher.
         factor = {"half MSE": 2.0, "E[f y]": 1 / math.factorial(4)}.get(row["unit"], 1.0)
         seeds = int(row["seeds"])
         error = float(row["error"]) if row["error"] else math.nan

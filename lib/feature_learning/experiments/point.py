@@ -1,8 +1,8 @@
 """One point of a figure: a configuration in, one row of numbers out.
 
-Notebooks, the command line and sweeps all call :func:`run_point`; nothing else decides what a
-"point" is. Chains of one point share the data set and differ in start and noise; the data, the test
-points, the starts and the noise all come from the seed.
+Notebooks, the command line and sweeps all call :func:`run_point`, which alone defines a "point".
+Chains of one point share the data set and differ in start and noise. The seed determines the data,
+the test points, the starts and the noise.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from feature_learning.model.teachers import Dataset
 from feature_learning.samplers.base import Sampler
 from feature_learning.theory import kernel_limit
 
-#: What every run is told that may take long.
+#: Arguments of every run that may take long.
 _OF_RUNS = ("checkpoint", "fingerprint", "progress", "label", "stopwatch")
 
 
@@ -64,31 +64,34 @@ def run_point(
     ----------
     config : PointConfig
     progress : bool
-        Progress with the time left on standard error.
+        Print progress and the time left on standard error.
     checkpoint : Path or str, optional
         Resume from, and save to, this file.
     max_time : float, optional
-        Seconds of wall time, with those of earlier calls, after which chains end as they are.
+        Wall time in seconds, including earlier calls, after which the chains stop where they are.
 
     Returns
     -------
     Point
-        ``row`` holds for every name of :data:`~feature_learning.experiments.row.MEASURED` the mean
-        over chains and ``NAME_sem``, its standard error over chains (None for one chain), and
-        ``steps``, ``langevin_time``, ``seconds``, ``converged``, ``not_converged_because``,
-        ``r_hat``, ``ess``, ``config``, ``version``, ``agreement``, the word of
-        :mod:`feature_learning.inference.verdict` (the numbers are averages over the chains that
-        have earned it, ``agreeing_chains`` of them), ``specialised``, the number of neurons that
-        know the target, ``codes``, those of the chains' final looks
-        (:mod:`feature_learning.model.codes`; None but for networks), and ``swap_rate``: of the two
-        neighbouring rungs of any ladder that swap least, the fraction of accepted swaps in the
-        whole run, burn-in included (None without a swap that was tried). Every error is MSE. After
-        Ctrl-C ``interrupted`` is set and the numbers are those of the looks until then, None
-        without any: a loop over points has to ask for it. ``seconds`` is the wall time of all calls
-        together, if the run was resumed. ``predictor`` says what ``test_mse`` is of; ``converged``
-        is that of :class:`~feature_learning.inference.chain_run.ChainRun`, and never set for a
-        published-protocol snapshot; ``not_converged_because`` is the list of reasons, empty if it
-        is set.
+        ``row`` holds, for every name in :data:`~feature_learning.experiments.row.MEASURED`, the
+        mean over chains and its standard error ``NAME_sem`` (None for one chain). Every error is
+        MSE. The other entries:
+
+        - ``steps``, ``langevin_time``, ``config``, ``version``, ``r_hat`` and ``ess``;
+        - ``seconds``: wall time of all calls together, if the run was resumed;
+        - ``predictor``: the predictor whose error is ``test_mse``;
+        - ``agreement``: the verdict of :mod:`feature_learning.inference.verdict`; the numbers are
+          averages over the ``agreeing_chains`` chains to which it applies;
+        - ``converged``: that of :class:`~feature_learning.inference.chain_run.ChainRun`, always
+          False for a snapshot of the published protocol;
+        - ``not_converged_because``: the list of reasons, empty if ``converged`` is True;
+        - ``specialised``: the number of neurons that know the target;
+        - ``codes``: the codes of the networks at the final measurement
+          (:mod:`feature_learning.model.codes`; None unless networks are sampled);
+        - ``swap_rate``: the lowest fraction of accepted swaps between two neighbouring replicas,
+          over the whole run with burn-in (None if no swap was tried);
+        - ``interrupted``: True after Ctrl-C. The numbers are then those of the measurements so far
+          (None without any); a loop over points has to check for it.
 
     Raises
     ------
@@ -225,7 +228,7 @@ def _chains(
 
 
 def _network(config: PointConfig, method: NetworkPosterior, start: str, data: Dataset) -> Energy:
-    """The posterior of a network, or of ladders of them."""
+    """The posterior of a network, or of ladders of replicas."""
     student, bound = config.student, config.machine.block_elements
     if len(config.kappas) > 1:
         return LadderEnergy(
@@ -283,17 +286,17 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
 
 
 def _reasons(verdict: Verdict, judged: Convergence) -> list[str]:
-    """Why the run has not converged, or only within a code."""
+    """Why the run has not converged, or has converged only within a code."""
     if judged.converged and verdict.word == WITHIN:
         inside, all_of_them = int(verdict.chains.sum()), len(verdict.chains)
-        seen = f"{inside} of {all_of_them} chains are in one code and agree"
-        seen += ", the others in others" if inside < all_of_them else ", where they were planted"
+        seen = f"{inside} of {all_of_them} chains agree within one code"
+        seen += ", the rest are in others" if inside < all_of_them else ", where they were planted"
         return [f"{seen}: compare the log evidence of codes (samplers population, integration)"]
     return list(judged.reasons)
 
 
 def _codes(config: PointConfig, run: ChainRun) -> str | None:
-    """The codes of the networks at their final look; None of particles, or before any look."""
+    """Codes of the networks at their final measurement; None for particles or without any."""
     if not isinstance(config.method, NetworkPosterior) or not len(run.times):
         return None
     found = codes_of(
@@ -306,9 +309,9 @@ def _codes(config: PointConfig, run: ChainRun) -> str | None:
 
 
 def _swap_rate(config: PointConfig, run: ChainRun) -> float | None:
-    """Accepted swaps of the two neighbours that swap least, over all of the run; None without."""
+    """Lowest swap acceptance between neighbours over the whole run; None without swaps."""
     if not run.draws("swapped").shape[1]:
-        return None  # no ladder, or interrupted before the first look
+        return None  # no ladder, or interrupted before the first measurement
     rates = run.draws("swapped")[:, -1].reshape(config.chains, len(config.kappas))
     return finite(rates[:, :-1].min())
 

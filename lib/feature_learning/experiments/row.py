@@ -1,4 +1,4 @@
-"""What a point returns: one row of numbers, and the weights of its last networks."""
+"""The result of a point: one row of numbers, and the weights of its last networks."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Point:
     row : dict
         The numbers, see :func:`~feature_learning.experiments.point.run_point`.
     weights : array (chains, particles, fan_in) or None
-        Hidden weights of each chain at its final look, the sample that the published protocol
-        reports (None for the NNGP).
+        Hidden weights of each chain at its final measurement, the sample that the published
+        protocol reports (None for the NNGP).
     readouts : array (chains, particles) or None
-        The readouts a of that sample; of the collapsed solver their means given the weights.
+        Readouts a of that sample; for the collapsed solver their means given the weights.
     """
 
     row: dict[str, Any]

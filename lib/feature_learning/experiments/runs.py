@@ -1,4 +1,4 @@
-"""The ways to run a point that is sampled: chains, the published protocol, an evidence."""
+"""The ways to sample a point: chains, the published protocol, or an evidence."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from feature_learning.samplers.options import SETTLED, Sampling
 from feature_learning.samplers.registry import SGLDOptions
 
 _CODE = (
-    "signs of the specialised neurons that chains are planted with, or whose evidence samplers "
-    "population and integration give, such as --code='+-++ -+++'"
+    "signs of the specialised neurons, such as --code='+-++ -+++': chains are planted with them, "
+    "samplers population and integration give their evidence"
 )
-_CHAINS = "chains, or populations (8 if the run goes on until it is settled, else 4)"
-_START = "starting points (spread if the run goes on until it is settled, else prior)"
-#: In the place of a value that depends on the others; None before a point has chosen, never after.
+_CHAINS = "chains, or populations (8 if the run continues until it has settled, else 4)"
+_START = "starting points (spread if the run continues until it has settled, else prior)"
+#: Placeholder for a value that depends on the others: None until a point has chosen it.
 _CHOSEN: Any = None
 
 
 @dataclass(frozen=True)
 class Chains(Sampling):
-    """Markov chains by a sampler, of a fixed length or until they have settled.
+    """Markov chains of a fixed length, or run until they have settled.
 
     Attributes
     ----------
     chains : int
-        How many; they share the data set.
+        Number of chains; they share the data set.
     code : str or None
-        Sign patterns of the neurons that chains are planted with, such as ``"+-++ -+++"``.
+        Sign patterns of the planted neurons, such as ``"+-++ -+++"``.
     stop_when_converged : bool
-        Ends a run of fixed length early.
+        End a run of fixed length as soon as it has converged.
 
-    Of ``chains``, ``start`` and ``until_settled`` None is replaced by the point: a network by
-    underdamped dynamics whose length nobody has set runs until it is settled, with chains that
-    start apart, four of each kind.
+    None for ``chains``, ``start`` or ``until_settled`` is replaced by the point: a network sampled
+    by underdamped dynamics without a given length runs until it has settled, with four chains from
+    each of two kinds of start.
     """
 
     start: str = option(_CHOSEN, _START, allowed=STARTS)
@@ -52,7 +52,7 @@ class Chains(Sampling):
 
     def __post_init__(self) -> None:
         if None in (self.start, self.until_settled, self.chains):
-            store_plain(self)  # checked once they are chosen
+            store_plain(self)  # checked after the values are chosen
             return
         super().__post_init__()
         check_integer("chains", self.chains, at_least=1)
@@ -81,38 +81,38 @@ class AsPublished:
 
     @property
     def sampling(self) -> Sampling:
-        """How a network is sampled; the schedule and the end are those of the protocol."""
+        """How a network is sampled; the protocol determines schedule and stopping."""
         return Sampling(sampler=SGLDOptions(step=self.step), start=self.start)
 
 
 @dataclass(frozen=True)
 class Populations:
-    """Each chain is a population of networks that is cooled from the prior: it gives log Z.
+    """Populations of networks that are cooled from the prior; each gives an estimate of log Z.
 
     Attributes
     ----------
     chains : int
-        Populations.
+        Number of populations.
     members, moves : int or None
-        Networks of each (None: 16), and steps at each noise (None: 30).
+        Networks in each population (None: 16), and steps at each noise (None: 30).
     code : str or None
-        Sign patterns of specialised neurons: these are held to it and let go
+        Sign patterns of specialised neurons, which are held to the code and then released
         (:mod:`feature_learning.evidence.populations`).
     langevin_time : float or None
-        Of the networks that find the code before it is held (None: 1500).
+        Langevin time in which networks find the code before it is held (None: 1500).
     """
 
     name: ClassVar[str] = "population"
-    #: Networks in one batch where none are asked for.
+    #: Default number of networks in one batch.
     usual: ClassVar[int] = 16
 
     chains: int = option(4, _CHAINS)
     members: int | None = option(
         None, "networks in each population (16) or integral (4)", metavar="R"
     )
-    moves: int | None = option(None, "steps at each noise or look (30)", metavar="S")
+    moves: int | None = option(None, "steps at each noise or measurement (30)", metavar="S")
     code: str | None = option(None, _CODE, metavar="PATTERNS")
-    langevin_time: float | None = option(None, "before a code is held (1500)", metavar="T")
+    langevin_time: float | None = option(None, "time before a code is held (1500)", metavar="T")
 
     def __post_init__(self) -> None:
         store_plain(self)
@@ -130,23 +130,23 @@ class Populations:
 
     @property
     def networks(self) -> int:
-        """Members of each population."""
+        """Number of members of each population."""
         return self.usual if self.members is None else self.members
 
     @property
     def steps(self) -> int:
-        """Steps at each noise on the way: between two looks of an integral."""
+        """Steps at each noise of the path, or between two measurements of an integral."""
         return 30 if self.moves is None else self.moves
 
     @property
     def settling_time(self) -> float:
-        """Langevin time in which networks find the code."""
+        """Langevin time in which networks find the code before it is held."""
         return 1500.0 if self.langevin_time is None else self.langevin_time
 
 
 @dataclass(frozen=True)
 class Integrals(Populations):
-    """Each chain is a thermodynamic integral along the same path, never resampled."""
+    """Thermodynamic integrals along the same path as populations, without resampling."""
 
     name: ClassVar[str] = "integration"
     usual: ClassVar[int] = 4
