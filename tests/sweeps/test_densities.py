@@ -136,7 +136,7 @@ def test_what_is_no_file_of_densities_is_refused(tmp_path, content):
 def test_other_bins_are_refused(found, tmp_path, monkeypatch):
     densities.write_npz(found, tmp_path / "a.npz")
     monkeypatch.setattr(densities, "EDGES", EDGES * 2)
-    with pytest.raises(StoreError, match="other bins"):
+    with pytest.raises(StoreError, match="bins differ"):
         densities.read_npz(tmp_path / "a.npz")
 
 

@@ -93,7 +93,7 @@ def test_a_friction_can_be_automatic_and_is_then_that_of_the_cell(read):
     assert [flat(cell.config)["friction"] for cell in read(BLOCK + text).cells] == [0.014, 0.14]
     # A word is within no bounds.
     override = f'{OVERRIDE}reason = "r"\nwhen = {{ friction = ">0" }}\nchains = 9\n'
-    with pytest.raises(GridError, match="true of no cell"):
+    with pytest.raises(GridError, match="true for no cell"):
         read(BLOCK + text + override)
     with pytest.raises(GridError, match="friction must be a number or 'auto', not 'fast'"):
         read(BLOCK + 'friction = "fast"\n')

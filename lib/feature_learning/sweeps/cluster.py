@@ -1,11 +1,11 @@
-"""Points on the workers of a Dask cluster: the machines of a batch system, or those of a lab.
+"""Compute points on the workers of a Dask cluster, such as a batch system or the machines of a lab.
 
-The results come back to the client, which alone writes them: the workers need the library, but no
-file system in common. What runs there keeps no checkpoint; a worker that dies loses the point it
-was at, which the scheduler then gives to another one. A worker with another version of the library
-or of a method gets no points: its numbers would be stored as those of this one. Not so one whose
-source differs within a version: an edit that changes the law of a method raises its number
-(:data:`~feature_learning.experiments.keys.METHOD_VERSIONS`).
+Only the client writes results, so that the workers need the library but no shared file system. They
+keep no checkpoints: if a worker dies its point is lost, and the scheduler starts it again on
+another worker. Workers with another version of the library or of a method get no points, because
+their numbers would be stored under the client's versions. Workers whose source differs within a
+version are accepted: an edit that changes the distribution of a method's results must raise its
+version (:data:`~feature_learning.experiments.keys.METHOD_VERSIONS`).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from feature_learning.sweeps.pool import Finished, Task, compute
 _ADDRESS = re.compile(
     r"((tcp|tls|ucx|ucxx|ws|wss)://)?(\[[0-9a-fA-F:.%]+\]|[^\s:/@\[\]]+):(?P<port>[0-9]{1,5})"
 )
-#: What a worker is asked. As text: an older library lacks newer functions, and other versions of
-#: Python cannot read compiled ones.
+#: Code that asks a worker for its versions. It is text because an older library lacks newer
+#: functions, and other versions of Python cannot unpickle compiled ones.
 _QUESTION = (
     "(lambda keys: (__import__('feature_learning').__version__, keys.METHOD_VERSIONS))"
     "(__import__('feature_learning.experiments.keys', fromlist=['keys']))"
 )
-#: These tell on standard error, in many lines, what reaches the caller as an error.
+#: Loggers that print at length what the caller receives as an exception anyway.
 _LOGGERS = (
     *("distributed", "distributed.client", "tornado", "tornado.application"),
     *("asyncio", "concurrent.futures"),
@@ -51,14 +51,14 @@ def check_address(address: str) -> str:
 
 
 class DaskPool:
-    """The workers of a running Dask scheduler, one point for each of their threads.
+    """The workers of a running Dask scheduler; each of their threads computes one point at a time.
 
     Parameters
     ----------
     address : str
-        Of the scheduler, as in ``tcp://10.0.0.1:8786``.
+        Address of the scheduler, such as ``tcp://10.0.0.1:8786``.
     threads : int
-        CPU threads a point.
+        CPU threads per point.
     timeout : float
         Seconds to wait for the scheduler.
 
@@ -67,7 +67,7 @@ class DaskPool:
     ArgumentError
         If the scheduler does not answer, or Dask is not installed.
     WorkerError
-        If it has workers and all of them have another version of the library.
+        If the scheduler has workers and all of them have another version of the library.
     """
 
     def __init__(self, address: str, threads: int = 1, *, timeout: float = 20) -> None:
@@ -82,7 +82,7 @@ class DaskPool:
         self._levels = {name: logging.getLogger(name).level for name in _LOGGERS}
         for name in _LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-        # What a worker lacks, or nothing, for those that have been asked.
+        # Address of each worker asked so far, to why it is refused (empty if it is accepted).
         self._verdicts: dict[str, str] = {}
         self._running: dict[Future[Finished], tuple[Future[Finished], Collection[str]]] = {}
         self._news: list[str] = []
@@ -93,7 +93,7 @@ class DaskPool:
         except BaseException as error:
             self._restore_logs()
             if isinstance(error, Exception):
-                reason = str(error) or f"nothing came in {timeout:g} s"
+                reason = str(error) or f"no reply within {timeout:g} s"
                 raise ArgumentError(f"scheduler {address!r} does not answer: {reason}") from error
             raise
         try:
@@ -104,18 +104,17 @@ class DaskPool:
 
     @property
     def slots(self) -> int:
-        """Threads of all fitting workers there are now; none while the batch system holds them.
+        """Threads of all accepted workers at present; 0 until the batch system starts some.
 
         Raises
         ------
         WorkerError
-            If the scheduler is gone, or no worker has ever had this version of the library and
-            there are some.
+            If the scheduler is gone, or if there are workers but none so far had this version.
         """
         return sum(self._fitting().values())
 
     def _fitting(self) -> dict[str, int]:
-        """Threads of the workers that have this version of the library, by address."""
+        """Number of threads of each worker with this version of the library, by address."""
         if self._client.status != "running":
             raise self._lost()
         try:
@@ -124,12 +123,12 @@ class DaskPool:
             answers: dict[str, Any] = {}
             if new:
                 answers = self._client.run(eval, _QUESTION, workers=new, on_error="return")
-        except (Exception, asyncio.CancelledError) as error:  # whichever of Dask's it is
+        except (Exception, asyncio.CancelledError) as error:  # Dask raises many types
             raise self._lost(error) from error
-        # Forget who has left: who comes back under the same address may have another library.
+        # Forget workers that have left: a new one at the same address may have another library.
         self._verdicts = {each: self._verdicts[each] for each in self._verdicts if each in threads}
         for address, answer in answers.items():
-            if not isinstance(answer, OSError):  # else it has just died
+            if not isinstance(answer, OSError):  # OSError: the worker has just died
                 self._verdicts[address] = complaint = _complaint(answer)
                 if complaint:
                     self._news.append(f"the worker {address} is refused: {complaint}")
@@ -138,11 +137,11 @@ class DaskPool:
         self._any_fits = self._any_fits or bool(fitting)
         if self._verdicts and not self._any_fits:
             address, complaint = next(iter(self._verdicts.items()))
-            raise WorkerError(f"no worker fits; {address} is refused: {complaint}")
+            raise WorkerError(f"no worker can be used; {address} is refused: {complaint}")
         return fitting
 
     def _give_up_lost(self, present: Collection[str]) -> None:
-        """End the points all of whose possible workers have left: the scheduler would not."""
+        """Fail points whose possible workers have all left; the scheduler would wait forever."""
         for future, (remote, allowed) in list(self._running.items()):
             if future.done():
                 del self._running[future]
@@ -152,11 +151,11 @@ class DaskPool:
                 remote.cancel()
 
     def submit(self, task: Task) -> Future[Finished] | None:
-        """Start a point on a worker that is free; None if the last one that fits has just left."""
+        """Start a point on a free worker; None if the last accepted worker has just left."""
         allowed = list(self._fitting())
         if not allowed:
             return None
-        # Two calls of the same point are two computations, whatever was computed before.
+        # pure=False: compute a point again even if Dask has an earlier result for it.
         executor = self._client.get_executor(pure=False, workers=allowed)
         future: Future[Finished] = Future()
         try:
@@ -168,7 +167,7 @@ class DaskPool:
         return future
 
     def _relay(self, done: Future[Finished], future: Future[Finished]) -> None:
-        with suppress(InvalidStateError):  # it was given up meanwhile
+        with suppress(InvalidStateError):  # already given up
             if not done.cancelled():
                 error = done.exception()
                 if error is None:
@@ -178,25 +177,25 @@ class DaskPool:
             elif self._interrupted:
                 if future.cancel():
                     future.set_running_or_notify_cancel()
-            else:  # by the client, which has lost its scheduler
+            else:  # cancelled by the client, which has lost its scheduler
                 future.set_exception(BrokenExecutor())
 
     def interrupt(self) -> None:
-        """Give the running points up: a thread on another machine cannot be interrupted."""
+        """Give up the running points: a thread on another machine cannot be interrupted."""
         self._interrupted = True
         for remote, _ in self._running.values():
             remote.cancel()
 
     def close(self, *, kill: bool = False) -> None:
-        """Leave the cluster, which goes on."""
+        """Disconnect from the cluster, which keeps running."""
         try:
-            with suppress(Exception):  # it may be gone, and nobody needs it any more
+            with suppress(Exception):  # the cluster may be gone already
                 self._client.close()
         finally:
             self._restore_logs()
 
     def news(self) -> list[str]:
-        """What a person should know, and has not been told before."""
+        """Messages for the user since the last call."""
         news, self._news = self._news, []
         return news
 
@@ -210,9 +209,9 @@ class DaskPool:
 
 
 def _await_scheduler(address: str, timeout: float) -> None:
-    """Raise an error of some kind unless a scheduler answers.
+    """Raise an exception unless a scheduler answers.
 
-    A client would leave threads behind that go on trying.
+    A Dask client would instead leave threads behind that keep trying.
     """
     from distributed.core import rpc
     from distributed.security import Security
@@ -230,14 +229,14 @@ def _await_scheduler(address: str, timeout: float) -> None:
         except Exception as error:
             answer.set_exception(error)
 
-    # In a thread: a notebook has an event loop already, and Ctrl-C does not wait.
+    # In a thread, because a notebook already runs an event loop, and so that Ctrl-C acts at once.
     threading.Thread(target=run, daemon=True).start()
     if answer.result() != "Scheduler":
-        raise ValueError(f"it is a {answer.result()}")
+        raise ValueError(f"it is a {answer.result()}, not a scheduler")
 
 
 def _complaint(answer: Any) -> str:
-    """Why a worker that answers so cannot be taken; empty if it can."""
+    """Why a worker with this answer cannot be used; empty if it can."""
     if isinstance(answer, Exception):
         return f"it does not say its version: {type(answer).__name__}: {answer}"
     version, methods = answer

@@ -1,6 +1,6 @@
-r"""The laws of weights and of neuron overlaps, one record a cell, small enough to be committed.
+r"""Distributions of weights and neuron overlaps, in one record per cell, small enough to commit.
 
-Of the weights ``w`` (chains, particles, dim) and readouts ``a`` of one posterior sample::
+With the weights ``w`` (chains, particles, dim) and readouts ``a`` of one posterior sample::
 
     counts[j, b]  neurons whose w_ij lies in bin b, summed over chains       p(w_j) = counts/(n Δ)
     v_j           = mean_i w_ij²,   ratio = mean_{j∈S} v_j / mean_{j∉S} v_j
@@ -8,9 +8,9 @@ Of the weights ``w`` (chains, particles, dim) and readouts ``a`` of one posterio
     tail_j        = share of neurons with |w_ij| > 4 σ_w/√d                 6e-5 under the prior
     m̃_i           = N^(1-γ) a_i J_S(w_i),          whose mean is m_S
 
-Overlaps are kept as they are, one number a neuron. Errors and bands are over runs (seeds), never
-over neurons: neurons of a run are not independent. A single sample of N neurons resolves densities
-down to 1/(N Δ); what a figure draws below that is no measurement.
+Overlaps are stored unbinned, one number per neuron. Errors and bands are over runs (seeds), never
+over neurons, because the neurons of a run are not independent. A single sample of N neurons
+resolves densities down to 1/(N Δ); curves below that are not measured.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = NDArray[np.float64]
-#: Edges of the bins of a weight: the prior has a deviation of 0.17 at d = 35, MF-ARD reaches 5.
+#: Edges of the weight bins: the prior's deviation is 0.17 at d = 35, MF-ARD reaches 5.
 EDGES: FloatArray = np.linspace(-6.0, 6.0, 241)
-#: A weight beyond so many deviations of the prior is in the tail.
+#: Weights beyond this many standard deviations of the prior are in the tail.
 TAIL = 4.0
-#: Layout of the file.
+#: Version of the file layout.
 FORMAT = 1
 _ARRAYS = ("counts", "outside", "variance", "kurtosis", "tail", "overlaps")
 #: Columns of a table of results that a record keeps.
 _KEPT = ("block", "key", "samples", "kappa", "seed", "dim", "sparsity", "revision", "date_utc")
 
 
-#: What the name of a table's histograms ends in.
+#: Suffix of the file with the histograms of a table.
 HISTOGRAMS = "-histograms.npz"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is kept of one cell.
+    """Histograms, moments and overlaps of one cell.
 
     Attributes
     ----------
@@ -61,11 +61,11 @@ class Record:
     counts : array (dim, bins) of int
         Histogram of every input coordinate over neurons and chains, with bins :data:`EDGES`.
     outside : array (dim,) of int
-        Weights that lie in no bin.
+        Number of weights outside all bins.
     variance, kurtosis, tail : array (dim,)
         As in the module's equations.
     overlaps : array (chains · particles,)
-        Neuron overlaps; empty where the readouts were not stored.
+        Neuron overlaps; empty if the readouts were not stored.
     """
 
     origin: dict[str, Any]
@@ -83,7 +83,7 @@ class Record:
 
     @property
     def ratio(self) -> float:
-        """Mean variance of the relevant over that of the irrelevant coordinates."""
+        """Mean variance of the relevant coordinates divided by that of the irrelevant ones."""
         k = self.origin["sparsity"]
         return float(self.variance[:k].mean() / self.variance[k:].mean())
 
@@ -96,9 +96,9 @@ class Record:
 
 
 def describe(w: FloatArray, *, scale: float) -> dict[str, NDArray[Any]]:
-    """Histograms, variances, kurtosis and tail weights of w (chains, particles, dim).
+    """Histograms, variances, kurtosis and tail shares of w (chains, particles, dim).
 
-    ``scale`` is the prior's deviation of a weight, σ_w/√d.
+    ``scale`` is the prior's standard deviation of a weight, σ_w/√d.
     """
     if w.ndim != 3 or not np.isfinite(w).all():
         raise ArgumentError(
@@ -119,14 +119,14 @@ def describe(w: FloatArray, *, scale: float) -> dict[str, NDArray[Any]]:
 def records(
     frame: pd.DataFrame, weights: Mapping[str, FloatArray], readouts: Mapping[str, FloatArray]
 ) -> list[Record]:
-    """A record of every row of a table of results whose weights are given.
+    """A record for every row of a table of results whose weights are given.
 
     Parameters
     ----------
     frame : DataFrame
-        Columns of :func:`feature_learning.sweeps.table.schema`; teacher parity.
+        Columns of :func:`feature_learning.sweeps.schema.schema`; teacher parity.
     weights, readouts : mapping
-        Key of a cell to (chains, particles, fan_in) and (chains, particles).
+        Key of a cell to arrays (chains, particles, fan_in) and (chains, particles).
     """
     found = []
     for row in frame.to_dict("records"):
@@ -136,7 +136,7 @@ def records(
         w = weights[key][..., : row["dim"]]
         overlaps = np.empty(0)
         if key in readouts:
-            # A hidden bias would shift the argument: J_S is then another function.
+            # The formula of J_S does not hold with a hidden bias, which shifts the argument.
             shift = not _missing(row["hidden_bias_variance"])
             if not shift:
                 j = gaussian_overlap(w, row["sparsity"], name=row["activation"])
@@ -149,7 +149,7 @@ def records(
 
 
 def records_of(store: Store, cells: Sequence[Cell]) -> list[Record]:
-    """A record of every parity cell of a store that has weights."""
+    """A record for every parity cell of a store that has weights."""
     from feature_learning.sweeps.table import tabulate  # pandas is slow to import
 
     parity = [cell for cell in cells if cell.config.teacher.name == "parity"]
@@ -167,12 +167,12 @@ def _missing(value: Any) -> bool:
 
 
 def select(found: Sequence[Record], block: str, **values: Any) -> list[Record]:
-    """Records of one block with these values of their origin, such as ``samples=10000``.
+    """Records of one block whose origin has these values, such as ``samples=10000``.
 
     Raises
     ------
     ArgumentError
-        If there is none.
+        If there are none.
     """
     chosen = [
         record
@@ -201,10 +201,10 @@ def weight_density(chosen: Sequence[Record]) -> FloatArray:
 def overlap_density(
     chosen: Sequence[Record], edges: FloatArray
 ) -> tuple[FloatArray, FloatArray] | None:
-    """Density of the neuron overlaps in bins ``edges``: mean and deviation over runs.
+    """Density of the neuron overlaps in bins ``edges``: mean and standard deviation over runs.
 
-    None if the readouts of these runs were not stored. Overlaps beyond the edges count in the
-    normalisation.
+    None if the readouts of these runs were not stored. The normalisation includes overlaps beyond
+    the edges.
     """
     if any(record.overlaps.size == 0 for record in chosen):
         return None
@@ -218,12 +218,12 @@ def overlap_density(
 
 
 def write_npz(found: Sequence[Record], path: Path) -> None:
-    """Write records, whole or not at all, without pickles.
+    """Write records atomically and without pickles.
 
     Raises
     ------
     StoreError
-        If the file cannot be written, or if there is one that holds something else.
+        If the file cannot be written, or if an existing file holds something else.
     """
     documents.check_replaceable(path, _is_densities, "a file of densities")
     arrays: dict[str, NDArray[Any]] = {
@@ -244,7 +244,7 @@ def write_npz(found: Sequence[Record], path: Path) -> None:
 
 
 def _small(values: NDArray[Any]) -> NDArray[Any]:
-    """Counts and numbers in half their size: they carry no more digits than that."""
+    """Counts and numbers with 32 bits, which hold all their significant digits."""
     return values.astype(np.uint32 if values.dtype.kind in "iu" else np.float32)
 
 
@@ -260,7 +260,7 @@ def _wide(values: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def read_npz(path: Path) -> list[Record]:
-    """Read what :func:`write_npz` has written.
+    """Read records written by :func:`write_npz`.
 
     Raises
     ------
@@ -271,7 +271,7 @@ def read_npz(path: Path) -> list[Record]:
         archive: dict[str, NDArray[Any]] = archives.read(path)
         header = json.loads(archive["header"].tobytes())
         if header["format"] != FORMAT or not np.array_equal(archive["edges"], EDGES):
-            raise ValueError("another format or other bins")
+            raise ValueError("its format or its bins differ")
         return [
             Record(
                 origin=origin,

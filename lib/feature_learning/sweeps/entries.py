@@ -1,4 +1,4 @@
-"""Values in the file of a sweep: their types, their reasons, and conditions on them."""
+"""Values in a sweep file: their types, their reasons, and conditions on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from feature_learning.errors import GridError
 from feature_learning.experiments.flat import absent, hints
 from feature_learning.experiments.flat import kinds as kinds_of
 
-#: In the place of the value "default": the option is left out.
+#: Stands for the value "default": the option is left out.
 _DEFAULT = object()
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -23,12 +23,12 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 
 
 def condition(name: str, value: Any, where: str) -> Callable[[Any], bool]:
-    """A test of one key: equal to a value, one of several, or within bounds."""
+    """A test of one key: whether it equals a value, is one of several, or lies within bounds."""
     kinds = _kinds(name, where)
     if isinstance(value, str) and str not in kinds and value.strip()[:1] in ("<", ">"):
         bounds = [_bound(name, part.strip(), where) for part in value.split(",")]
         return lambda actual: (
-            # Neither a default that depends, None, nor a word like "auto" is within any bounds.
+            # None (a default that depends on other options) and words like "auto" never match.
             isinstance(actual, int | float)
             and all(compare(actual, each) for compare, each in bounds)
         )
@@ -61,12 +61,12 @@ def _kinds(name: str, where: str) -> tuple[Any, ...]:
 
 
 def said(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are not left at their defaults."""
+    """The options whose value is not "default"."""
     return {name: value for name, value in values.items() if value is not _DEFAULT}
 
 
 def plain(name: str, value: Any, where: str) -> Any:
-    """A value, taken out of the table in which it stands with its reason."""
+    """A value, taken out of the table ``{ value = ..., reason = ... }`` if it is in one."""
     if not isinstance(value, dict):
         return value
     if value.keys() != {"value", "reason"}:
@@ -98,7 +98,7 @@ def scalar(name: str, value: Any, where: str) -> Any:
 
 
 def reason(table: Mapping[str, Any], where: str) -> None:
-    """Check that a table has its reason, a sentence."""
+    """Check that a table gives a reason."""
     reason = table.get("reason")
     if not isinstance(reason, str) or not reason.strip():
         raise GridError(f"{where}: reason must be a sentence, not {reason!r}")

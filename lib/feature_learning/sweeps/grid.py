@@ -1,4 +1,4 @@
-"""What a sweep computes: a short TOML file in, a list of configurations out.
+"""The file of a sweep: read a short TOML file and return a list of configurations.
 
 An example::
 
@@ -18,12 +18,12 @@ An example::
     reason = "Near the transition the chains need longer."
     langevin_time = 6000
 
-Keys are the options of :func:`~feature_learning.experiments.flat.configure`; what is left out has
-its default, and so has a key with the value ``"default"``. Lists of a block are crossed,
-every combination is a cell. An override replaces values in the cells that meet all of its
-conditions, judged before any override; of two overrides the later one wins. A condition is a value,
-a list of values, or bounds as in ``">=100, <1000"``. Any value can be written ``{ value = ...,
-reason = "..." }``; blocks and overrides must have a reason.
+Keys are the options of :func:`~feature_learning.experiments.flat.configure`. A key that is left
+out, or has the value ``"default"``, has its default. The lists of a block are crossed: every
+combination is a cell. An override replaces values in the cells that meet all of its conditions.
+Conditions are tested on the values before any override, and later overrides win. A condition is a
+value, a list of values, or bounds as in ``">=100, <1000"``. Any value can be written ``{ value =
+..., reason = "..." }``; blocks and overrides must have a reason.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ from feature_learning.experiments.hardware import device_parts
 from feature_learning.experiments.keys import cell_key
 from feature_learning.sweeps import entries
 
-#: More cells than this are a mistake in a list.
+#: Largest number of cells; more are taken for a mistake in a list.
 MAX_CELLS = 100_000
-#: Nor is a larger file the file of a sweep.
+#: Largest size of a sweep file in bytes.
 MAX_BYTES = 2**24
 
 
@@ -59,14 +59,14 @@ class GridCell:
 
 @dataclass(frozen=True)
 class Grid:
-    """What a file asks for.
+    """The content of a sweep file.
 
     Attributes
     ----------
     name : str
-        Of the file.
+        Name of the file.
     text : str
-        Its content, with the reasons.
+        Its text, with the reasons.
     cells : tuple of GridCell
         Each configuration once, in the order of the file.
     """
@@ -81,12 +81,12 @@ class Grid:
         return list(dict.fromkeys(name for cell in self.cells for name in cell.blocks))
 
     def select(self, blocks: Sequence[str]) -> Grid:
-        """Only the cells of these blocks.
+        """A grid with only the cells of these blocks.
 
         Raises
         ------
         GridError
-            If there is no such block.
+            If one of the blocks does not exist.
         """
         for name in blocks:
             if name not in self.blocks:
@@ -97,12 +97,12 @@ class Grid:
         return replace(self, cells=tuple(chosen))
 
     def on(self, device: str) -> Grid:
-        """The same cells on another device.
+        """A grid with the same cells on another device.
 
         Raises
         ------
         ArgumentError
-            If there is no device of that name.
+            If the name of the device is invalid.
         """
         device_parts(device)
         return replace(
@@ -119,15 +119,15 @@ def read_grid(path: Path | str) -> Grid:
     Raises
     ------
     GridError
-        With the file, the block and the key.
+        Names the file, the block and the key.
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:  # or a pipe, or a device that never ends
+        with path.open("rb") as file:  # may be a pipe, or a device without end
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES >> 20} MiB")
-        text = content.decode("utf-8-sig")  # some editors put a mark before it
+        text = content.decode("utf-8-sig")  # some editors write a byte-order mark
         document = tomllib.loads(text)
     except OSError as error:
         raise GridError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -140,7 +140,7 @@ def read_grid(path: Path | str) -> Grid:
 
 
 def _merged(cells: Iterator[tuple[PointConfig, tuple[str, ...]]]) -> tuple[GridCell, ...]:
-    """Each cell once, under all of its blocks."""
+    """Each cell once, with all of its blocks."""
     found: dict[str, GridCell] = {}
     for config, blocks in cells:
         known = found.setdefault(cell_key(config), GridCell(config, ()))
@@ -152,7 +152,7 @@ def _merged(cells: Iterator[tuple[PointConfig, tuple[str, ...]]]) -> tuple[GridC
 def _cells(document: Mapping[str, Any]) -> Iterator[tuple[PointConfig, tuple[str, ...]]]:
     unknown = document.keys() - {"defaults", "block"}
     if unknown:
-        raise GridError(f"unknown table {min(unknown)!r}; there are defaults and block")
+        raise GridError(f"unknown table {min(unknown)!r}; the tables are defaults and block")
     defaults = entries.table(document.get("defaults", {}), "defaults")
     common = {name: entries.scalar(name, each, "defaults") for name, each in defaults.items()}
     blocks = document.get("block")
@@ -205,13 +205,13 @@ def _block(block: Mapping[str, Any], common: Mapping[str, Any], where: str) -> l
             index for index, values in enumerate(plain) if applies(absent() | entries.said(values))
         ]
         if not met:
-            raise GridError(f"{here}: when is true of no cell of the block")
+            raise GridError(f"{here}: the condition when is true for no cell of the block")
         changes.append(change)
         for index in met:
             final[index] |= change
     configs: dict[str, str] = {}
     made: list[PointConfig] = []
-    # What is said of all cells counts for those that have it; of none it would be a mistake.
+    # An option of all cells may be without effect in some; without effect in all is a mistake.
     idle = set(lists) - set(common) | set().union(*(change for change in changes))
     for values, before in zip(final, plain, strict=True):
         cell = ", ".join(f"{name}={before[name]}" for name in varied) or "its only cell"
@@ -233,7 +233,7 @@ def _block(block: Mapping[str, Any], common: Mapping[str, Any], where: str) -> l
 def _override(
     override: Any, where: str
 ) -> tuple[Callable[[Mapping[str, Any]], bool], dict[str, Any]]:
-    """The condition of an override, and what it sets."""
+    """The condition of an override, and the values it sets."""
     if not isinstance(override, dict):
         raise GridError(f"{where}: an override must be a table, not {override!r}")
     entries.reason(override, where)

@@ -1,4 +1,4 @@
-"""What of a sweep is done and what is left, the longest first."""
+"""The plan of a sweep: which cells are done, and which are left, the longest first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from feature_learning.experiments.runs import Populations
 from feature_learning.sweeps.grid import Grid, GridCell
 from feature_learning.sweeps.store import Store
 
-#: Steps of a usual length, for a unit of Langevin time; noises of a usual path of populations.
+#: Typical steps per unit of Langevin time, and typical number of noises of a population's path.
 _STEPS, _NOISES = 3.0, 300
 
 
@@ -24,11 +24,11 @@ class Planned:
     ----------
     cell : GridCell
     done : bool
-        It is in the store.
+        True if the cell is in the store.
     problem : str or None
-        Why the file in the store cannot be trusted; the cell is then computed again.
+        Why the file in the store is invalid; the cell is then computed again.
     work : float
-        Floating-point operations, roughly: see :func:`work`.
+        Approximate number of floating-point operations, see :func:`work`.
     """
 
     cell: GridCell
@@ -45,15 +45,15 @@ class Plan:
 
     @property
     def todo(self) -> list[Planned]:
-        """What is not in the store, the longest first: the last cells to end are then short."""
+        """Cells that are not in the store, the longest first, so that the last ones are short."""
         return sorted((each for each in self.cells if not each.done), key=lambda each: -each.work)
 
 
 def work(config: PointConfig) -> float:
-    """Floating-point operations of a point, good enough to order points and to divide time.
+    """Floating-point operations of a point, accurate enough to sort points and estimate times.
 
-    Steps times the two matrix products of a step, 4 M P d for each network; P³ for the NNGP. A run
-    that ends early has less.
+    The number of steps times the two matrix products of a step, 4 M P d for each network; P³ for
+    the NNGP. A run that ends early needs less.
     """
     if config.run is None:
         return float(config.samples) ** 3
@@ -66,7 +66,7 @@ def work(config: PointConfig) -> float:
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:
-    """Time until the last of some jobs ends, handed out in order to whoever is free."""
+    """Time until the last job ends, if jobs are handed out in order to free workers."""
     ends = [0.0] * max(1, workers)
     for each in seconds:
         heapq.heapreplace(ends, ends[0] + each)
@@ -74,13 +74,13 @@ def makespan(seconds: Sequence[float], workers: int) -> float:
 
 
 def plan(grid: Grid, store: Store | None) -> Plan:
-    """What of a grid is done, and what is left.
+    """The cells of a grid, and which of them are done.
 
     Parameters
     ----------
     grid : Grid
     store : Store or None
-        None: nothing is done yet.
+        None if nothing is done yet.
     """
     cells = []
     for cell in grid.cells:
@@ -94,7 +94,7 @@ def plan(grid: Grid, store: Store | None) -> Plan:
 
 
 def duration(seconds: float) -> str:
-    """A time for people."""
+    """A time as text, in seconds, minutes or hours."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     if seconds < 3600:

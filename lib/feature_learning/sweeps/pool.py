@@ -1,8 +1,7 @@
-"""Several points side by side: in processes of this machine, resumable, and safe from each other.
+"""Compute several points in parallel, resumably, in independent processes of this machine.
 
-Whatever computes points (:class:`Executor`) takes one configuration per slot and hands back a
-future; :func:`outcomes` keeps its slots busy. A worker that dies takes nothing with it but the
-point it was at.
+An :class:`Executor` takes one configuration per slot and returns a future; :func:`outcomes` keeps
+its slots busy. A worker that dies loses only its current point.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from feature_learning.experiments.row import Point
 from feature_learning.sweeps.provenance import provenance, source_fingerprint
 from feature_learning.sweeps.worker import Worker
 
-#: Seconds between two looks at what is going on while nothing comes back.
+#: Seconds between two checks of the executor while no point ends.
 _TICK = 0.2
 
 
 @dataclass(frozen=True)
 class Task:
-    """A point to be computed; ``name`` is whatever the caller knows it by."""
+    """A point to be computed; ``name`` is any label that the caller chooses."""
 
     name: Any
     config: PointConfig
@@ -45,7 +44,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Finished:
-    """What a worker hands back; ``version`` is that of the method, where it was computed."""
+    """The result of a worker; ``version`` is the version of the method on that worker."""
 
     point: Point
     provenance: dict[str, Any]
@@ -53,7 +52,7 @@ class Finished:
 
 
 def compute(config: PointConfig, checkpoint: Path | None, threads: int) -> Finished:
-    """What a worker does."""
+    """Compute a point; runs on a worker."""
     torch.set_num_threads(threads)
     point = run_point(config, checkpoint=checkpoint)
     return Finished(point, provenance(config.machine.device), METHOD_VERSIONS[config.method.name])
@@ -64,26 +63,26 @@ class Executor(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many points it can compute at a time, now."""
+        """Number of points that it can compute at a time, at present."""
 
     def submit(self, task: Task) -> Future[Finished] | None:
-        """Start a point; called only while fewer than ``slots`` are running.
+        """Start a point; called only while fewer than ``slots`` points are running.
 
-        None: it cannot be started now, and ``slots`` has become smaller.
+        Returns None if it cannot be started now, because ``slots`` has become smaller.
         """
 
     def interrupt(self) -> None:
-        """Ask the running points to save their checkpoints and come back."""
+        """Ask the running points to save their checkpoints and return."""
 
     def close(self, *, kill: bool = False) -> None:
-        """End; wait for what is running, or kill it."""
+        """Shut down, after waiting for the running points or killing them."""
 
     def news(self) -> list[str]:
-        """What a person should know, and has not been told before."""
+        """Messages for the user since the last call."""
 
 
 def worker_count(asked: int | None) -> int:
-    """Processes of a pool: as many as asked for, or one for each core that may be used.
+    """Number of processes of a pool: as requested, or one for each usable core.
 
     Raises
     ------
@@ -101,10 +100,10 @@ class LocalPool:
     Parameters
     ----------
     workers : int, optional
-        Number of processes, each started when there is something for it to do; by default one for
-        each core. Where the limits of files or processes allow fewer, so many.
+        Largest number of processes, by default one for each core. A process is started when there
+        is work for it; limits on files or processes can reduce their number.
     threads : int
-        CPU threads of each.
+        CPU threads of each process.
 
     Raises
     ------
@@ -120,16 +119,16 @@ class LocalPool:
 
     @property
     def slots(self) -> int:
-        """The number of workers that there are or can be."""
+        """Largest number of workers."""
         return self._limit
 
     @property
     def pids(self) -> list[int]:
-        """The numbers of the processes that there are."""
+        """Process ids of the running workers."""
         return [worker.pid for worker in self._workers if worker.alive]
 
     def submit(self, task: Task) -> Future[Finished] | None:
-        """Start a point on a free worker, or on a new one; one that has died is replaced.
+        """Start a point on a free worker, or on a new one; dead workers are replaced.
 
         Raises
         ------
@@ -150,18 +149,18 @@ class LocalPool:
             if not self._workers:
                 raise WorkerError(f"no worker can be started: {error}; {remedy}") from error
             self._limit = len(self._workers)
-            self._news.append(f"going on with {self._limit} workers: {error}; {remedy}")
+            self._news.append(f"continuing with {self._limit} workers: {error}; {remedy}")
             return None
         self._workers.append(worker)
         return worker
 
     def interrupt(self) -> None:
-        """End the running points soon: they save their checkpoints, if they have begun."""
+        """Ask the running points to end soon and to save their checkpoints if they have begun."""
         for worker in self._workers:
             worker.interrupt()
 
     def close(self, *, kill: bool = False) -> None:
-        """End the workers, after what they are at or at once."""
+        """End the workers, after their current points or at once."""
         if not kill:
             wait([worker.future for worker in self._workers if worker.future is not None])
         for worker in self._workers:
@@ -171,7 +170,7 @@ class LocalPool:
         self._workers = []
 
     def news(self) -> list[str]:
-        """What a person should know, and has not been told before."""
+        """Messages for the user since the last call."""
         news, self._news = self._news, []
         return news
 
@@ -183,21 +182,21 @@ def outcomes(
     tick: Callable[[], None] = lambda: None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Task, Finished | Exception]]:
-    """Compute what ``take`` hands out, as many at a time as there are slots, until it has no more.
+    """Compute the tasks from ``take``, as many at a time as there are slots, until none are left.
 
-    A point whose worker died is computed once more; if that one dies too it is a
-    :class:`~feature_learning.errors.WorkerError`. So is a point that comes back from another
-    version of its method. Errors are handed out, not raised.
+    A point whose worker died is computed once more. If that worker dies too, the outcome is a
+    :class:`~feature_learning.errors.WorkerError`, as it is for a point computed by another version
+    of its method. Errors are yielded, not raised.
 
     Parameters
     ----------
     executor : Executor
     take : callable
-        The next task, or None for none at the moment; called again after each outcome.
+        Returns the next task, or None if there is none at present; called again after each outcome.
     tick : callable
-        Called a few times a second.
+        Called a few times per second.
     stopping : callable
-        Whether what waits for a worker is given up.
+        Returns whether tasks that wait for a worker are given up.
     """
     running: dict[Future[Finished], Task] = {}
     waiting: list[Task] = []
@@ -237,11 +236,11 @@ def _outcome(future: Future[Finished], method: str) -> Finished | Exception:
         return _cancelled()
     except Exception as error:
         return error
-    # One of before there were versions has none.
+    # Results of workers older than the versions lack the attribute.
     version, needed = getattr(finished, "version", None), METHOD_VERSIONS[method]
     if version != needed:
         return WorkerError(
-            f"it was computed by version {version} of {method}, and version {needed} is needed"
+            f"it was computed by version {version} of {method}, but version {needed} is needed"
         )
     return finished
 
@@ -251,7 +250,7 @@ def _cancelled() -> WorkerError:
 
 
 def checkpoint_path(config: PointConfig, folder: Path | None) -> Path | None:
-    """Where a point keeps its checkpoint: under a name of its configuration and the source."""
+    """Path of a point's checkpoint, named after its configuration and the library's source."""
     if folder is None or config.run is None:
         return None
     identity = json.dumps([source_fingerprint(), asdict(config)], sort_keys=True)
@@ -269,20 +268,20 @@ def run_points(
 ) -> dict[Any, Point]:
     """Compute several points in a pool of processes; returns the points under the same keys.
 
-    One thread per worker: at these sizes two points side by side finish sooner than two threads on
-    one point, and the numbers do not depend on how many cores there are. Points with many samples
-    start first.
+    Each worker has one thread by default: at these sizes two points in parallel finish sooner than
+    two threads on one point, and the results do not depend on the number of cores. Points with many
+    samples start first.
 
     With a ``folder`` every sampled point keeps its checkpoint there, under a name made from its
-    configuration and the library's source: after Ctrl-C or a crash the same call goes on where it
-    was, and points that were finished come back at once.
+    configuration and the library's source. After Ctrl-C or a crash the same call resumes, and
+    finished points return at once.
 
     Raises
     ------
     ArgumentError
         If ``workers`` or ``threads`` is below 1.
     FeatureLearningError
-        The first error of a point, after the points already running have ended.
+        The first error of a point, raised after the running points have ended.
     """
     place = None if folder is None else Path(folder)
     points: dict[Any, Point] = {}
@@ -305,7 +304,7 @@ def run_points(
                 else:
                     first = first or outcome
     except KeyboardInterrupt:
-        # What is running saves its checkpoint; a second Ctrl-C does not wait for that.
+        # Running points save their checkpoints; a second Ctrl-C does not wait for them.
         pool.interrupt()
         raise
     finally:

@@ -1,4 +1,4 @@
-"""Where and when a number was computed: what a stored result says besides the number."""
+"""The provenance stored with a result: where, when and with which source it was computed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LIBRARY = Path(__file__).parents[1]
 
 
 def provenance(device: str) -> dict[str, Any]:
-    """Date, library, revision and machine, as of now and of this process.
+    """Current date, library, revision and machine of this process.
 
     Parameters
     ----------
     device : str
-        The device of the configuration; a CUDA device is named.
+        The device of the configuration; for a CUDA device its model name is recorded.
     """
     return {
         "date_utc": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -39,7 +39,7 @@ def provenance(device: str) -> dict[str, Any]:
 def revision() -> str | None:
     """The git revision of the library, with ``+changes`` if files differ from it.
 
-    None where the library is not part of a git checkout.
+    None if the library is not in a git checkout.
     """
     commit = checked_out(Path(__file__))
     changes = _git(_LIBRARY, "status", "--porcelain", "--", ".") if commit else None
@@ -47,9 +47,9 @@ def revision() -> str | None:
 
 
 def checked_out(file: Path) -> str | None:
-    """The git revision of the checkout that ``file`` is part of; None if it is part of none.
+    """The git revision of the checkout that tracks ``file``; None if no checkout tracks it.
 
-    The folder of a file can lie inside a checkout of something else, which is not its revision.
+    A file may lie inside the checkout of another project, whose revision says nothing about it.
     """
     if _git(file.parent, "ls-files", "--error-unmatch", file.name) is None:
         return None
@@ -57,7 +57,7 @@ def checked_out(file: Path) -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git prints; None if it is not there or refuses."""
+    """Output of a git command; None if git is missing or fails."""
     command = ["git", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
@@ -78,7 +78,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    """Model of the processor, as far as the system says."""
+    """Model of the processor, as reported by the system."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -95,7 +95,7 @@ def _name(device: str) -> str:
 
 @cache
 def source_fingerprint() -> str:
-    """Digest of the library's own source: results of other code are never taken for these."""
+    """Digest of the library's source, which distinguishes results of different code."""
     digest = hashlib.sha256()
     sources = _LIBRARY.rglob("*.[pch]*")
     for path in sorted(each for each in sources if each.suffix in (".py", ".c", ".h")):

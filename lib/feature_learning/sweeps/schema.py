@@ -1,6 +1,6 @@
-"""The columns of a table of results, and what stands in them for a stored result.
+"""The columns of a table of results, and the values of a stored result in them.
 
-A result whose numbers are of other types is as damaged as one with a wrong checksum.
+A result whose numbers have wrong types is treated as damaged, like one with a wrong checksum.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from feature_learning.experiments.flat import hints
 if TYPE_CHECKING:
     from feature_learning.sweeps.store import Cell
 
-#: Name of a field to that of its column, where the plain one means something measured.
+#: Field to the name of its column, where the field's own name is that of a measured value.
 _RENAMED = {"langevin_time": "asked_langevin_time", "step": "asked_step"}
 _MEASURED = {
     "predictor": "string",
@@ -51,7 +51,7 @@ _MEASURED = {
     "interrupted": "boolean",
     "wall_seconds": "Float64",
 }
-#: Columns that tables got later; those from before have nothing there.
+#: Columns added later; they are empty in older tables.
 LATER = (
     *("relevant_variance", "relevant_variance_sem", "swap_rate"),
     *("specialised", "specialised_sem", "codes"),
@@ -72,7 +72,7 @@ _ORIGIN = {
 
 @cache
 def schema() -> dict[str, str]:
-    """Name of every column, in order, to its pandas type."""
+    """The pandas type of every column by name, in order."""
     kinds = {str: "string", int: "Int64", float: "Float64", bool: "boolean"}
     columns = {"block": "string", "key": "string"}
     for name, hint in hints().items():
@@ -90,7 +90,7 @@ def values_of(cell: Cell, blocks: Sequence[str] = ()) -> dict[str, Any]:
     for name, value in row["config"].items():
         values[_RENAMED.get(name, name)] = value
     for suffix in ("", "_sem"):
-        # What the NNGP predicts is a mean, not a sample.
+        # The NNGP predicts with the posterior mean, not with a sample.
         values[f"test_mse_one_sample{suffix}"] = row[f"test_mse{suffix}"] if sampled else None
     return values | {
         "predictor": row["predictor"],
@@ -119,14 +119,14 @@ def column_of(field: str) -> str:
 
 
 def check_values(cell: Cell) -> None:
-    """Check that every number of a stored result can stand in its column.
+    """Check that every value of a stored result fits the type of its column.
 
     Raises
     ------
     ValueError
-        Naming the column and the value.
+        Names the column and the value.
     KeyError, TypeError
-        If a part of the result is missing, or of another kind.
+        If a part of the result is missing or has a wrong type.
     """
     values = values_of(cell)
     for name, kind in schema().items():
@@ -144,5 +144,5 @@ def _fits(value: object, kind: str) -> bool:
         return False
     whole = isinstance(value, int)
     if whole and abs(value) > LARGEST_INTEGER:
-        return False  # nor does it fit into a real column
+        return False  # too large for a column of real numbers as well
     return whole or kind == "Float64"

@@ -1,11 +1,11 @@
-"""A folder of results: one file a cell, which proves on reading that it is what it claims to be.
+"""A folder of results: one file per cell, verified whenever it is read.
 
-A cell is a configuration and what was computed from it. ``KEY.json`` holds the numbers,
-``KEY.npz`` (optional) the weights and the readouts. The key is that of
+A cell is a configuration with its results. ``KEY.json`` holds the numbers, ``KEY.npz`` (optional)
+the weights and the readouts. The key is that of
 :func:`feature_learning.experiments.keys.cell_key`.
 
-Nothing is ever deleted or overwritten silently: a file that cannot be trusted is reported by name
-and stays where it is until its cell is computed again; then it is renamed ``NAME.rejected-N``.
+Nothing is deleted or overwritten silently: an invalid file is reported by name and stays in place
+until its cell is computed again; then it is renamed ``NAME.rejected-N``.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Cell:
     key : str
     config : PointConfig
     row : dict
-        As of :func:`feature_learning.experiments.point.run_point`.
+        The numbers, see :func:`feature_learning.experiments.point.run_point`.
     provenance : dict
-        As of :func:`feature_learning.sweeps.provenance.provenance`.
+        See :func:`feature_learning.sweeps.provenance.provenance`.
     method_version : int
     wall_seconds : float
     arrays : dict or None
@@ -66,14 +66,14 @@ class Store:
     Parameters
     ----------
     folder : Path or str
-        Made if it is not there.
+        Created if it does not exist.
     create : bool
-        False: raise if it is not there.
+        If False, raise an error instead of creating the folder.
 
     Raises
     ------
     StoreError
-        If there is no such folder and none can be made.
+        If the folder does not exist and is not created.
     """
 
     def __init__(self, folder: Path | str, *, create: bool = True) -> None:
@@ -95,10 +95,10 @@ class Store:
         return self.folder / f"{cell_key(config)}.json"
 
     def lock(self, config: PointConfig) -> Lock | None:
-        """The right to compute a cell; None while another process, on whatever host, has it.
+        """Lock a cell for computation; None while another process on any host holds the lock.
 
-        Give it back with ``release()``. The lock belongs to the process, by way of the operating
-        system: that of a killed process is free at once, and the file left behind means nothing.
+        Call ``release()`` on the lock at the end. The operating system ties it to the process: the
+        lock of a killed process is free at once, and the file it leaves behind has no effect.
         """
         path = self.folder / "locks" / f"{cell_key(config)}.lock"
         try:
@@ -112,7 +112,7 @@ class Store:
         Raises
         ------
         StoreError
-            If the file is damaged, foreign, or of another version or configuration.
+            If the file is damaged, is not a result, or is of another version or configuration.
         """
         path = self.path(config)
         if not path.exists():
@@ -123,19 +123,19 @@ class Store:
         return cell
 
     def weights(self, cell: Cell) -> FloatArray | None:
-        """The hidden weights of a cell, (chains, particles, fan_in); None if it has none."""
+        """Hidden weights of a cell, (chains, particles, fan_in); None if it was stored without."""
         found = self._contents(cell)
         if found is not None and "weights" not in found:
             raise StoreError(f"{cell.key}.npz holds no weights")
         return None if found is None else found["weights"]
 
     def readouts(self, cell: Cell) -> FloatArray | None:
-        """The readouts of a cell, (chains, particles); None if it has none, as older cells."""
+        """Readouts of a cell, (chains, particles); None if it has none, like older cells."""
         found = self._contents(cell)
         return None if found is None else found.get("readouts")
 
     def _contents(self, cell: Cell) -> dict[str, FloatArray] | None:
-        """All arrays of a cell by name; None if it was stored without."""
+        """All arrays of a cell by name; None if it was stored without any."""
         if cell.arrays is None:
             return None
         content = self._arrays(self.folder / f"{cell.key}.json", cell.arrays)
@@ -165,12 +165,12 @@ class Store:
     ) -> Path:
         """Store a finished point; returns its file.
 
-        A good result that is there already stays, a bad one is set aside under another name.
+        An existing valid result is kept; an invalid one is set aside under another name.
 
         Raises
         ------
         StoreError
-            If it cannot be written, with the path; nothing is left half-written.
+            If it cannot be written; names the path. No partial file is left.
         """
         path = self.path(config)
         try:
@@ -189,7 +189,7 @@ class Store:
         }
         if weights and point.weights is not None:
             buffer = io.BytesIO()
-            # In the precision in which they were computed: nothing is lost.
+            # In the precision of the computation, so that nothing is lost.
             given = {"weights": point.weights, "readouts": point.readouts}
             arrays = {
                 name: values.astype(config.machine.dtype)
@@ -209,7 +209,7 @@ class Store:
         return path
 
     def scan(self) -> tuple[list[Cell], list[str]]:
-        """All results that can be trusted, in the order of their keys, and what is wrong else."""
+        """All valid results sorted by key, and messages about invalid files."""
         cells, problems = [], []
         for path in _visible(self.folder):
             try:
@@ -224,12 +224,12 @@ class Store:
         return cells, problems
 
     def record(self, name: str, text: str, cells: Mapping[str, Sequence[str]]) -> None:
-        """Keep what was asked for beside the results: the file with its reasons, and its labels.
+        """Store the sweep file with its reasons, and the blocks of each cell, beside the results.
 
         Parameters
         ----------
         name, text
-            Of the file that describes the sweep.
+            Name and content of the sweep file.
         cells
             Key of a cell to the blocks that list it.
         """
@@ -243,14 +243,14 @@ class Store:
         content = documents.sealed(document)
         with suppress(OSError):
             if path.read_bytes() == content:
-                return  # a folder that is finished may be protected against writing
+                return  # a finished folder may be write-protected
         documents.put(path, content)
 
     def labels(self) -> dict[str, list[str]]:
         """Key of a cell to the names of all blocks that ever listed it."""
         known: dict[str, list[str]] = {}
         for path in self._records():
-            with suppress(StoreError):  # named by scan
+            with suppress(StoreError):  # reported by scan
                 for key, blocks in _blocks(path).items():
                     names = known.setdefault(key, [])
                     names += [block for block in blocks if block not in names]
@@ -303,7 +303,7 @@ class Store:
         return content
 
     def _reject(self, path: Path) -> None:
-        """Set a bad file, and the weights that go with it, aside under names that are free."""
+        """Rename an invalid file, and the file with its weights, to unused names."""
         number = 1
         pair = [each for each in (path, path.with_suffix(".npz")) if each.exists()]
         while any(each.with_name(f"{each.name}.rejected-{number}").exists() for each in pair):
@@ -316,7 +316,7 @@ class Store:
 
 
 def _blocks(path: Path) -> dict[str, list[str]]:
-    """Key of a cell to the blocks that list it, of one recorded sweep."""
+    """Key of each cell of a recorded sweep to the blocks that list it."""
     cells = documents.read(path).get("cells")
     if not isinstance(cells, dict) or not all(
         isinstance(names, list) and all(isinstance(name, str) for name in names)
@@ -327,5 +327,5 @@ def _blocks(path: Path) -> dict[str, list[str]]:
 
 
 def _visible(folder: Path) -> list[Path]:
-    """The documents of a folder, without what systems put beside them (``._NAME.json``)."""
+    """The documents of a folder, without the hidden files of some systems (``._NAME.json``)."""
     return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))

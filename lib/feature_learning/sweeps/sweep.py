@@ -1,8 +1,8 @@
-"""Many points over a store: what is there is not computed, what fails does not stop the rest.
+"""Compute many points into a store: stored cells are skipped, and a failure does not stop the rest.
 
-Several sweeps may share a store. A cell is computed by whoever holds its lock; the others go on
-with other cells and come back for it at the end. Only finished points are written. Interrupted
-ones leave their checkpoint, from which the next sweep goes on.
+Several sweeps may share a store. The sweep that holds the lock of a cell computes it; the others
+continue with other cells and check this one again at the end. Only finished points are written.
+Interrupted points leave their checkpoint, from which the next sweep resumes.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from feature_learning.sweeps.plan import Plan, Planned, duration, makespan
 from feature_learning.sweeps.pool import Executor, Finished, Task, checkpoint_path, outcomes
 from feature_learning.sweeps.store import Store
 
-#: Seconds between two looks at cells that another sweep is computing.
+#: Seconds between two checks of the cells that another sweep is computing.
 _PATIENCE = 0.5
 
 
-#: Options that a failure names even at their defaults: without them no point is known.
+#: Always shown in a failure message: they identify the run.
 _NAMED = ("method", "samples", "kappa", "seed")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A cell that could not be computed, or not be stored."""
+    """A cell that could not be computed or stored."""
 
     cell: GridCell
     error: Exception
@@ -52,19 +52,19 @@ class Failure:
 
 @dataclass
 class Report:
-    """How a sweep ended.
+    """The outcome of a sweep.
 
     Attributes
     ----------
     total : int
-        Cells asked for.
+        Number of cells requested.
     found : int
-        Were in the store before, or were computed by another sweep meanwhile.
+        Cells that were in the store before, or were computed by another sweep meanwhile.
     computed : int
-        Computed and stored by this sweep.
+        Cells computed and stored by this sweep.
     failures : list of Failure
     interrupted : bool
-        Ctrl-C ended it.
+        True if a signal ended the sweep.
     """
 
     total: int
@@ -75,12 +75,12 @@ class Report:
 
     @property
     def left(self) -> int:
-        """Cells neither in the store nor failed."""
+        """Number of cells that are neither in the store nor failed."""
         return self.total - self.found - self.computed - len(self.failures)
 
     @property
     def exit_code(self) -> int:
-        """0: all is in the store; 1: something failed or is left; 128 + n: ended by signal n."""
+        """0: all cells are in the store; 1: some failed or are left; 128 + n: signal n."""
         if self.interrupted:
             return exit_code()
         return 1 if self.failures or self.left else 0
@@ -95,7 +95,7 @@ def sweep(
     weights: bool = True,
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
-    """Compute what of a plan is not in the store.
+    """Compute the cells of a plan that are not in the store.
 
     Parameters
     ----------
@@ -106,16 +106,16 @@ def sweep(
         A :class:`~feature_learning.sweeps.pool.LocalPool` or
         :class:`~feature_learning.sweeps.cluster.DaskPool`; the caller closes it.
     limit : float, optional
-        Seconds after which no new cell is started.
+        Time in seconds after which no new cell is started.
     weights : bool
         Store the hidden weights too.
     say : callable
-        Is given a line of progress now and then.
+        Called with each line of progress.
 
     Returns
     -------
     Report
-        After Ctrl-C too. A second Ctrl-C raises KeyboardInterrupt.
+        Also after Ctrl-C; a second Ctrl-C raises KeyboardInterrupt.
     """
     with deferred_interrupt() as interrupt:
         return _Sweep(plan, store, executor, limit, weights, say, interrupt).run()
@@ -163,7 +163,7 @@ class _Sweep:
                 self.queue, self.elsewhere = self.queue + self.elsewhere, []
                 if self.stopping or not self.queue:
                     break
-                # All that is left is being computed by another sweep, or there is no worker yet.
+                # Another sweep is computing all cells that are left, or there is no worker yet.
                 self.explain()
                 time.sleep(_PATIENCE)
         finally:
@@ -218,14 +218,14 @@ class _Sweep:
         if self.interrupt and not self.told:
             self.told = True
             self.executor.interrupt()
-            self.say("interrupted: waiting for what is running to end")
+            self.say("interrupted: waiting for running cells to end")
 
     def fail(self, planned: Planned, error: Exception) -> None:
         self.report.failures.append(Failure(planned.cell, error))
         self.say(f"{self.label(planned)}: failed, see the end")
 
     def settle(self, task: Task, outcome: Finished | Exception) -> None:
-        """Write what came back, or remember why there is nothing to write."""
+        """Store the result of a cell, or record its failure."""
         planned: Planned = task.name
         config = task.config
         self.running.pop(cell_key(config))
@@ -242,7 +242,7 @@ class _Sweep:
             elif not self.interrupt:
                 self.fail(planned, outcome)
         except (StoreError, OSError) as error:
-            # What cannot be written now will not be written the next time either.
+            # Stop the sweep: the next result could not be written either.
             self.fail(planned, error)
             self.full = True
         finally:
@@ -269,7 +269,7 @@ class _Sweep:
 
 
 class _Clock:
-    """How long cells take, from those that are finished."""
+    """Estimates the duration of cells from those that are finished."""
 
     def __init__(self) -> None:
         self.work, self.taken = 0.0, 0.0

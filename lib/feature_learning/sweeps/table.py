@@ -1,9 +1,10 @@
-"""Stored results as one tidy table, and its CSV file with a schema that is checked.
+"""Stored results as one tidy table, and its CSV file with a checked schema.
 
-One row a cell. Every error is MSE (not half). What a name does not say: times are Langevin times
-unless the name ends in ``seconds``; ``_sem`` is the standard error over chains, empty for one
-chain and for the NNGP. The columns of the configuration have the names of its fields, but for
-``asked_langevin_time`` and ``asked_step``, beside which stand the time and step that were run.
+The table has one row per cell. Every error is MSE (not half). Times are Langevin times unless the
+name ends in ``seconds``; ``_sem`` is the standard error over chains, empty for one chain and for
+the NNGP. The columns of the configuration have the names of its fields, except that
+``asked_langevin_time`` and ``asked_step`` are the options, and ``langevin_time`` and ``step`` the
+values of the run.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 
 
 def tabulate(cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """One row a cell, ordered by block, method, κ, samples and seed.
+    """A table with one row per cell, sorted by block, method, κ, samples and seed.
 
     Parameters
     ----------
     cells
-        As of :meth:`feature_learning.sweeps.store.Store.scan`.
+        As returned by :meth:`feature_learning.sweeps.store.Store.scan`.
     labels
-        Key to the blocks that list it; the column ``block`` joins them by a semicolon.
+        Key of a cell to the blocks that list it; the column ``block`` joins them by semicolons.
     """
     rows = [values_of(cell, labels.get(cell.key, ())) for cell in cells]
     frame = pd.DataFrame(rows, columns=list(schema())).astype(schema())
@@ -42,24 +43,24 @@ def tabulate(cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]) -> pd.D
 
 
 def configuration(row: Mapping[str, Any]) -> PointConfig:
-    """The configuration of a row of a table, whose key may then be compared with the row's.
+    """The configuration of a row of a table; its key can be compared with the row's.
 
     Raises
     ------
     ArgumentError
-        If there can be no such configuration.
+        If the values are no valid configuration.
     """
     values: dict[str, Any] = {}
     for name in hints():
         value = row[column_of(name)]
-        # Plain Python numbers, as the command line and the files of sweeps give them.
+        # Plain Python numbers, as from the command line and sweep files.
         plain = value.item() if isinstance(value, np.generic) else value
         values[name] = None if pd.isna(plain) else plain
     return configure(**values)
 
 
 def check_place(path: Path) -> None:
-    """Refuse to put a table where there is a file that is none.
+    """Refuse to overwrite a file that is not a table of results.
 
     Raises
     ------
@@ -70,13 +71,13 @@ def check_place(path: Path) -> None:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table, whole or not at all; numbers with all their digits.
+    """Write a table atomically, with all digits of its numbers.
 
     Raises
     ------
     StoreError
-        If a column is missing, unknown or of another type, if the file cannot be written, or if
-        there is a file that is no table.
+        If a column is missing, unknown or of another type, if the file cannot be written, or if it
+        exists and is not a table.
     """
     check_place(path)
     _check_columns(list(frame.columns), "the table")
@@ -88,22 +89,22 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a table that :func:`write_csv` has written.
+    """Read a table written by :func:`write_csv`.
 
     Raises
     ------
     StoreError
-        If the file cannot be read, or a column is missing, unknown or holds what it should not.
+        If the file cannot be read, or a column is missing, unknown or has invalid entries.
     """
     try:
-        # As text first: a wrong entry can then be named with its column.
+        # Read as text first, so that an error can name the column of a wrong entry.
         frame = pd.read_csv(path, dtype="string", keep_default_na=False, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, pd.errors.ParserError) as error:
         raise StoreError(f"{path} is not a table: {error}") from error
     for name, value in later().items():
-        # A table from before the library had the field: its cells are those of the neutral value.
+        # A table older than the option: its cells have the option's neutral value.
         if name not in frame.columns:
             frame[name] = "" if value is None else str(value)
     for name in LATER:
@@ -129,7 +130,7 @@ def _convert(texts: pd.Series, kind: str, keep_empty: bool) -> pd.Series:
         return known.map({"True": True, "False": False}.__getitem__, na_action="ignore").astype(
             kind
         )
-    # Python's own conversion gives back the very number that was written.
+    # Python's own conversion restores exactly the number that was written.
     number = float if kind == "Float64" else int
     return known.map(number, na_action="ignore").astype(kind)
 

@@ -1,8 +1,8 @@
-"""The networks of a few cells in one small file, for the figures that draw neurons.
+"""The networks of a few cells in one small file, for figures that draw neurons.
 
-Single precision, by key of the cell: hidden weights (chains, particles, fan_in), and readouts
-(chains, particles) where there are any. The same networks give the same bytes, so that a file under
-version control changes only if they do.
+The file holds, in single precision and by the key of the cell, hidden weights (chains, particles,
+fan_in) and, if available, readouts (chains, particles). The same networks give the same bytes, so
+that a file under version control changes only if they do.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from feature_learning.errors import StoreError
 from feature_learning.files import archives, documents
 
 FloatArray = NDArray[np.float64]
-#: What the name of an array of readouts ends in; that of the weights is the key alone.
+#: Suffix of the name of an array of readouts; weights are named by the key alone.
 _READOUTS = ".readouts"
 
 
 def write_weights(
     weights: Mapping[str, FloatArray], path: Path, readouts: Mapping[str, FloatArray] | None = None
 ) -> None:
-    """Write weights and readouts, whole or not at all.
+    """Write weights and readouts atomically.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def write_weights(
         If the file cannot be written.
     """
     buffer = io.BytesIO()
-    # NumPy stamps no dates into its archives.
+    # NumPy writes no dates into its archives, so that equal arrays give equal bytes.
     named = {**weights, **{key + _READOUTS: values for key, values in (readouts or {}).items()}}
     single = {name: named[name].astype(np.float32) for name in sorted(named)}
     np.savez_compressed(buffer, allow_pickle=False, **single)
@@ -41,7 +41,7 @@ def write_weights(
 
 
 def read_weights(path: Path) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """Weights and readouts that :func:`write_weights` has written, by key.
+    """Weights and readouts written by :func:`write_weights`, by key.
 
     Raises
     ------

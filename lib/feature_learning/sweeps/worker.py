@@ -1,9 +1,8 @@
-"""A process of this machine that does one job after the other, seen from both of its ends.
+"""A worker process that does one job after another: the parent's side and the worker's side.
 
-Not :mod:`multiprocessing`: a process of that kind imports the script that started it, and so begins
-everything once more if the script lacks a guard. A worker imports the library alone. It costs its
-parent one open file and one thread, and the socket between the two is all that they share: who
-reads one end hears that the other one is gone.
+This replaces :mod:`multiprocessing`, whose processes import the script that started them, and so
+run it once more if it lacks a guard. A worker imports only the library. It costs its parent one
+open file and one thread. The two share only a socket, which tells each side if the other is gone.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from typing import Any
 from feature_learning.errors import WorkerError
 from feature_learning.inference.interruption import SIGNALS, request_stop
 
-#: What is said besides jobs and their results, which are pickles: those begin with another byte.
+#: Messages besides jobs and results, which are pickles and begin with another byte.
 _STOP, _END, _BEGUN = b"stop", b"end", b"begun"
-#: Files that stay free beside the workers, for results and locks.
+#: File descriptors kept free for results and locks.
 _SPARE = 32
 
 
@@ -37,12 +36,12 @@ class Worker:
     Attributes
     ----------
     future : Future or None
-        Of the job it is at or was at last.
+        The current or last job.
 
     Raises
     ------
     OSError
-        If the limits of files, processes or memory allow no further one.
+        If the limits of files, processes or memory allow no further process.
     RuntimeError
         If they allow no further thread.
     """
@@ -64,29 +63,29 @@ class Worker:
                 self._process.wait()
                 raise
         except BaseException:
-            self._pipe.close()  # the end of a process that came to be all the same
+            self._pipe.close()  # a process that was started nevertheless ends with its pipe
             raise
 
     @property
     def pid(self) -> int:
-        """The number of the process."""
+        """Process id of the worker."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process is running."""
         return not self._gone and self._process.poll() is None
 
     @property
     def free(self) -> bool:
-        """Whether it has nothing to do."""
+        """Whether the worker has no job."""
         return self.future is None or self.future.done()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Begin a job, of a worker that is free.
+        """Start a job on this worker, which must be free.
 
-        The future is a :class:`~concurrent.futures.BrokenExecutor` error if the process ends before
-        the job does.
+        The future raises :class:`~concurrent.futures.BrokenExecutor` if the process ends before the
+        job does.
         """
         future: Future[Any] = Future()
         with self._lock:
@@ -98,9 +97,9 @@ class Worker:
         return future
 
     def interrupt(self) -> None:
-        """End the job soon: it saves its state and comes back, or is cancelled if it has not begun.
+        """Ask the job to save its state and return soon; cancel it if it has not begun.
 
-        A process that still loads the library has nothing to save, and is killed.
+        A process that is still loading the library has nothing to save and is killed.
         """
         with self._lock:
             if self.free:
@@ -112,18 +111,18 @@ class Worker:
                 self._process.kill()
 
     def end(self, *, kill: bool = False) -> None:
-        """Make a process end that is free, or any at once; :meth:`join` waits for it."""
+        """End a free process, or kill any; :meth:`join` waits for the end."""
         if kill:
             self._process.kill()
         else:
             self._send(_END)
 
     def join(self) -> None:
-        """Wait until the process has ended and is forgotten."""
+        """Wait until the process has ended and its thread has noticed."""
         self._thread.join()
 
     def _send(self, message: bytes) -> None:
-        with suppress(OSError):  # it has died, as the thread is about to hear
+        with suppress(OSError):  # the process has died; the thread is about to notice
             self._pipe.send_bytes(message)
 
     def _listen(self) -> None:
@@ -162,7 +161,7 @@ class Worker:
 
 
 def _leave_room() -> None:
-    """Raise OSError where the limit of open files is near: a result must be written, too."""
+    """Raise OSError near the limit of open files, since results must still be written."""
     spare: list[int] = []
     try:
         for _ in range(_SPARE):
@@ -173,22 +172,22 @@ def _leave_room() -> None:
 
 
 def _start(handle: int) -> subprocess.Popen[bytes]:
-    """Start a process that serves the socket ``handle``, and never hears certain signals."""
-    # The list of folders is that of this process as it is now, whatever made it.
+    """Start a process that serves the socket ``handle``, with some signals blocked."""
+    # The worker gets this process's current import path.
     program = (
         f"import sys; sys.path[:] = {sys.path!r}; "
         f"from feature_learning.sweeps.worker import serve; serve({handle})"
     )
     warnings = (f"-W{option}" for option in sys.warnoptions)
-    # Terminals and batch systems send these to all processes of a program; what they mean is
-    # decided by the parent alone. Blocked signals stay blocked in a new program: from its first
-    # instruction on, unlike ignored ones, and whatever handlers its computations set.
+    # Terminals and batch systems send these signals to all processes of a program, but only the
+    # parent may react. Unlike ignored signals, blocked ones stay blocked in a new program from its
+    # first instruction on, whatever handlers its computations set.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         return subprocess.Popen(
             [sys.executable, *warnings, "-c", program],
             stdin=subprocess.DEVNULL,
-            # A stream that is closed here could be the number of the socket there.
+            # A stream that is closed here could get the number of the socket in the worker.
             stdout=None if sys.stdout else subprocess.DEVNULL,
             stderr=None if sys.stderr else subprocess.DEVNULL,
             pass_fds=[handle],
@@ -198,7 +197,7 @@ def _start(handle: int) -> subprocess.Popen[bytes]:
 
 
 def serve(handle: int) -> None:
-    """What the process does: the jobs in the order in which they come, until its parent is gone."""
+    """Main function of the process: do the jobs in order until the parent is gone."""
     parent = Connection(handle)
     jobs: SimpleQueue[bytes] = SimpleQueue()
 
@@ -218,11 +217,11 @@ def serve(handle: int) -> None:
         while True:
             parent.send_bytes(_answer(parent, jobs.get()))
     except OSError:
-        os._exit(0)  # nobody is there to hear it
+        os._exit(0)  # the parent is gone
 
 
 def _answer(parent: Connection, job: bytes) -> bytes:
-    """Do a job; whether it went well, and its result or the error, as a pickle."""
+    """Do a job; returns a pickle of whether it succeeded, and its result or error."""
     try:
         function, arguments = pickle.loads(job)  # loads the library, which takes a second or two
         parent.send_bytes(_BEGUN)
@@ -231,7 +230,7 @@ def _answer(parent: Connection, job: bytes) -> bytes:
         error.add_note(f"In a worker:\n{''.join(traceback.format_exception(error))}")
         try:
             answer = pickle.dumps((False, error))
-            pickle.loads(answer)  # an error can be such that only this fails
+            pickle.loads(answer)  # for some errors only unpickling fails
         except Exception:
             answer = pickle.dumps((False, WorkerError(f"{type(error).__name__}: {error}")))
         return answer
