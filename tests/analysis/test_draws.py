@@ -124,7 +124,7 @@ def test_a_configuration_of_another_version_is_not_guessed_at(ran):
     ("options", "words"),
     [
         ({"chains": 1}, "holds 1 chain: R-hat compares at least 2"),
-        ({"looks": 6}, "holds 3 looks past burn-in: at least 4"),
+        ({"looks": 6}, "holds 3 measurements after burn-in: at least 4"),
     ],
 )
 def test_too_little_to_judge_is_refused(ran, options, words):
@@ -206,7 +206,7 @@ def test_what_is_sampled_must_be_the_same_and_how_may_differ():
     assert compare([drawn(), other])["m_S"].agree
     for field, value in (("kappa", 0.01), ("samples", 500), ("seed", 1), ("method", "mf")):
         different = drawn("b", config=replaced(CONFIG, **{field: value}))
-        with pytest.raises(ArgumentError, match=f"same law: {field} is {value!r} in b, .* in a"):
+        with pytest.raises(ArgumentError, match=f"same distribution: {field} is {value!r} in b, .* in a"):
             compare([drawn(), different])
 
 

@@ -66,7 +66,7 @@ def test_the_report_for_people_has_every_number_and_the_verdict(keep):
     assert lines[0] == (
         "run: network, parity d=6 k=2, P=20, kappa=0.1, underdamped from prior, seed 0"
     )
-    assert lines[1].startswith("4 chains of 100 draws every 2 past burn-in, Langevin time 400, at ")
+    assert lines[1].startswith("4 chains of 100 draws every 2 after burn-in, Langevin time 400, at ")
     for name, each in found.items():
         row = next(line for line in lines if line.startswith(name)).split()
         assert float(row[1]) == pytest.approx(each.mean, rel=1e-3)
@@ -164,9 +164,9 @@ def test_bad_files_end_with_one_line_that_names_them(keep, tmp_path):
 def test_runs_that_cannot_be_judged_or_compared_end_with_one_line(keep, tmp_path):
     good = keep("run")
     assert_refused(call(keep("single", chains=1)), "holds 1 chain", "at least 2")
-    assert_refused(call(keep("short", looks=6)), "holds 3 looks past burn-in", "at least 4")
+    assert_refused(call(keep("short", looks=6)), "holds 3 measurements after burn-in", "at least 4")
     assert_refused(
-        call(good, keep("hot", kappa=0.2)), "same law", "kappa is 0.2 in hot, 0.1 in run"
+        call(good, keep("hot", kappa=0.2)), "same distribution", "kappa is 0.2 in hot, 0.1 in run"
     )
     assert_refused(call(good, tmp_path / "." / "run.npz"), "run.npz is given 2 times")
     assert_refused(call(), "FILE")

@@ -169,7 +169,7 @@ def test_a_method_without_a_style_is_refused(curves, published, level):
 @pytest.mark.parametrize("name", ["y", "sem", "converged"])
 def test_a_curve_has_one_value_a_point_of_everything(name):
     values = {"x": SAMPLES, "y": SAMPLES, "sem": SAMPLES, "converged": np.ones(4, bool)}
-    with pytest.raises(ArgumentError, match=f"^{name} must have one value a point"):
+    with pytest.raises(ArgumentError, match=f"^{name} must have one value per point"):
         Curve(**{**values, name: values[name][:3]})
 
 

@@ -1,4 +1,4 @@
-"""From tables and checkpoints to numbers: curves, onsets, agreement, diagnoses.
+"""Analysis of tables and checkpoints: curves, onsets, agreement and convergence.
 
 Public: :func:`results.obtain`, :class:`results.Results`, :class:`curve.Curve`,
 :func:`onset.crossing`, :func:`agreement.differences`, :func:`draws.read_draws`.

@@ -1,4 +1,4 @@
-"""Do two tables agree? Cell by cell, in units of their combined standard error."""
+"""Agreement of two tables, cell by cell, in units of their combined standard error."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from feature_learning.errors import ArgumentError, check_scale
 
 
 def differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
-    """Cell by cell, ours minus theirs in combined standard errors.
+    """Ours minus theirs in combined standard errors, for each cell.
 
-    Two means of several seeds each have the error √(s² + s'²). Of a single seed nothing says how
-    far another would lie; it is then taken to scatter as the published seeds of the same cell do.
+    The difference of two means over several seeds has the error √(s² + s'²). The scatter of a
+    single seed is unknown; it is assumed to equal that of the published seeds of the same cell.
 
     Parameters
     ----------
     ours, theirs : DataFrame
-        In the same unit. Theirs has at least two seeds a cell.
+        In the same unit. Theirs has at least two seeds per cell.
 
     Returns
     -------
     DataFrame
         Cells that both have, with their standard error: ``samples``, ``kappa``, ``ours``,
         ``theirs``, ``error`` (combined), ``z``, ``freedom`` (degrees of freedom of that error) and
-        ``borrowed`` (our part of the error is their scatter).
+        ``borrowed`` (our part of the error is estimated from their scatter).
     """
     check_table(ours)
     check_table(theirs)
@@ -56,13 +56,14 @@ def differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
 
 
 def share_within(found: pd.DataFrame, errors: float = 3.0) -> tuple[float, float]:
-    """The share of cells whose difference is at most so many combined standard errors.
+    """The share of cells whose difference is at most ``errors`` combined standard errors.
 
     Returns
     -------
     share, expected : float
-        Counted, and expected if there were no difference: errors from three seeds are themselves
-        uncertain, so that this is Student's t with few degrees of freedom, not the normal law.
+        The observed share, and the share expected without a difference. Errors from three seeds are
+        uncertain themselves, so that the expected share is that of Student's t with few degrees of
+        freedom, not of the normal distribution.
 
     Raises
     ------

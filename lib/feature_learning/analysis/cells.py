@@ -1,8 +1,8 @@
-"""Tables with one row a cell of the plane of samples and noise, and the grid they fill.
+"""Tables with one row per cell of the plane of samples and noise, and the grid of these cells.
 
-Columns are ``samples``, ``kappa``, ``value``, ``sem``, ``seeds`` and ``converged``, as
-:meth:`feature_learning.analysis.results.Results.summary` gives them. A cell that is not in the
-table is a hole, never interpolated.
+The columns ``samples``, ``kappa``, ``value``, ``sem``, ``seeds`` and ``converged`` are those of
+:meth:`feature_learning.analysis.results.Results.summary`. A cell that is not in the table is a
+hole; it is never interpolated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COLUMNS = ("samples", "kappa", "value", "sem", "seeds", "converged")
 
 @dataclass(frozen=True)
 class Cells:
-    """The rows and columns of a diagram; several diagrams with the same ones can be compared.
+    """The rows and columns of a diagram; diagrams with the same ones can be compared.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Cells:
                 raise ArgumentError(f"{name} must be at least 2 increasing numbers, not {values}")
 
     def array(self, table: pd.DataFrame, column: str) -> FloatArray:
-        """A column of a table as (rows, columns), NaN where the table has no cell."""
+        """A column of a table as an array (rows, columns), NaN where the table has no cell."""
         check_table(table)
         found = np.full((len(self.kappas), len(self.samples)), np.nan)
         for samples, kappa, value in zip(
@@ -57,7 +57,7 @@ class Cells:
 
 
 def cells(*tables: pd.DataFrame) -> Cells:
-    """Every number of samples and every noise of any of the tables."""
+    """The grid of all numbers of samples and all noises in the tables."""
     joined = pd.concat(tables)
     check_table(joined)
     kappas = np.unique(np.round(joined["kappa"].to_numpy(float), 12))
@@ -88,10 +88,10 @@ def half(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_table(table: pd.DataFrame) -> None:
-    """Refuse a table that has not the columns of this module."""
+    """Refuse a table that lacks one of the columns."""
     for name in ("samples", "kappa", "value", "sem", "seeds"):
         if name not in table.columns:
-            raise ArgumentError(f"table must have a column {name}, it has {list(table.columns)}")
+            raise ArgumentError(f"table must have a column {name}, not {list(table.columns)}")
 
 
 def cell_value(table: pd.DataFrame, samples: int, kappa: float) -> float | None:
@@ -107,7 +107,7 @@ def cell_text(table: pd.DataFrame, samples: int, kappa: float) -> str:
 
 
 def column_text(table: pd.DataFrame, samples: int) -> str:
-    """How many cells a table has at one number of samples, and of how many seeds: "5 × 4"."""
+    """Number of cells at one number of samples, times the seeds of each: "5 × 4"."""
     check_table(table)
     seeds = table[table["samples"] == samples]["seeds"]
     if seeds.empty:

@@ -1,4 +1,4 @@
-"""Points of one method against the number of samples: what is computed, and what figures draw."""
+"""A curve: points of one method against the number of samples, as figures draw them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of one method: x, y and standard error (NaN where unknown), and whether converged.
+    """Points of one method: x, y, standard error (NaN if unknown), and whether they converged.
 
-    All four are of shape (points,).
+    All four arrays have the shape (points,).
     """
 
     x: FloatArray
@@ -30,12 +30,12 @@ class Curve:
         for name in ("x", "y", "sem", "converged"):
             found = np.shape(getattr(self, name))
             if len(found) != 1 or found != shape:
-                raise ArgumentError(f"{name} must have one value a point, {shape}, not {found}")
+                raise ArgumentError(f"{name} must have one value per point, {shape}, not {found}")
 
     def text(self, x: float) -> str:
-        """Value ± standard error at one x, for a table of a page; a dash if it has no such point.
+        """Value ± standard error at one x, for a table of a page; a dash if there is no point.
 
-        Of several points at the same x the first.
+        The first of several points at the same x is taken.
         """
         found = np.flatnonzero(self.x == x)
         return value_text(self.y[found[0]], self.sem[found[0]]) if found.size else ABSENT

@@ -1,7 +1,7 @@
-"""The draws of a run, read from its checkpoint, and whether those of several runs agree.
+"""The draws of a run, read from its checkpoint, and the agreement between several runs.
 
-A checkpoint holds the series of every look, of a finished run as of an interrupted one, and says
-which configuration it belongs to. So one file serves both: to resume a run and to judge it.
+The checkpoint of a run, finished or interrupted, holds its configuration and all measurements. The
+same file therefore serves to resume a run and to assess its convergence.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from feature_learning.inference.starts import start_of_each
 from feature_learning.inference.verdict import Verdict, judge
 
 FloatArray = NDArray[np.float64]
-#: Observables that are reported, as far as a run has them.
+#: Observables that are reported if a run has them.
 REPORTED = ("m_S", "test_mse", "train_mse", "anisotropy")
-#: Options of a method that say how it is computed, not what is sampled.
+#: Options of a method that do not change the sampled distribution.
 _HOW = ("solver", "nngp_variant")
-#: Fewest looks past burn-in, as R-hat splits each chain in two.
+#: Fewest measurements after burn-in, since R-hat splits each chain in two.
 _FEWEST = 4
 
 
@@ -42,21 +42,21 @@ class Draws:
     Attributes
     ----------
     name : str
-        Tells runs apart.
+        Name that distinguishes the run from others.
     series : dict of array (chains, looks)
-        Every observable at every look.
+        Every observable at every measurement.
     counted : array (looks,) of bool
-        Looks past burn-in.
+        True for measurements after burn-in.
     times : array (looks,)
-        Langevin time at each look.
+        Langevin time of each measurement.
     starts : tuple of str
-        Of each chain: ``prior`` or ``planted``, or ``?`` if the file does not say.
+        Start of each chain: ``prior``, ``planted``, or ``?`` if the file does not say.
     kinetic_temperature : float
-        In units of T, averaged over the looks past burn-in; NaN for overdamped samplers.
+        In units of T, averaged over the measurements after burn-in; NaN for overdamped samplers.
     finished : bool or None
-        Whether the run reached its end; None if the file does not say where that is.
+        Whether the run reached its end; None if the file does not say where the end is.
     config : PointConfig or None
-        None if the file has none of this version.
+        The configuration; None if the file has none that this version knows.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Draws:
         }
 
     def report(self) -> dict[str, Diagnosis]:
-        """Each reported observable, diagnosed."""
+        """The diagnosis of each reported observable."""
         return report(self.past_burn_in(), self.times[self.counted])
 
     def verdict(self) -> Verdict:
@@ -90,13 +90,13 @@ class Draws:
 
 
 def read_draws(path: Path | str, *, name: str | None = None) -> Draws:
-    """Read the draws in a checkpoint; ``name`` is by default the file's, without suffix.
+    """Read the draws in a checkpoint; ``name`` defaults to the stem of the file.
 
     Raises
     ------
     CheckpointError
-        If there is no such file, if it is damaged or no checkpoint of a run, or if it holds fewer
-        than two chains or four looks past burn-in.
+        If the file does not exist, is damaged or is not the checkpoint of a run, or if it holds
+        fewer than two chains or four measurements after burn-in.
     """
     path = Path(path)
     if not path.exists():
@@ -122,7 +122,7 @@ def read_draws(path: Path | str, *, name: str | None = None) -> Draws:
     config = _configuration(fingerprint)
     rungs = 1 if config is None else len(config.kappas)
     if rungs > 1:
-        # Of a ladder the first rung is what was asked for; the others have other laws.
+        # Only the first replica of a ladder samples the requested distribution.
         series = {name: draws[::rungs] for name, draws in series.items()}
         chains //= rungs
     if chains < 2:
@@ -132,7 +132,8 @@ def read_draws(path: Path | str, *, name: str | None = None) -> Draws:
         )
     if (looks := int(counted.sum())) < _FEWEST or not series.keys() & set(REPORTED):
         raise CheckpointError(
-            f"checkpoint {path} holds {looks} looks past burn-in: at least {_FEWEST} are needed"
+            f"checkpoint {path} holds {looks} measurements after burn-in: at least {_FEWEST} are "
+            "needed"
         )
     return Draws(
         name=path.stem if name is None else name,
@@ -147,7 +148,7 @@ def read_draws(path: Path | str, *, name: str | None = None) -> Draws:
 
 
 def _configuration(fingerprint: dict[str, Any]) -> PointConfig | None:
-    """The configuration a fingerprint was made of, if it is one of this version's."""
+    """The configuration of a fingerprint, if it is one of this version's."""
     fields = {name: value for name, value in fingerprint.items() if name != "version"}
     try:
         config = configuration(fields)
@@ -158,7 +159,7 @@ def _configuration(fingerprint: dict[str, Any]) -> PointConfig | None:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Whether chains from different starts, or of different runs, are in the same place.
+    """Whether chains from different starts, or of different runs, agree.
 
     Attributes
     ----------
@@ -167,7 +168,7 @@ class Agreement:
     across : float
         R-hat of all chains of all groups.
     agree : bool
-        ``across`` is below its threshold.
+        True if ``across`` is below the threshold.
     """
 
     within: dict[str, float]
@@ -176,26 +177,27 @@ class Agreement:
 
 
 def compare(runs: Sequence[Draws], *, threshold: float = 1.01) -> dict[str, Agreement]:
-    """Compare the starts of one run, or of several that sample the same law.
+    """Compare the starts of one run, or of several runs that sample the same distribution.
 
-    Longer runs are thinned evenly to the draws of the shortest. (Runs of one seed share their
-    noise, be their starts the same or not: ``start="spread"`` puts independent chains into one.)
+    Longer runs are thinned evenly to the number of draws of the shortest. (Runs of one seed share
+    their noise, even if their starts differ: use ``start="spread"`` for independent chains.)
 
     Parameters
     ----------
     runs : sequence of Draws
     threshold : float
-        Of R-hat.
+        Threshold of R-hat.
 
     Returns
     -------
     dict
-        By observable; empty if there is but one start of one run, with which nothing is compared.
+        Agreement by observable; empty for one run with one start, which leaves nothing to compare.
 
     Raises
     ------
     ArgumentError
-        If two runs have the same name, do not sample the same law, or do not say which.
+        If two runs have the same name or sample different distributions, or if a run does not
+        contain its configuration.
     """
     _check_comparable(runs)
     if len({(run.name, start) for run in runs for start in run.starts}) < 2:
@@ -216,24 +218,24 @@ def compare(runs: Sequence[Draws], *, threshold: float = 1.01) -> dict[str, Agre
 
 
 def chain_groups(run: Draws, *, several: bool) -> list[str]:
-    """Name of the group of each chain: its start, with the run's name if there are several."""
+    """Group of each chain: its start, preceded by the name of the run if there are several."""
     return [f"{run.name}: {start}" if several else start for start in run.starts]
 
 
 def pooled(runs: Sequence[Draws], name: str) -> FloatArray:
-    """Draws of an observable past burn-in, all chains of all runs, as long as the shortest run."""
+    """Draws of an observable after burn-in, of all chains, thinned to the shortest run."""
     fewest = min(int(run.counted.sum()) for run in runs)
     return np.concatenate([_thinned(run.past_burn_in()[name], fewest) for run in runs])
 
 
 def _thinned(draws: FloatArray, count: int) -> FloatArray:
-    """``count`` evenly spaced draws, the last one among them."""
+    """``count`` evenly spaced draws, including the last one."""
     spaced = np.arange(1, count + 1) * draws.shape[1] / count
     return np.asarray(draws[:, np.round(spaced).astype(int) - 1])
 
 
 def _check_comparable(runs: Sequence[Draws]) -> None:
-    """Refuse runs that are of different laws, or the same file twice."""
+    """Refuse runs that sample different distributions, or have the same name."""
     name, count = Counter(run.name for run in runs).most_common(1)[0]
     if count > 1:
         raise ArgumentError(f"runs must have different names, not {name} {count} times")
@@ -242,7 +244,7 @@ def _check_comparable(runs: Sequence[Draws]) -> None:
         for field, value in law.items():
             if value != laws[0][field]:
                 raise ArgumentError(
-                    f"runs must sample the same law: {field} is {value!r} in {run.name}, "
+                    f"runs must sample the same distribution: {field} is {value!r} in {run.name}, "
                     f"{laws[0][field]!r} in {runs[0].name}"
                 )
 
@@ -250,7 +252,7 @@ def _check_comparable(runs: Sequence[Draws]) -> None:
 def _law(run: Draws) -> dict[str, Any]:
     if run.config is None:
         raise ArgumentError(
-            f"{run.name} does not say what it sampled, so it can be compared with no other run"
+            f"{run.name} does not say what it sampled, so it cannot be compared with other runs"
         )
     config = run.config
     law = {"teacher": config.teacher.name, "method": config.method.name}

@@ -1,12 +1,12 @@
-"""The results a page shows, stored or computed now: one table whatever the profile.
+"""The results of a page, read from the store or computed, as one table for every profile.
 
-A page names a grid (:func:`feature_learning.sweeps.grid.read_grid`) and asks for it here. In the
-profile *stored* the committed table is read, *quick* computes some of its cells, *paper* all of
-them, resumable. What comes back is the same :class:`~feature_learning.analysis.results.Results`
-every time, so that nothing else on a page depends on the profile.
+A page requests the results of a grid (:func:`feature_learning.sweeps.grid.read_grid`). The profile
+*stored* reads the committed table, *quick* computes some of the cells, and *paper* computes all of
+them, resumably. Each returns the same :class:`~feature_learning.analysis.results.Results`, so that
+nothing else on a page depends on the profile.
 
-Cells are told by their keys: a stored row of another configuration, or of an older version of a
-method, is never taken for one that the grid asks for. What is not there is counted as missing.
+Cells are identified by their keys: a stored row of another configuration, or of an older version of
+a method, is never used for a cell of the grid. Cells without a stored row are counted as missing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def chosen(
     grid : Grid
     blocks : sequence of str, optional
     only : mapping, optional
-        Name of a field of the configuration to the values that are kept.
+        Name of an option to the values that are kept.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def obtain(
     folder: Path | None = None,
     workers: int | None = None,
 ) -> Results:
-    """The results of a grid, by profile.
+    """The results of a grid in one of the profiles.
 
     Parameters
     ----------
@@ -94,28 +94,28 @@ def obtain(
     only : mapping, optional
         Only cells with these values, in every profile, such as ``{"kappa": [0.005]}``.
     quick : mapping, optional
-        And in profile quick only these, such as ``{"samples": [100, 1000], "seed": [0]}``.
+        In profile quick, only cells with these values, such as
+        ``{"samples": [100, 1000], "seed": [0]}``.
     quick_blocks : mapping, optional
         The same for single blocks, name to values, in place of ``quick``.
     folder : Path, optional
-        Store of the profiles that compute; a temporary one if not given. Profile quick keeps to a
-        part of it that belongs to exactly this source code: pages of one build share their
-        cells, and nothing of other code is ever shown.
+        Store of the profiles that compute; a temporary one if not given. Profile quick uses a
+        subfolder for exactly this source code, so that the pages of one build share their cells but
+        never show results of other code.
     workers : int, optional
-        Processes; one for each core by default.
+        Number of processes; one for each core by default.
 
     Returns
     -------
     Results
-        In profile stored its :meth:`~Results.provenance` is printed, and a grid may have
-        holes: see :attr:`Results.missing`.
+        In profile stored the grid may have holes: see :attr:`Results.missing`.
 
     Raises
     ------
     ArgumentError
-        For another profile, or if no cell is left.
+        For an unknown profile, or if no cell is left.
     StoreError
-        If the stored table is not there or cannot be read, or a cell could not be computed.
+        If the stored table is missing or cannot be read, or if a cell could not be computed.
     """
     check_choice("profile", profile, PROFILES)
     asked = chosen(read_grid(grid), blocks, only)
@@ -126,8 +126,8 @@ def obtain(
     if profile == "stored":
         if not table.exists():
             raise StoreError(
-                f"profile stored shows the results in {table}, and there is no such file; "
-                "compute it with `make reproduce`, or take profile quick"
+                f"profile stored shows the results in {table}, which does not exist; "
+                "compute it with `make reproduce`, or use profile quick"
             )
         frame = read_csv(table)
         frame = frame[frame["key"].isin(list(labels))].reset_index(drop=True)

@@ -23,8 +23,8 @@ def crossing(table: pd.DataFrame, kappa: float, level: float = 0.5) -> tuple[flo
     Returns
     -------
     below, above : float
-        Neighbouring numbers of samples of the table. NaN where there is none: (NaN, P) if the first
-        is above already, (P, NaN) if the last is still below, (NaN, NaN) of an empty row.
+        Neighbouring numbers of samples in the table, or NaN: (NaN, P) if the first value is already
+        above the level, (P, NaN) if the last is still below, (NaN, NaN) for an empty row.
     """
     check_table(table)
     here = table[np.isclose(table["kappa"].to_numpy(float), kappa, rtol=1e-9, atol=0)]
@@ -48,13 +48,13 @@ def onset_text(bounds: Sequence[float], *, empty: str = "not computed") -> str:
 def columns_apart(
     ours: pd.DataFrame, theirs: pd.DataFrame, kappa: float, level: float = 0.5
 ) -> int | None:
-    """By how many columns of the grid the onset of two tables differs at one noise.
+    """Number of grid columns between the onsets of two tables at one noise.
 
     Returns
     -------
     int or None
-        Positive if ours comes at more samples. None where it cannot be said: a cell of theirs is
-        not in ours, or one of the two does not pass the level.
+        Positive if ours is at more samples. None if a cell of theirs is missing in ours, or if one
+        of the two tables does not pass the level.
     """
     rows = [table[np.isclose(table["kappa"].to_numpy(float), kappa)] for table in (ours, theirs)]
     columns = sorted(int(samples) for samples in rows[1]["samples"])

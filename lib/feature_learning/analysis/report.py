@@ -1,4 +1,4 @@
-"""What is said of runs: convergence of each and agreement of several, as tables and as JSON."""
+"""The report on runs, as tables and as JSON: convergence of each run and agreement of several."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from feature_learning.inference.verdict import AGREED, WITHIN
 
 
 def as_json(runs: Sequence[Draws], compared: dict[str, Agreement]) -> dict[str, Any]:
-    """The report as one object for JSON, which has no NaN."""
+    """The report as one JSON object, with None in place of NaN."""
     found = {
         "runs": [
             {
@@ -61,7 +61,7 @@ def _without_nan(value: Any) -> Any:
 
 
 def as_text(runs: Sequence[Draws], compared: dict[str, Agreement]) -> str:
-    """The report as tables for people."""
+    """The report as text tables."""
     parts = [_run_text(run) for run in runs]
     if compared:
         parts.append(_comparison_text(compared))
@@ -76,7 +76,7 @@ def _run_text(run: Draws) -> str:
     )
     spacing = next(iter(run.report().values())).spacing
     lines.append(
-        f"{len(run.starts)} chains of {draws} draws every {spacing:.3g} past burn-in, Langevin "
+        f"{len(run.starts)} chains of {draws} draws every {spacing:.3g} after burn-in, Langevin "
         f"time {run.times[-1]:.5g}{temperature}"
         + ("" if run.finished is not False else ", UNFINISHED")
     )
@@ -95,7 +95,7 @@ def _run_text(run: Draws) -> str:
             + ("" if each.agree else "  chains disagree")
         )
     if "weight" in run.series:
-        lines.append("draws have weights, of which none of these numbers know")
+        lines.append("draws are weighted; R-hat, ESS and MCSE ignore the weights")
     verdict = run.verdict()
     word = verdict.word
     if word == WITHIN:
@@ -105,7 +105,7 @@ def _run_text(run: Draws) -> str:
 
 
 def _by_chain(run: Draws) -> list[str]:
-    """Means of each chain with the error it gives itself: which one sits elsewhere."""
+    """Mean of each chain with its own standard error, which shows chains that sit elsewhere."""
     past, observables = run.past_burn_in(), ConvergenceRule.observables
     watched = {name: draws for name, draws in past.items() if name in observables}
     neurons = run.series.get("specialised")

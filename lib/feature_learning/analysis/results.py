@@ -1,4 +1,4 @@
-"""The results a page shows as one table, whatever the profile, and curves from it."""
+"""The results of a page as one table for every profile, and curves from it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Results:
-    """A table of results and the weights that came with it.
+    """A table of results with the weights of its cells.
 
     Attributes
     ----------
     frame : DataFrame
-        Columns of :func:`feature_learning.sweeps.table.schema`; one row a cell.
+        Columns of :func:`feature_learning.sweeps.schema.schema`; one row per cell.
     missing : int
-        Cells of the grid that are not in the table.
+        Number of cells of the grid that are not in the table.
     weights : dict of array
-        Key of a cell to hidden weights (chains, particles, fan_in); in profile stored only of the
+        Key of a cell to hidden weights (chains, particles, fan_in); in profile stored only for the
         few cells whose weights are stored.
     readouts : dict of array
-        Key of a cell to readouts (chains, particles), likewise, where a method has any.
+        Key of a cell to readouts (chains, particles), for the same cells, if the method has any.
     blocks : tuple of str
-        Blocks that were asked for; those of the table if not given.
+        Requested blocks; those of the table if not given.
     """
 
     frame: pd.DataFrame
@@ -44,14 +44,14 @@ class Results:
     blocks: tuple[str, ...] = ()
 
     def select(self, block: str, **values: Any) -> pd.DataFrame:
-        """Rows of one block with these values, such as ``kappa=0.005``; numbers up to rounding.
+        """Rows of one block with these values, such as ``kappa=0.005`` (equal up to rounding).
 
-        A block that was asked for and of which nothing is stored yet has no rows.
+        A requested block without stored results has no rows.
 
         Raises
         ------
         ArgumentError
-            If there is no such block or column.
+            If the block or a column does not exist.
         """
         blocks = self.frame["block"].str.split("; ")
         check_choice("block", block, {name for names in blocks for name in names} | {*self.blocks})
@@ -72,9 +72,9 @@ class Results:
         Returns
         -------
         DataFrame
-            Columns ``samples``, ``kappa``, ``value``, ``sem`` (over seeds; of one seed that over
-            its chains, if there are several), ``seeds`` and ``converged`` (every seed is, or agrees
-            within a code, see :mod:`feature_learning.inference.verdict`).
+            Columns ``samples``, ``kappa``, ``value``, ``sem`` (over seeds; for one seed over its
+            chains, if there are several), ``seeds`` and ``converged`` (every seed has converged or
+            agrees within a code, see :mod:`feature_learning.inference.verdict`).
         """
         rows = []
         for (samples, kappa), group in self.select(block, **values).groupby(["samples", "kappa"]):
@@ -99,7 +99,7 @@ class Results:
         return pd.DataFrame(rows, columns=columns)
 
     def curve(self, block: str, observable: str, **values: Any) -> Curve:
-        """:meth:`summary` against the number of samples, for a figure."""
+        """The :meth:`summary` as a curve against the number of samples, for a figure."""
         found = self.summary(block, observable, **values).sort_values("samples")
         return Curve(
             found["samples"].to_numpy(float),
@@ -109,20 +109,20 @@ class Results:
         )
 
     def account(self, profile: str, seconds: float) -> str:
-        """What a page prints first: the profile, how long it computed, and :meth:`provenance`.
+        """The first printed lines of a page: profile, computing time and :meth:`provenance`.
 
         Parameters
         ----------
         profile : str
-            As of :func:`obtain`; what is only read (*stored*) has no time of its own.
+            A profile of :func:`obtain`; *stored* prints no computing time.
         seconds : float
-            How long computing took.
+            Computing time.
         """
         clock = "" if profile == "stored" else f", computed in {seconds / 60:.1f} minutes"
         return f"profile {profile}{clock}\n{self.provenance()}"
 
     def provenance(self) -> str:
-        """Where the numbers come from, in a sentence: for the page."""
+        """The origin of the numbers, in one sentence for the page."""
         if self.frame.empty:
             return "no results"
 
@@ -133,7 +133,7 @@ class Results:
         hours = float(self.frame["wall_seconds"].astype(float).sum()) / 3600
         seeds = sorted({int(seed) for seed in self.frame["seed"]})
         period = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
-        # Enough of a hash to find it; what follows "+" says that files differed.
+        # Twelve digits identify a revision; a suffix after "+" says that files differed.
         revisions = sorted(
             {
                 re.sub(r"^([0-9a-f]{12})[0-9a-f]*", r"\1", str(value))
@@ -150,7 +150,7 @@ class Results:
 
 
 def _settled(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Which rows are no mere snapshots of chains on their way."""
+    """True for rows that have converged, or agree within a code."""
     converged = rows["converged"].fillna(False).astype(bool)
     if "agreement" not in rows:
         return converged
@@ -158,17 +158,17 @@ def _settled(rows: pd.DataFrame) -> pd.Series[bool]:
 
 
 def error_column(block: str) -> str:
-    """The column with the test error that figures show of a block.
+    """The column with the test error that figures show for a block.
 
-    That of one sample; of the NNGP, whose prediction is a mean, that of the mean.
+    This is the error of one sample; for the NNGP it is that of the posterior mean, its prediction.
     """
     return f"test_mse_{'posterior_mean' if block.startswith('nngp') else 'one_sample'}"
 
 
 def published_curve(table: str, method: str, observable: str, kappa: float) -> Curve:
-    """The published points at one noise against the number of samples; nobody judged them.
+    """The published points at one noise against the number of samples, all marked as converged.
 
-    Arguments are those of :func:`feature_learning.experiments.paper.published`.
+    The arguments are those of :func:`feature_learning.experiments.paper.published`.
     """
     found = [
         point

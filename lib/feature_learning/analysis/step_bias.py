@@ -1,14 +1,14 @@
-r"""How much an answer moves when the step is halved, from a table of results.
+r"""Step-size bias from a table of results: the change of a value if the step is halved.
 
-Two cells that differ in nothing but the step, h and h/2, share data and start; their difference is
-the bias of h up to that of h/2 (a half of it for a method of first order, a quarter or less for one
-of second) and the Monte-Carlo error of both. The error of a mean difference over seeds is taken as
-the larger of two: that between the seeds, and that between the chains of each cell, where there are
-several. The first knows everything but comes from few numbers; the second sees chains that have
-settled in different states.
+Two cells that differ only in the step, h and h/2, share data and start. Their difference is the
+bias of h minus that of h/2 (a half of it for a method of first order, a quarter or less for second
+order), with the Monte-Carlo errors of both. The error of the mean difference over seeds is the
+larger of two: the error between the seeds, and, if each cell has several chains, that between the
+chains. The first includes all fluctuations but comes from few numbers; the second detects chains
+that have settled in different states.
 
-With a method of order p the bias falls as h^p, and from a step and its half it is known how much is
-missing from the value at h to that at h = 0: -(value - half) 2^p/(2^p - 1).
+The bias of a method of order p falls as h^p, so that the value at h and its half give the
+correction to h = 0: -(value - half) 2^p/(2^p - 1).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Halving:
     samples : int
     kappa, step : float
     seeds : int
-        Seeds of which both steps are there.
+        Number of seeds for which both steps are available.
     value, half : float
         Means over these seeds at the step and at half of it.
     difference : float
@@ -50,7 +50,7 @@ class Halving:
     sem : float
         Its standard error; NaN with one seed of one chain.
     order : int
-        p: 1 of SGLD, 2 of the splittings.
+        Order p: 1 for SGLD, 2 for the splittings.
     """
 
     block: str
@@ -67,18 +67,18 @@ class Halving:
 
     @property
     def correction(self) -> tuple[float, float]:
-        """What is to be added to the value at the step, and its standard error."""
+        """Correction to add to the value at the step, and its standard error."""
         factor = 2**self.order / (2**self.order - 1)
         return -factor * self.difference, factor * self.sem
 
 
 def halvings(results: Results, blocks: Iterable[str]) -> list[Halving]:
-    """All pairs of steps in some blocks, for every observable.
+    """All pairs of steps in the given blocks, for every observable.
 
     Raises
     ------
     ArgumentError
-        If a point of a block has steps that are not in the ratio 2, each to the next.
+        If the ratio of successive steps of a point is not 2.
     """
     found = []
     for block in blocks:
@@ -99,7 +99,7 @@ def halvings(results: Results, blocks: Iterable[str]) -> list[Halving]:
 
 
 def _pairs(point: pd.DataFrame, step: float) -> pd.DataFrame:
-    """Columns of a step and of its half side by side, one row a seed."""
+    """Columns of a step and of its half side by side, one row per seed."""
     steps = point["asked_step"].astype(float)
     sides = [point[np.isclose(steps, value)] for value in (step, 0.5 * step)]
     return sides[0].merge(sides[1], on="seed", suffixes=("", "_half"))
@@ -108,7 +108,7 @@ def _pairs(point: pd.DataFrame, step: float) -> pd.DataFrame:
 def _halving(
     pairs: pd.DataFrame, observable: str, block: str, samples: int, kappa: float, step: float
 ) -> Halving:
-    # The published protocol is SGLD, whatever the sampler of other runs.
+    # The published protocol uses SGLD, whatever its column "sampler" says.
     first_order = pairs["protocol"].notna().all() or pairs["sampler"].ne("underdamped").any()
     columns = [_numbers(pairs[f"{observable}{part}"]) for part in ("", "_half")]
     difference, count = columns[0] - columns[1], len(pairs)

@@ -9,15 +9,15 @@ import numpy as np
 
 from feature_learning.errors import check_integer
 
-#: In place of a number that is not there.
+#: Text for a missing number.
 ABSENT = "–"
 
 
 def number_text(value: float, digits: int = 3) -> str:
-    """A number with so many significant digits, without an exponent where it can be read so.
+    """A number with ``digits`` significant digits, without an exponent between 1e-4 and 1e6.
 
-    Digits before the decimal point are all written. Outside of 1e-4 to 1e6 it is a power of ten in
-    TeX, for Markdown.
+    All digits before the decimal point are written. Outside this range the text has a power of ten
+    in TeX, for Markdown.
     """
     check_integer("digits", digits, at_least=1)
     if not math.isfinite(value):
@@ -31,10 +31,10 @@ def number_text(value: float, digits: int = 3) -> str:
 
 
 def value_text(value: float, error: float = math.nan) -> str:
-    """A value ± its standard error, both to the place at which the error begins to count.
+    """A value ± its standard error, both rounded at the leading digit of the error.
 
-    The error has one significant digit, two if the first is a one; no digit of the value before its
-    decimal point is taken away. Without an error (NaN or zero) the value has three.
+    The error has one significant digit, or two if the first is a one; the value keeps all digits
+    before its decimal point. Without an error (NaN or zero) the value has three digits.
     """
     if not math.isfinite(value):
         return ABSENT
@@ -45,13 +45,13 @@ def value_text(value: float, error: float = math.nan) -> str:
     if place < -9:
         return f"{number_text(value)} ± {number_text(error, 1)}"
     decimals = max(-place, 0)
-    # Adding zero takes the sign from a zero.
+    # Adding zero removes the sign of a negative zero.
     shown, bar = round(value, decimals) + 0.0, round(error, -place)
     return f"{shown:.{decimals}f} ± {bar:.{decimals}f}"
 
 
 def mean_text(values: Sequence[float]) -> str:
-    """Mean ± standard error over runs; of one run its value."""
+    """Mean ± standard error over runs; for one run only its value."""
     numbers = np.asarray(values, dtype=float)
     if not numbers.size:
         return ABSENT
