@@ -206,7 +206,9 @@ def test_what_is_sampled_must_be_the_same_and_how_may_differ():
     assert compare([drawn(), other])["m_S"].agree
     for field, value in (("kappa", 0.01), ("samples", 500), ("seed", 1), ("method", "mf")):
         different = drawn("b", config=replaced(CONFIG, **{field: value}))
-        with pytest.raises(ArgumentError, match=f"same distribution: {field} is {value!r} in b, .* in a"):
+        with pytest.raises(
+            ArgumentError, match=f"same distribution: {field} is {value!r} in b, .* in a"
+        ):
             compare([drawn(), different])
 
 

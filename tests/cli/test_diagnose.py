@@ -66,7 +66,9 @@ def test_the_report_for_people_has_every_number_and_the_verdict(keep):
     assert lines[0] == (
         "run: network, parity d=6 k=2, P=20, kappa=0.1, underdamped from prior, seed 0"
     )
-    assert lines[1].startswith("4 chains of 100 draws every 2 after burn-in, Langevin time 400, at ")
+    assert lines[1].startswith(
+        "4 chains of 100 draws every 2 after burn-in, Langevin time 400, at "
+    )
     for name, each in found.items():
         row = next(line for line in lines if line.startswith(name)).split()
         assert float(row[1]) == pytest.approx(each.mean, rel=1e-3)
