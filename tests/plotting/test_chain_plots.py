@@ -91,5 +91,7 @@ def test_draws_without_a_label_each_are_refused(draws, labels):
 
 
 def test_times_that_are_not_those_of_the_looks_are_refused():
-    with pytest.raises(ArgumentError, match=r"^times and counted must have one entry a look, 400"):
+    with pytest.raises(
+        ArgumentError, match=r"^times and counted must have one entry per measurement, 400"
+    ):
         trace_plot(axes(), noise(), np.arange(3.0), np.ones(400, bool), LABELS, ylabel="y")

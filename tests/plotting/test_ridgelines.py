@@ -104,8 +104,8 @@ def test_an_empty_bin_of_an_overlap_density_lies_on_the_axis():
     ("laws", "words"),
     [
         ({"nobody": (np.ones(4), np.ones(4))}, "method"),
-        ({"mf": (np.ones(3), np.ones(3))}, "one number a bin"),
-        ({"mf": (np.ones(4), np.ones(3))}, "one number a bin"),
+        ({"mf": (np.ones(3), np.ones(3))}, "one number per bin"),
+        ({"mf": (np.ones(4), np.ones(3))}, "one number per bin"),
     ],
 )
 def test_an_overlap_density_that_does_not_fit_is_refused(laws, words):

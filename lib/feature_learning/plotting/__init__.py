@@ -1,4 +1,4 @@
-"""Figures from numbers, in colours that the colour-blind can tell apart.
+"""Figures from numbers, in colours that colour-blind readers can distinguish.
 
 Public: :mod:`curves`, :mod:`phase_diagrams`, :mod:`ridgelines`, :mod:`families`,
 :mod:`chain_figures`.

@@ -1,4 +1,4 @@
-"""Figures of several runs: traces and ranks of what the convergence criterion watches."""
+"""Figures of several runs: traces and ranks of the observables of the convergence criterion."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _NAMES = {"m_S": "$m_S$", "test_mse": "test MSE"}
 
 
 def _drawn(runs: Sequence[Draws]) -> list[str]:
-    """The watched observables that all runs have."""
+    """The observables of the convergence criterion that all runs have."""
     return [name for name in ConvergenceRule.observables if all(name in run.series for run in runs)]
 
 
 def trace_figure(runs: Sequence[Draws]) -> Figure:
-    """Traces of the watched observables, a row each; a column for each run."""
+    """Traces of the criterion's observables: a row for each, a column for each run."""
     names = _drawn(runs)
     figure = Figure(figsize=(max(8.0, 4.5 * len(runs)), 2.8 * len(names)), layout="constrained")
     axes = figure.subplots(len(names), len(runs), squeeze=False, sharey="row")
@@ -36,7 +36,7 @@ def trace_figure(runs: Sequence[Draws]) -> Figure:
 
 
 def rank_figure(runs: Sequence[Draws]) -> Figure:
-    """Ranks of the watched observables among the draws of all runs, a column each."""
+    """Ranks of the criterion's observables among the draws of all runs: a column for each."""
     names = _drawn(runs)
     labels = [label for run in runs for label in chain_groups(run, several=len(runs) > 1)]
     figure = Figure(figsize=(9.0, 1.2 + 0.55 * len(labels)), layout="constrained")

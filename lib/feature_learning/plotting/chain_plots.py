@@ -1,12 +1,12 @@
-"""Pictures of chains: traces over Langevin time, and rank plots.
+"""Plots of chains: traces over Langevin time, and rank plots.
 
-The ranks are ArviZ's; the drawing is matplotlib's, since ArviZ's own plots for Python 3.11 do not
+ArviZ computes the ranks and matplotlib draws them, since ArviZ's own plots for Python 3.11 do not
 load with the matplotlib of this book (they need ``matplotlib.style.core``, which 3.11 no longer
 has).
 
-A rank plot (Vehtari et al. 2021) ranks the draws of all chains together and shows where those of
-each chain fall. Chains that sample one law have flat histograms; a chain that sits elsewhere has
-its ranks on one side.
+A rank plot (Vehtari et al. 2021) ranks the draws of all chains together and shows the ranks of each
+chain. Chains that sample one distribution have flat histograms; the ranks of a chain that sits
+elsewhere are on one side.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from feature_learning.errors import ArgumentError
 
 FloatArray = NDArray[np.float64]
 _ARVIZ: Any = BaseArray()
-#: Of Okabe and Ito, without the yellow that is too light for a line on white.
+#: Colours of Okabe and Ito, without the yellow, which is too light for a line on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#444444")
 _DASHES = ("-", "--", ":", "-.")
 
@@ -38,9 +38,9 @@ def trace_plot(
     ylabel: str,
     log_y: bool = False,
 ) -> None:
-    """Each chain over Langevin time; looks that do not count are shaded.
+    """Draw each chain over Langevin time, with burn-in shaded.
 
-    Chains with the same label share a line style, so that starts can be told apart.
+    Chains with the same label share a line style, so that starts can be distinguished.
 
     Parameters
     ----------
@@ -49,15 +49,15 @@ def trace_plot(
     times : array (looks,)
     counted : array (looks,) of bool
     labels : sequence of str
-        One a chain, as ``prior`` or ``planted``.
+        One per chain, such as ``prior`` or ``planted``.
     ylabel : str
     log_y : bool
     """
     _check(draws, labels)
     if not draws.shape[1:] == times.shape == counted.shape:
         raise ArgumentError(
-            f"times and counted must have one entry a look, {draws.shape[1]}, not {times.shape} "
-            f"and {counted.shape}"
+            f"times and counted must have one entry per measurement, {draws.shape[1]}, not "
+            f"{times.shape} and {counted.shape}"
         )
     styles = dict(zip(dict.fromkeys(labels), _DASHES * len(labels), strict=False))
     for chain, (label, values) in enumerate(zip(labels, draws, strict=True)):
@@ -78,24 +78,24 @@ def trace_plot(
 def rank_plot(
     ax: Axes, draws: FloatArray, labels: Sequence[str], *, title: str, bins: int | None = None
 ) -> None:
-    """A histogram of ranks for each chain, one above the other, around the flat one (dotted).
+    """Draw a histogram of ranks for each chain, stacked, with the flat histogram dotted.
 
     Parameters
     ----------
     ax : Axes
     draws : array (chains, draws)
-        Past burn-in.
+        Draws after burn-in.
     labels : sequence of str
-        One a chain.
+        One per chain.
     title : str
     bins : int, optional
-        By default such that a flat histogram has ten draws in each, but 5 to 20 of them.
+        By default 5 to 20, with ten draws in each bin of a flat histogram.
     """
     _check(draws, labels)
     chains, count = draws.shape
     bins = min(20, max(5, count // 10)) if bins is None else bins
     ranks = np.asarray(_ARVIZ.compute_ranks(draws, axis=(0, 1), relative=True))
-    # In units of the flat histogram; the tallest bar of all stays below the next row.
+    # In units of the flat histogram, scaled so that the tallest bar stays below the next row.
     heights = np.stack([np.histogram(each, bins, (0, 1))[0] for each in ranks]) * bins / count
     scale = 0.9 / max(float(heights.max()), 1.5)
     edges = np.linspace(0, 1, bins + 1)
@@ -118,6 +118,6 @@ def rank_plot(
 def _check(draws: FloatArray, labels: Sequence[str]) -> None:
     if draws.ndim != 2 or not draws.size or len(labels) != draws.shape[0]:
         raise ArgumentError(
-            f"draws must be (chains, draws) with one label a chain, not {draws.shape} with "
+            f"draws must be (chains, draws) with one label per chain, not {draws.shape} with "
             f"{len(labels)} labels"
         )

@@ -1,7 +1,7 @@
-"""Figures, one function a kind. They know arrays and rows, not samplers.
+"""Learning curves and weight pictures, drawn from arrays without knowledge of the samplers.
 
-Colours are those of Okabe and Ito (2008), told apart by readers with any colour vision; every
-method also has a marker of its own. Hollow markers are published values, filled ones our own.
+The colours of Okabe and Ito (2008) can be distinguished with any colour vision; every method also
+has its own marker. Hollow markers are published values, filled ones our own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Style:
-    """How one method looks in every figure of the book."""
+    """The label, colour and marker of one method in every figure of the book."""
 
     label: str
     colour: str
@@ -66,7 +66,7 @@ RC: Any = {
 
 
 def use_style() -> None:
-    """Set the book's look for all following figures."""
+    """Set the book's style for all following figures."""
     mpl.rcParams.update(RC)
 
 
@@ -79,13 +79,12 @@ def learning_curves(
     log_y: bool = True,
     level: tuple[str, float] | None = None,
 ) -> None:
-    """Observable against number of samples, ours (filled) over published (hollow, same shape).
+    """Draw an observable against P, ours (filled) over published (hollow, same shape).
 
-    A point whose chains did not converge carries a small cross: of the two states "measured" and
-    "equilibrated" it has only the first. The snapshots of ``as-run`` and the deterministic NNGP are
-    not judged and carry none. ``level`` is a method and the value it tends to: a dotted line.
-    Methods are set apart sideways by two per cent each, theirs with ours, so that none hides
-    another.
+    A small cross marks points whose chains did not converge: they are measured, but not
+    equilibrated. The snapshots of ``as-run`` and the deterministic NNGP are not judged and have no
+    cross. ``level`` is a method and its limit, drawn as a dotted line. Methods are shifted sideways
+    by two per cent each, published points with ours, so that none hides another.
 
     Raises
     ------
@@ -134,7 +133,7 @@ def learning_curves(
     labels = [handle.get_label() for handle in handles]
     hollow = [STYLES[name].marker for name in published if name in curves]
     if hollow:
-        # The shapes themselves: one circle would stand for any of them, or for none.
+        # Show all shapes: a single circle could stand for any of them.
         handles.append(tuple(_mark(shape, mfc="none") for shape in hollow))
         labels.append("published, same method")
     if crossed:
@@ -149,7 +148,7 @@ def _mark(shape: str, **options: Any) -> Line2D:
 
 
 def _bars(sem: FloatArray) -> FloatArray:
-    """No bar where there is no error."""
+    """Error bars, of length zero if the error is unknown."""
     return np.nan_to_num(sem, nan=0.0)
 
 
@@ -170,13 +169,13 @@ def weight_picture(
     sparsity : int
         The first ``sparsity`` coordinates are relevant: their strip is framed.
     neurons : int
-        Neurons shown: half of them those of largest ``|overlap|``, half evenly spaced over the
-        rest.
+        Number of neurons shown: half have the largest ``|overlap|``, half are evenly spaced over
+        the rest.
 
     Raises
     ------
     ArgumentError
-        If there is no panel, if an overlap is not one number a neuron, or for a sparsity beyond
+        If there is no panel, if an overlap is not one number per neuron, or if the sparsity exceeds
         dim.
     """
     if not panels:
@@ -185,7 +184,7 @@ def weight_picture(
     for title, w, overlap in panels:
         if w.ndim != 2 or overlap.shape != w.shape[:1] or not w.size:
             raise ArgumentError(
-                f"overlap of panel {title!r} must have one number a neuron of w {w.shape}, "
+                f"overlap of panel {title!r} must have one number per neuron of w {w.shape}, "
                 f"not the shape {overlap.shape}"
             )
         check_integer("sparsity", sparsity, at_least=1, at_most=w.shape[1])

@@ -1,4 +1,4 @@
-"""Curves that differ in one setting, such as γ, λ or κ: one colour and marker a value."""
+"""Curves that differ in one setting, such as γ, λ or κ, with a colour and marker per value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from feature_learning.analysis.curve import Curve
 from feature_learning.errors import ArgumentError
 
-#: Of Okabe and Ito (2008), told apart by readers with any colour vision.
+#: Colours of Okabe and Ito (2008), distinguishable with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "v", "D", "P")
 
@@ -26,7 +26,7 @@ def family_curves(
     dashed: tuple[str, ...] = (),
     published_labels: Mapping[str, str] | None = None,
 ) -> None:
-    """Observable against number of samples, one label a curve; hollow markers are published.
+    """Draw an observable against P, one label per curve; hollow markers are published.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ def family_curves(
     log_y : bool
     dashed : tuple of str
     published_labels : mapping, optional
-        Label of ``published`` to what the legend says of it; "LABEL, published" by default.
+        Label of ``published`` to its text in the legend; "LABEL, published" by default.
 
     Raises
     ------
     ArgumentError
-        If there are more than six colours to tell apart, or a published curve has no partner.
+        If more than six colours are needed, or a published curve has no partner.
     """
     for label in published or {}:
         if label not in curves:
@@ -80,22 +80,22 @@ def family_curves(
 def curves_by_noise(
     ax: Axes, curves: Mapping[float, Curve], *, ylabel: str, together: float = np.inf
 ) -> list[Line2D]:
-    """One method's observable against number of samples, a colour and marker for each κ.
+    """Draw one method's observable against P, with a colour and marker for each κ.
 
     Parameters
     ----------
     ax : Axes
     curves : mapping
-        κ to curve. Panels with the same κ can share a legend; a curve may have no point.
+        κ to curve. Panels with the same κ can share a legend; a curve may have no points.
     ylabel : str
     together : float
-        Curves from this κ on are grey and have one entry in the legend: where nothing is learned
-        they lie on one another.
+        Curves from this κ on are grey with one entry in the legend, since they coincide where
+        nothing is learned.
 
     Returns
     -------
     list of Line2D
-        For a legend.
+        Handles for a legend.
 
     Raises
     ------

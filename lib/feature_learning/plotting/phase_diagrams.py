@@ -1,6 +1,6 @@
-"""Diagrams over number of samples and noise: of one observable, and of the difference of two.
+"""Diagrams over number of samples and noise: one observable, or the difference of two tables.
 
-They are drawn from the tables of :mod:`feature_learning.analysis.cells`; a hole is grey.
+They are drawn from the tables of :mod:`feature_learning.analysis.cells`; holes are grey.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from matplotlib.patches import Rectangle
 
 from feature_learning.analysis.cells import Cells, FloatArray, cells, edges
 
-#: Perceptually uniform, and read alike by readers with any colour vision.
+#: Perceptually uniform, and suitable for any colour vision.
 COLOURS = "cividis"
-#: Of cells that are not there.
+#: Colour of missing cells.
 HOLE = "#c8c8c8"
 
 
 @dataclass(frozen=True)
 class Window:
-    """What a diagram shows of the plane, and its unit.
+    """The part of the plane that a diagram shows, the range of its colours, and its unit.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Window:
     values : (float, float)
         Ends of the logarithmic colours.
     unit : str
-        What is coloured.
+        The coloured quantity.
     """
 
     samples: tuple[float, float]
@@ -45,20 +45,21 @@ class Window:
 
 #: The published axes and colours of Figures 4a to 4c.
 PARITY_WINDOW = Window((50.0, 1e4), (5e-4, 0.07), (1e-2, 1.0), "half test MSE")
-#: Of Figures 4d and 4e: the whole published grid; the zero predictor has a test MSE of 24.
+#: Axes and colours of Figures 4d and 4e: the whole published grid. The zero predictor has a test
+#: MSE of 24.
 SINGLE_INDEX_WINDOW = Window((35.0, 9.2e4), (3.2e-6, 0.32), (0.3, 30.0), "test MSE")
 
 
 def phase_diagram(
     ax: Axes, table: pd.DataFrame, grid: Cells, *, judged: bool, window: Window = PARITY_WINDOW
 ) -> QuadMesh:
-    """Draw a test error; returns what a colour bar needs.
+    """Draw a test error; returns the mesh for a colour bar.
 
     Parameters
     ----------
     ax : Axes
     table : DataFrame
-        Values above or below the colours' range have the colour of its end.
+        Values outside the range of colours get the colour of its nearer end.
     grid : Cells
     judged : bool
         Hatch cells that are not ``converged``.
@@ -81,16 +82,16 @@ def phase_diagram(
 
 
 def difference_map(ax: Axes, found: pd.DataFrame, *, errors: float = 3.0) -> QuadMesh:
-    """Draw :func:`~feature_learning.analysis.agreement.differences`: each cell with its number.
+    """Draw :func:`~feature_learning.analysis.agreement.differences`, with a number in each cell.
 
-    The axes are lists, not scales: every number of samples and every noise of ``found`` has the
-    same room, so that all numbers can be read. Colours reach to twice ``errors``; numbers above
-    ``errors`` are bold, and a star marks a borrowed error.
+    The axes are lists, not scales: all columns and rows of ``found`` have equal size, so that all
+    numbers are readable. Colours reach to twice ``errors``; numbers above ``errors`` are bold, and
+    a star marks a borrowed error.
 
     Raises
     ------
     ArgumentError
-        If fewer than two numbers of samples or noises are there.
+        If there are fewer than two numbers of samples or noises.
     """
     shown = found.assign(value=found["z"], sem=np.nan, seeds=1, converged=True)
     grid = cells(shown)

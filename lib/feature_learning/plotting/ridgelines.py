@@ -1,7 +1,7 @@
-"""Figures of laws: ridgelines of the weights, one an input coordinate, and overlap densities.
+"""Figures of distributions: ridgelines of the weights by input coordinate, and overlap densities.
 
-They know arrays, not samplers. Heights are logarithmic: on a linear axis a minority of specialised
-neurons cannot be seen.
+They are drawn from arrays without knowledge of the samplers. Heights are logarithmic, because a
+minority of specialised neurons is invisible on a linear axis.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from feature_learning.errors import ArgumentError, check_choice, check_integer, 
 from feature_learning.plotting.curves import STYLES
 
 FloatArray = NDArray[np.float64]
-#: Dark to light in one hue after the other: ordered for every kind of colour vision, and in print.
+#: From dark to light, so that the order is visible with any colour vision and in print.
 COLOURS = "viridis"
 
 
@@ -45,7 +45,7 @@ def ridgelines(
     spacing: float = 1.0,
     limit: float | None = None,
 ) -> ScalarMappable:
-    """One density p(w_j) for every input coordinate, the first at the bottom.
+    """Draw one density p(w_j) for every input coordinate, the first at the bottom.
 
     Parameters
     ----------
@@ -56,24 +56,24 @@ def ridgelines(
     variance : array (dim,)
         Colour of each ridge, through ``norm`` (:func:`variance_scale`).
     sparsity : int
-        The first so many coordinates are the relevant ones and are set off by a dashed line.
+        Number of relevant coordinates, which come first; a dashed line separates them.
     norm : LogNorm
     floor : float
         Lowest density that is drawn.
     spacing : float
-        Decades from one base line to the next.
+        Decades between two base lines.
     limit : float, optional
         The axis shows weights between -limit and limit; all bins by default.
 
     Returns
     -------
     ScalarMappable
-        For a colour bar.
+        Mappable for a colour bar.
 
     Raises
     ------
     ArgumentError
-        If shapes do not fit or the floor is not above 0.
+        If shapes do not match or the floor is not above 0.
     """
     if density.ndim != 2 or density.shape != (len(variance), len(edges) - 1):
         raise ArgumentError(
@@ -83,7 +83,7 @@ def ridgelines(
     check_integer("sparsity", sparsity, at_least=0, at_most=len(density))
     mappable = ScalarMappable(norm, mpl.colormaps[COLOURS])
     heights = np.log10(np.maximum(density, floor) / floor)
-    # From the top down, so that a ridge covers the foot of the one behind it.
+    # From the top down, so that each ridge covers the foot of the one behind it.
     for j in reversed(range(len(density))):
         base = spacing * j
         ax.stairs(
@@ -94,7 +94,7 @@ def ridgelines(
     ax.set_xlim(-limit, limit)
     ax.set_ylim(-0.5 * spacing, spacing * (len(density) - 1) + float(heights[-1].max()) + spacing)
     if 0 < sparsity < len(density):
-        # Between two base lines, in front of everything: it is where the relevant ones end.
+        # Between two base lines and in front of all ridges.
         ax.axhline(
             spacing * (sparsity - 0.08), color="black", ls="--", lw=1.1, zorder=5 + len(density)
         )
@@ -112,22 +112,22 @@ def overlap_densities(
     *,
     floor: float = 1e-3,
 ) -> None:
-    """Densities of the neuron overlaps, log height, with a band of one deviation over runs.
+    """Draw densities of the neuron overlaps with a band of one standard deviation over runs.
 
     Parameters
     ----------
     ax : Axes
     edges : array (bins + 1,)
     laws : mapping
-        Method (a name of :data:`feature_learning.plotting.curves.STYLES`) to mean and deviation,
-        (bins,) each; without a band where the deviation is NaN (one run).
+        Method (a name of :data:`feature_learning.plotting.curves.STYLES`) to mean and standard
+        deviation, (bins,) each; there is no band if the deviation is NaN (one run).
     floor : float
-        The axis ends here, and an empty bin lies on it.
+        Lower end of the logarithmic axis, and height of an empty bin.
 
     Raises
     ------
     ArgumentError
-        If a method is unknown, or an array does not fit the edges.
+        If a method is unknown, or an array does not match the edges.
     """
     check_real("floor", floor, above=0)
     top = floor
@@ -135,7 +135,7 @@ def overlap_densities(
         check_choice("method", name, STYLES)
         if mean.shape != (len(edges) - 1,) or deviation.shape != mean.shape:
             raise ArgumentError(
-                f"the density of {name} must have one number a bin, {len(edges) - 1}, not "
+                f"the density of {name} must have one number per bin, {len(edges) - 1}, not "
                 f"{mean.shape} and {deviation.shape}"
             )
         style: Any = STYLES[name]
