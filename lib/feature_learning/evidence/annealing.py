@@ -1,8 +1,8 @@
-r"""Population annealing: many networks go along a path together, and count what they lose on it.
+r"""Population annealing: many networks follow a path of densities, and their weights give log Z.
 
-A path is a family of densities π_t(θ), known up to a constant, from one that can be drawn from
-(t = ``begin``) to the one that is asked for (t = ``end``). R members begin as draws from the first.
-At each step from t to t' every member gets the weight ::
+A path is a family of densities π_t(θ), known up to a constant, from one that can be sampled
+directly (t = ``begin``) to the target density (t = ``end``). R members start as draws from the
+first. At each step from t to t' every member gets the weight ::
 
     w_r = π_t'(θ_r)/π_t(θ_r)
 
@@ -15,13 +15,13 @@ Z(t) the integral of π_t, ::
 estimates log Z(end)/Z(begin); Ẑ itself is unbiased if the moves are and the steps are fixed. The
 step is the longest at which the effective number of members, (Σ w)²/Σ w², stays above a share of R.
 
-Where a density has several states, a population ends in those that its members found on the way,
-and knows nothing of others. Averages over independent populations are weighted by their Ẑ
-(:func:`combined`), whose spread says whether they agree.
+If a density has several states, a population ends in those that its members found on the path and
+misses the others. Averages over independent populations are weighted by their Ẑ
+(:func:`combined`), whose spread shows whether they agree.
 
 Hukushima and Iba, AIP Conf. Proc. 690, 200 (2003); Machta, Phys. Rev. E 82, 026704 (2010); Wang,
-Machta and Katzgraber, Phys. Rev. E 92, 063307 (2015); of other paths than that of the temperature,
-Neal, Stat. Comput. 11, 125 (2001).
+Machta and Katzgraber, Phys. Rev. E 92, 063307 (2015); for paths other than temperature, Neal,
+Stat. Comput. 11, 125 (2001).
 """
 
 from __future__ import annotations
@@ -39,54 +39,54 @@ from torch import Tensor
 from feature_learning.errors import ArgumentError, check_real
 
 FloatArray = NDArray[np.float64]
-#: Of the interval in which the next t is sought: a path can be that many powers of two long.
+#: Bisections of the interval in which the next t is sought; a path can span this many factors of 2.
 _HALVINGS = 60
 
 
 class Path(Protocol):
-    """Densities from one to another, t growing."""
+    """A path of densities π_t with increasing t."""
 
     @property
     def begin(self) -> float:
-        """Where it starts."""
+        """The t at which the path starts."""
 
     @property
     def end(self) -> float:
-        """Where it ends."""
+        """The t at which the path ends."""
 
     def place(self, share: float) -> float:
-        """The t at a share of the way, 0 to 1; smooth, and slow where the densities change."""
+        """The t at a share of the path, 0 to 1; smooth, and slow where the densities change."""
 
     def log_density(self, position: Tensor) -> Callable[[float], FloatArray]:
-        """Of every member, (members,), log π_t as a function of t, at these positions."""
+        """The function t → log π_t of every member, (members,), at these positions."""
 
     def choose(self, position: Tensor, order: NDArray[np.int64]) -> None:
-        """Put member ``order[r]`` in the place of member r, in place."""
+        """Replace member r by member ``order[r]``, in place."""
 
     def move(self, population: Population, random: torch.Generator) -> None:
-        """Move every member, in place, by steps that leave π invariant where the population is."""
+        """Move every member, in place, by steps that leave π_t at the present t invariant."""
 
 
 @dataclass
 class Population:
-    """Members, and what they have counted so far.
+    """The members of a population, and its estimates so far.
 
     Attributes
     ----------
     position : Tensor
-        Of all members, flat.
+        Positions of all members, flat.
     families : array (members,) of int
-        Of each member, the number of the one it began as.
+        Family of each member: the number of its ancestor at the start.
     log_evidence : float
         log Ẑ so far.
     at : float or None
-        Where on the present path; None before its first step.
+        Present t on the path; None before its first step.
     ladder : list of float
         t of every step so far, on all paths.
     effective : list of float
-        The effective number of members at each of these steps.
+        Effective number of members at each of these steps.
     step_size : float
-        Of the sampler at the last move; 0 asks for a new one at the next.
+        Step size of the sampler at the last move; 0 requests a new one for the next.
     """
 
     position: Tensor
@@ -99,19 +99,20 @@ class Population:
 
     @classmethod
     def of(cls, position: Tensor, members: int) -> Population:
-        """Independent draws, each the first of its family."""
+        """A population of independent draws, each of which starts a family."""
         return cls(position, np.arange(members))
 
     @property
     def surviving(self) -> int:
-        """Families that have members left."""
+        """Number of families that have members left."""
         return len(np.unique(self.families))
 
     @property
     def concentration(self) -> float:
-        """ρ_t = R Σ_f n_f², n_f the fraction of family f: 1 if none died, R if one lives.
+        """ρ_t = R Σ_f n_f² with the fraction n_f of family f.
 
-        At the worst, averages over the population have the error of R/ρ_t independent members.
+        It is 1 if no family has died out, and R if one is left. In the worst case averages over the
+        population have the error of R/ρ_t independent members.
         """
         counts = np.unique(self.families, return_counts=True)[1]
         members = len(self.families)
@@ -126,19 +127,19 @@ def anneal(
     random: torch.Generator,
     after: Callable[[Population], bool] | None = None,
 ) -> bool:
-    """Take a population along a path, in place; True once it is at the end.
+    """Move a population along a path, in place; returns True if it has reached the end.
 
     Parameters
     ----------
     population : Population
-        At the beginning of the path, or where an earlier call has left it on it.
+        At the start of the path, or where an earlier call has left it.
     path : Path
     share : float
-        Least effective number of members after a step, as a share of all.
+        Smallest effective number of members after a step, as a share of all.
     random : torch.Generator
-        On the device of the positions.
+        Generator on the device of the positions.
     after : callable, optional
-        Called with the population after every step; true ends the call there.
+        Called with the population after every step; the call ends if it returns True.
 
     Raises
     ------
@@ -167,22 +168,22 @@ def anneal(
 
 
 def combined(log_evidences: Sequence[float] | FloatArray) -> tuple[float, float, FloatArray]:
-    """Several independent populations as one.
+    """Combine several independent populations.
 
     Returns
     -------
     log_evidence : float
         log of the mean of their Ẑ.
     sem : float
-        Its standard error from their spread, √(Σ (u - 1)²/(n (n - 1))) with u = Ẑ/mean; NaN for
-        one. It is near 1 where one population outweighs all others: they do not agree then.
+        Its standard error from their spread, √(Σ (u - 1)²/(n (n - 1))) with u = Ẑ/mean; NaN for one
+        population. It is near 1 if one population outweighs all others, which then do not agree.
     weights : array (n,)
-        Ẑ/Σ Ẑ, with which their averages are to be averaged.
+        Weights Ẑ/Σ Ẑ for averages over the populations.
 
     Raises
     ------
     ArgumentError
-        If there is none, one is NaN or infinite, or all are -inf: an Ẑ of 0.
+        If there is no population, one value is NaN or inf, or all are -inf (Ẑ = 0).
     """
     logs = np.asarray(log_evidences, dtype=np.float64)
     if logs.ndim != 1 or not len(logs) or not -math.inf < logs.max() < math.inf:
@@ -205,7 +206,7 @@ def log_mean(logs: FloatArray) -> float:
 def _farthest(
     log_weights: Callable[[float], FloatArray], at: float, end: float, share: float
 ) -> float:
-    """The t up to ``end`` to which enough members stay effective, by bisection."""
+    """The largest t up to ``end`` at which enough members stay effective, by bisection."""
 
     def allowed(to: float) -> bool:
         weights = log_weights(to)
@@ -213,7 +214,7 @@ def _farthest(
 
     if allowed(end):
         return end
-    # The effective number falls from R at ``at``, as the densities part.
+    # The effective number falls from R at ``at`` as the densities move apart.
     low, high = at, end
     for _ in range(_HALVINGS):
         middle = low + (high - low) / 2
@@ -227,7 +228,7 @@ def _effective(log_weights: FloatArray) -> float:
 
 
 def _resampled(log_weights: FloatArray, random: torch.Generator) -> NDArray[np.int64]:
-    """Which member stands in each place from now on."""
+    """Index of the member that replaces each member."""
     weights = np.exp(log_weights - log_weights.max())
     members = len(weights)
     start = float(torch.rand((), generator=random, dtype=torch.float64, device=random.device))

@@ -1,19 +1,19 @@
-r"""The two ways of a population of networks: from the prior to the posterior, and off a tether.
+r"""The two paths of a population of networks: cooling from the prior, and release from a tether.
 
-Cooling, t = β = 1/(2κ²), from the prior (β = 0) to the posterior at the asked κ ::
+Cooling, t = β = 1/(2κ²), leads from the prior (β = 0) to the posterior at the given κ ::
 
     π_β(W) = p(W) G_β(W),   G_β(W) = ∫ p(a) exp(-β L(W, a)) da
 
-with the readouts a integrated out, so that weights do not spread with them. With e_i and g_i the
-eigenvalues of ΦΦᵀ and the components of Φy along its eigenvectors, s the scale of the output and
-q = 2β/P, all β cost one decomposition::
+The readouts a are integrated out, so that their fluctuations do not broaden the distribution of the
+weights w_r. With the eigenvalues e_i of ΦΦᵀ, the components g_i of Φy along its eigenvectors, the scale
+s of the output and q = 2β/P, one decomposition serves all β::
 
     log G_β = -½ Σ_i log σ_a² λ_i - ½ q |y|² + ½ Σ_i (q s g_i)²/λ_i,   λ_i = q s² e_i + 1/σ_a²
 
-Release, t = λ: the tether of the first neurons (:mod:`feature_learning.energies.tether`) is let go,
-at κ.
+Release, t = λ, removes the tether of the first neurons (:mod:`feature_learning.energies.tether`)
+at fixed κ.
 
-Both are for networks (no mean field) without output bias. Members move by
+Both paths are for networks (not mean fields) without output bias. Members move by
 :class:`~feature_learning.samplers.Gibbs`: exact readouts given W, weights by Langevin dynamics.
 """
 
@@ -40,24 +40,24 @@ from feature_learning.samplers.friction import automatic_friction
 from feature_learning.samplers.gibbs import Gibbs
 from feature_learning.samplers.steps import default_step
 
-#: The noise at which members first move; hotter ones are the prior's, as good as.
+#: Highest κ at which members move; at larger κ their distribution is practically the prior.
 _HOTTEST = 10.0
-#: Moves between two measurements of the curvature, of which the step size follows.
+#: Moves between two measurements of the curvature, which sets the step size.
 _STEP_EVERY = 5
 
 
 @dataclass(frozen=True)
 class ReadoutEvidence:
-    """log G_β of networks with given weights, for every β.
+    """log G_β of networks with given weights, as a function of β.
 
     Attributes
     ----------
     eigenvalues, components : array (chains, particles)
-        e_i and g_i.
+        Eigenvalues e_i and components g_i.
     power : float
-        ``|y|²``.
+        Squared norm ``|y|²`` of the labels.
     samples : int
-        P.
+        Number of training samples P.
     student : Student
     """
 
@@ -79,7 +79,7 @@ class ReadoutEvidence:
 
 
 class _Networks:
-    """What both ways share: networks in one batch, and how they move."""
+    """Base class of the two paths: networks in one batch, and how they move."""
 
     def __init__(
         self,
@@ -108,13 +108,13 @@ class _Networks:
         return self.student.views(position, self.members, self.student.width).w
 
     def choose(self, position: Tensor, order: NDArray[np.int64]) -> None:
-        """Put member ``order[r]`` in the place of member r."""
+        """Replace member r by member ``order[r]``."""
         chosen = torch.from_numpy(order).to(position.device)
         for piece in self.student.views(position, self.members, self.student.width):
             piece.copy_(piece[chosen])
 
     def energy(self, kappa: float, law: Tether | None) -> TetheredEnergy:
-        """Of all members, at κ and with the law of the first neurons."""
+        """Energy of all members at κ, with the tether ``law`` of the first neurons."""
         energy = TetheredEnergy(
             self.student,
             self.data,
@@ -132,32 +132,32 @@ class _Networks:
         """``steps`` steps of every member, in place, after an exact draw of the readouts."""
         friction = automatic_friction(self.student, kappa=energy.kappa, readout=False)
         sampler = Gibbs(1.0, every=self.steps + 1, friction=friction)
-        # The step size is measured with readouts of this noise.
+        # The step size is measured with readouts drawn at this noise.
         sampler.draw_readouts(energy, population.position, random)
         if not population.step_size or len(population.ladder) % _STEP_EVERY == 1:
             population.step_size = default_step(sampler, energy, population.position)
         sampler = sampler.with_step(population.step_size)
         state = sampler.init(energy, population.position, random)
         with energy.field.stepping():
-            # From 1: no second draw.
+            # done=1 avoids a second draw of the readouts.
             sampler.advance(state, energy, self.steps, random, done=1)
         population.position.copy_(state.position)
 
 
 class Cooling(_Networks):
-    """From the prior, or the tether's law of the first neurons, to the posterior at κ.
+    """Path from the prior to the posterior at κ, optionally with a tether of the first neurons.
 
     Parameters
     ----------
     student : Student
     data : Dataset
     kappa : float
-        Where to end.
+        Noise at the end of the path.
     members : int
     steps : int
         Steps of the sampler at every noise.
     tether : Tether, optional
-        Law of the first neurons in place of their prior, on all of the way.
+        Distribution that replaces the prior of the first neurons on the whole path.
     block_elements : int, optional
         Memory bound.
 
@@ -175,12 +175,12 @@ class Cooling(_Networks):
         return 0.5 / self.kappa**2
 
     def place(self, share: float) -> float:
-        """A share of the logarithm of 1 + β/β_0, with β_0 that of the hottest noise."""
+        """The β at a share of log(1 + β/β_0), with β_0 that of the highest noise."""
         first = 0.5 / _HOTTEST**2
         return first * math.expm1(share * math.log1p(self.end / first))
 
     def start(self, random: torch.Generator) -> Tensor:
-        """Draws at β = 0; drawn on the CPU."""
+        """Draws at β = 0, made on the CPU."""
         random = offspring(random)
         labels = self.data.labels
         position = self.student.sample_prior(
@@ -192,46 +192,46 @@ class Cooling(_Networks):
         return position
 
     def log_density(self, position: Tensor) -> Callable[[float], FloatArray]:
-        """β to log G_β of every member: the prior is the same at all β."""
+        """The function β → log G_β of every member; the prior cancels between different β."""
         return readout_evidence(
             self.student, self.data, self.views(position), block_elements=self.block_elements
         )
 
     def move(self, population: Population, random: torch.Generator) -> None:
-        """At κ = 1/√(2β)."""
+        """Move every member at κ = 1/√(2β)."""
         beta = population.at or self.end
         kappa = self.kappa if beta >= self.end else min(math.sqrt(0.5 / beta), _HOTTEST)
         self.advance(population, self.energy(kappa, self.tether), random)
 
 
 class Release(_Networks):
-    """Off the tether, from λ = 0 to 1, at κ; arguments as of :class:`Cooling`."""
+    """Path from the tethered (λ = 0) to the free posterior (λ = 1); arguments of :class:`Cooling`."""
 
     begin, end = 0.0, 1.0
 
     @cached_property
     def ends(self) -> tuple[Tether, Tether]:
-        """The laws q_0 and q_1."""
+        """The distributions q_0 and q_1 of the first neurons."""
         if self.tether is None:
             raise ArgumentError("a release needs a tether")
         return self.tether, Tether.prior(self.student, self.tether.neurons)
 
     def place(self, share: float) -> float:
-        """1 - (1 - share)³: the tether that is nearly let go changes most."""
+        """λ = 1 - (1 - share)³, since the distribution changes most at the end of the release."""
         return float(1 - (1 - share) ** 3)
 
     def law(self, fraction: float) -> Tether:
-        """q_λ."""
+        """The distribution q_λ of the first neurons."""
         held, free = self.ends
         return held.towards(free, fraction)
 
     def log_density(self, position: Tensor) -> Callable[[float], FloatArray]:
-        """λ to log q_λ of the first neurons: all else is the same at every λ."""
+        """The function λ → log q_λ of the first neurons; all else does not depend on λ."""
         w = self.views(position)[:, : self.ends[0].neurons].double().cpu().numpy()
         return lambda fraction: self.law(fraction).log_density(w)
 
     def move(self, population: Population, random: torch.Generator) -> None:
-        """At κ, held to q_λ."""
+        """Move every member at κ, with the first neurons held to q_λ."""
         law = self.law(1.0 if population.at is None else population.at)
         self.advance(population, self.energy(self.kappa, law), random)
 
@@ -239,7 +239,7 @@ class Release(_Networks):
 def readout_evidence(
     student: Student, data: Dataset, w: Tensor, *, block_elements: int | None = None
 ) -> ReadoutEvidence:
-    """Of networks with weights (chains, particles, fan_in) log G_β, in double precision."""
+    """The function β → log G_β for weights (chains, particles, fan_in), in double precision."""
     field = TiledField(
         student,
         Dataset(data.inputs.double(), data.labels.double()),

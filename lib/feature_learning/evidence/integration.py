@@ -1,4 +1,4 @@
-r"""Thermodynamic integration along a path: a second way to an evidence, beside resampling.
+r"""Thermodynamic integration along a path: an estimate of the evidence without resampling.
 
 Along a path of densities π_t, known up to a constant (:mod:`feature_learning.evidence.annealing`),
 ::
@@ -6,12 +6,11 @@ Along a path of densities π_t, known up to a constant (:mod:`feature_learning.e
     log Z(end)/Z(begin) = ∫ ⟨∂ log π_t/∂t⟩_t dt
 
 with the mean over draws from π_t (Kirkwood, J. Chem. Phys. 3, 300 (1935); Gelman and Meng, Stat.
-Sci. 13, 163 (1998)). The integral is taken by the rule of Gauss and Legendre in u, the share of
-the way, with t(u) such that the integrand is smooth in it. Members go from node to node and are
-never resampled, so that nothing that the populations of
-:func:`~feature_learning.evidence.annealing.anneal` count is used here. Members that lag behind π_t
-make an error that several integrals share: the number of steps at a node decides it, not the
-spread.
+Sci. 13, 163 (1998)). The integral is computed by Gauss-Legendre quadrature in the share u of the
+path, with t(u) such that the integrand is smooth in u. Members move from node to node and are never
+resampled, so that the estimate is independent of the weights in
+:func:`~feature_learning.evidence.annealing.anneal`. Members that lag behind π_t cause a bias that
+all integrals share: it depends on the number of steps at a node and is not visible in their spread.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ import torch
 from feature_learning.errors import check_integer
 from feature_learning.evidence.annealing import FloatArray, Path, Population
 
-#: Of the rule, and moves at each node.
+#: Nodes of the quadrature, and moves at each node.
 NODES, LOOKS = 20, 20
-#: Width of the difference that stands for the derivative, in shares of the way.
+#: Width of the finite difference for the derivative, as a share of the path.
 _WIDTH = 1e-4
 
 
@@ -40,21 +39,21 @@ def integrate(
     random: torch.Generator,
     after: Callable[[Population], bool] | None = None,
 ) -> bool:
-    """Take a population along a path, in place; True once it is at the end.
+    """Move a population along a path, in place; returns True if it has reached the end.
 
     Parameters
     ----------
     population : Population
-        At the beginning of the path, or where an earlier call has left it on it.
+        At the start of the path, or where an earlier call has left it.
     path : Path
     nodes : int
-        Of the rule.
+        Number of nodes of the quadrature.
     looks : int
-        Moves at each node; the first quarter of them does not count.
+        Moves at each node; the first quarter is burn-in.
     random : torch.Generator
-        On the device of the positions.
+        Generator on the device of the positions.
     after : callable, optional
-        Called with the population after every move; true ends the call there.
+        Called with the population after every move; the call ends if it returns True.
 
     Raises
     ------
@@ -70,7 +69,7 @@ def integrate(
         node, look = found
         population.at = float(places[node])
         if look == 0:
-            population.step_size = 0.0  # that of the last node is for another density
+            population.step_size = 0.0  # the step size of the last node was for another density
         population.ladder.append(population.at)
         population.effective.append(float(len(population.families)))
         path.move(population, random)
@@ -88,7 +87,7 @@ def integrate(
 
 
 def _next(population: Population, places: FloatArray, looks: int) -> tuple[int, int] | None:
-    """The node and the look that come next; None at the end of the path."""
+    """The next node and measurement; None at the end of the path."""
     if population.at is None:
         return 0, 0
     node = int(np.flatnonzero(places == population.at)[0])

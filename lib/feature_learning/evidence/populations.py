@@ -1,16 +1,16 @@
-r"""Independent populations of networks, one after another, and what they say together.
+r"""Evidence from independent populations of networks, which are run one after another.
 
-Each is cooled from the prior to κ or, with a code, from a tether that holds the code, and let go
-(:mod:`feature_learning.evidence.cooling`). A code is n specialised neurons with given sign patterns
-(:mod:`feature_learning.model.codes`). Which n of the N neurons they are does not matter: the part
-of the posterior that has the code consists of N!/((N-n)! Π m!) equal parts, m the number of neurons
-that share a pattern, of which the populations measure one. So ::
+Each population is cooled from the prior to κ. With a code it is cooled with a tether that holds the
+code, and then released (:mod:`feature_learning.evidence.cooling`). A code is a set of n specialised
+neurons with given sign patterns (:mod:`feature_learning.model.codes`). The part of the posterior
+with this code consists of N!/((N-n)! Π m!) equal parts, which differ in the choice of the n among N
+neurons; m is the number of neurons that share a pattern. The populations measure one part, so ::
 
     log Z(code) = log (mean Ẑ) + log N!/((N-n)! Π m!)
 
-Nothing in it has to find the code by chance. Members that have left the code by the end, so that
-its neurons have other signs, do not count: Ẑ is multiplied by the share of those that stay.
-Differences of log Z between codes are those of their free energies, in units of T.
+No step has to find the code by chance. Members that have left the code at the end, so that its
+neurons have other signs, do not count: Ẑ is multiplied by the share of members that stay.
+Differences of -log Z between codes are differences of their free energies in units of T.
 """
 
 from __future__ import annotations
@@ -41,30 +41,31 @@ from feature_learning.model.teachers import Dataset
 
 @dataclass(frozen=True)
 class Evidence:
-    """What :func:`run` has found.
+    """The result of :func:`run`.
 
     Attributes
     ----------
     log_evidence : float
-        log Z of the code, or without one of whatever the populations found; NaN if none is
-        finished, or none has stayed in the code.
+        log Z of the code, or of all states that the populations found if no code is given; NaN if
+        no population is finished, or none has stayed in the code.
     sem : float
         Its standard error, from the spread of the populations or integrals; NaN for fewer than two.
     populations : array (finished,)
-        log Ẑ of each, without the arrangements; -inf if no member has stayed in the code.
+        log Ẑ of each population, without the number of arrangements; -inf if no member has stayed
+        in the code.
     weights : array (finished,)
-        Ẑ/Σ Ẑ, with which averages over populations are averaged; of integrals all alike.
+        Weights Ẑ/Σ Ẑ of averages over populations; equal for integrals.
     staying : list of array (members,) of bool
-        Of each finished population the members whose first neurons have the code's signs at the
-        end; all without a code.
+        For each finished population, True for members whose first neurons have the code's signs at
+        the end; True for all members if no code is given.
     surviving : array (finished,) of int
-        Families with members left.
+        Number of families with members left.
     concentration : array (finished,)
-        ρ_t: averages have the error of members/ρ_t independent ones, at the worst.
+        ρ_t: in the worst case averages have the error of members/ρ_t independent members.
     noises : array (finished,) of int
-        Steps along the paths.
+        Number of steps along the paths.
     positions : list of Tensor
-        Members of each finished population, flat.
+        Positions of the members of each finished population, flat.
     interrupted : bool
     """
 
@@ -81,7 +82,7 @@ class Evidence:
 
 
 def arrangements(signs: ArrayLike, width: int) -> float:
-    """In how many ways neurons can take the roles of a code: log N!/((N-n)! Π m!).
+    """Log of the number of ways to assign neurons to a code, log N!/((N-n)! Π m!).
 
     Raises
     ------
@@ -115,40 +116,40 @@ def run(
     label: str = "",
     stopwatch: Stopwatch | None = None,
 ) -> Evidence:
-    """Evidence of a code at κ, or of what populations from the prior find.
+    """Evidence of a code at κ, or of the states that populations from the prior find.
 
     Parameters
     ----------
     student : Student
-        Without output bias.
+        Network without output bias.
     data : Dataset
-        Of a target that depends on the first coordinates.
+        Training set of a target that depends on the first coordinates.
     signs : array (n, sparsity)
-        Of the weights of the specialised neurons; (0, sparsity) begins in the prior.
+        Signs of the weights of the specialised neurons; (0, sparsity) starts from the prior.
     kappa : float
     populations, members : int
-        Independent populations, and members of each.
+        Number of independent populations, and of members of each.
     steps : int
-        Steps of the sampler at every point of the paths. Too few make Ẑ too small.
+        Steps of the sampler at every point of the paths. Too few steps make Ẑ too small.
     share : float
-        Least effective share of members after a step along a path.
+        Smallest effective share of members after a step along a path.
     langevin_time : float
-        Of the networks that make the tether of a code.
+        Langevin time of the networks from which the tether of a code is made.
     integral : bool
-        Integrate along the same ways (:mod:`feature_learning.evidence.integration`) instead of
-        resampling: every population is one integral, and their mean counts. ``share`` has no effect
-        then.
+        Integrate along the same paths (:mod:`feature_learning.evidence.integration`) instead of
+        resampling: every population is one integral, and the result is their mean. ``share`` then
+        has no effect.
     random : torch.Generator
-        On the device of the data.
+        Generator on the device of the data.
     block_elements, checkpoint, fingerprint, progress, label, stopwatch
-        As of :func:`feature_learning.inference.chains.run`.
+        See :func:`feature_learning.inference.chains.run`.
 
     Raises
     ------
     ArgumentError
-        If something is out of range, or the code does not hold at this κ.
+        If an argument is out of range, or the code does not hold at this κ.
     CheckpointError
-        If the checkpoint is damaged, of another run or in use by one, or cannot be written.
+        If the checkpoint is damaged, belongs to another run, is in use, or cannot be written.
     """
     patterns = check_signs(signs)
     check_scale("kappa", kappa)
@@ -183,7 +184,7 @@ def run(
             if progress:
                 name = f"{label}: " if label else ""
                 print(
-                    f"{name}goes on after {work.done:.2f} of {work.total:g} populations and "
+                    f"{name}resumed after {work.done:.2f} of {work.total:g} populations and "
                     f"{stopwatch.earlier:.1f} s, from {checkpoint}",
                     file=sys.stderr,
                 )

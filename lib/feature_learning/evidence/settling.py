@@ -1,8 +1,8 @@
-r"""Networks planted in a code and left to settle: where the tether of the code comes from.
+r"""The tether of a code, from networks that are planted in the code and equilibrated.
 
-Four networks get n neurons with given signs on the relevant coordinates, exact readouts, and are
-sampled by underdamped Langevin dynamics at κ. Means and variances of these neurons' weights, over
-the networks and the last two thirds of the time, make a tether
+Four networks get n neurons with given signs on the relevant coordinates and exact readouts. They
+are sampled by underdamped Langevin dynamics at κ. The means and variances of these neurons'
+weights, over the networks and the last two thirds of the time, define the tether
 (:mod:`feature_learning.energies.tether`).
 """
 
@@ -27,28 +27,28 @@ from feature_learning.samplers.gibbs import Gibbs
 from feature_learning.samplers.steps import default_step
 from feature_learning.samplers.underdamped import Underdamped
 
-#: How many networks, and how often they are looked at.
+#: Number of networks, and of measurements of each.
 _CHAINS, _LOOKS = 4, 60
-#: The tether is so many times as wide as the weights are at κ, where it holds them narrower.
+#: Width of the tether in units of the weights' spread at κ; with a tether they spread less.
 _WIDER = 1.2
-#: Size of a specialised neuron's irrelevant weights at the start, of the prior's: they are small.
+#: Initial size of a specialised neuron's irrelevant weights, in units of the prior's.
 _IRRELEVANT = 0.2
 
 
 class Settling:
-    """The networks on their way; everything random comes from the generator it is made with.
+    """The networks while they equilibrate; all random numbers come from ``random``.
 
     Parameters
     ----------
     student : Student
     data : Dataset
     signs : array (n, sparsity)
-        +1 and -1.
+        Signs +1 and -1 of the specialised neurons.
     kappa : float
     langevin_time : float
-        In all.
+        Total Langevin time.
     random : torch.Generator
-        On the device of the data.
+        Generator on the device of the data.
     block_elements : int, optional
         Memory bound.
     """
@@ -86,11 +86,11 @@ class Settling:
 
     @property
     def fraction(self) -> float:
-        """How much of it is done."""
+        """Share of the run that is done."""
         return self._look / _LOOKS
 
     def advance(self) -> None:
-        """To the next look."""
+        """Run to the next measurement."""
         sampler = self.sampler.settling() if self._look < _LOOKS // 10 else self.sampler
         with self.energy.field.stepping():
             sampler.advance(
@@ -104,12 +104,12 @@ class Settling:
         self._look += 1
 
     def tether(self) -> Tether:
-        """What the weights were like.
+        """The tether with the measured means and variances of the weights.
 
         Raises
         ------
         ArgumentError
-            If the neurons have not kept their signs: there is no such code at this κ.
+            If the neurons have not kept their signs: the code is unstable at this κ.
         """
         seen = _CHAINS * (_LOOKS - _LOOKS // 3)
         kept = self._kept / (seen * len(self.signs))
@@ -117,14 +117,14 @@ class Settling:
             texts = " ".join(map(pattern_text, self.signs))
             raise ArgumentError(
                 f"code {texts} does not hold at kappa = {self.kappa:g}: after settling its neurons "
-                f"have these signs in {100 * kept:.0f} % of the looks"
+                f"have these signs in {100 * kept:.0f} % of the measurements"
             )
         mean, square = self._sums / seen
         variance = (square - mean**2) * seen / (seen - 1)
         return Tether(mean, 1 / (_WIDER**2 * variance))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What changes, for a checkpoint; the generator's state is the caller's."""
+        """The state for a checkpoint; the caller stores that of the generator."""
         tensors = {f"settling.{name}": each for name, each in self.state.memory().items()}
         return {
             **{name: each.cpu().numpy() for name, each in tensors.items()},
@@ -133,7 +133,7 @@ class Settling:
         }
 
     def restore(self, stored: dict[str, NDArray[Any]]) -> None:
-        """Put back what :meth:`arrays` gave."""
+        """Restore the state returned by :meth:`arrays`."""
         for name, tensor in self.state.memory().items():
             tensor.copy_(torch.from_numpy(stored[f"settling.{name}"]))
         if stored["settling.sums"].shape != self._sums.shape:

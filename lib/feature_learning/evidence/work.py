@@ -1,4 +1,4 @@
-"""What populations have to do for an evidence, in steps: so that it can be broken off anywhere."""
+"""The work of an evidence in short steps, so that it can be interrupted after each of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from feature_learning.model.teachers import Dataset
 
 
 class Work:
-    """Everything that is to do, and how far it is."""
+    """The work of all populations, and its progress."""
 
     def __init__(
         self,
@@ -66,12 +66,12 @@ class Work:
 
     @property
     def done(self) -> float:
-        """Populations done, with the share of the present one; settling counts half of one."""
+        """Populations done, with the share of the present one; settling counts as half of one."""
         if self.settling is not None and self.tether is None:
             return 0.5 * self.settling.fraction
         extra = 0.0 if self.settling is None else 0.5
         at = 0.0 if self.present is None or self.present.at is None else self.present.at
-        # About as many steps for every factor of β, and a fifth of all for the release.
+        # The steps are about uniform in log β; the release takes a fifth of them.
         cooling = 1.0 if self.settling is None else 0.8
         if self.released:
             extra += cooling + (1 - cooling) * at
@@ -81,11 +81,11 @@ class Work:
 
     @property
     def total(self) -> float:
-        """What :attr:`done` is at the end."""
+        """Value of :attr:`done` at the end."""
         return self.populations + (0.5 if len(self.signs) else 0.0)
 
     def advance(self) -> None:
-        """One look of the settling networks, or one step of a population along its path."""
+        """Make one measurement of the settling networks, or one step of a population."""
         if self.settling is not None and self.tether is None:
             self.settling.advance()
             if self.settling.fraction >= 1:
@@ -104,7 +104,7 @@ class Work:
         self.released = self.tether is not None and not self.released
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that changes."""
+        """The state for a checkpoint."""
         found: dict[str, NDArray[Any]] = {
             "random": self.random.get_state().numpy(),
             "counts": np.array([len(self.finished), self.released], np.int64),
@@ -118,7 +118,7 @@ class Work:
         return found
 
     def restore(self, stored: dict[str, NDArray[Any]]) -> None:
-        """Put back what :meth:`arrays` gave."""
+        """Restore the state returned by :meth:`arrays`."""
         finished, released = (int(each) for each in stored["counts"])
         if "tether.mean" in stored:
             self.tether = Tether(stored["tether.mean"], stored["tether.precision"])
