@@ -1,1 +1,1 @@
-"""Samplers on known answers: exact posteriors, moment tests, calibration."""
+"""Validation of the samplers: posteriors with known moments, and simulation-based calibration."""

@@ -1,11 +1,11 @@
-r"""Averages over the time of many independent chains, with their standard errors.
+r"""Time averages over many independent chains, with their standard errors.
 
-The standard error of a mean is that over chains, which no autocorrelation can spoil. An average
-with weights q̄ = Σ_c A_c / Σ_c B_c over n chains c has the error ::
+The standard error of a mean is computed over chains, so that autocorrelation does not bias it. A
+weighted average q̄ = Σ_c A_c / Σ_c B_c over n chains c has the error ::
 
     sem² = Σ_c (A_c - q̄ B_c)² / (n (n-1) B̄²),   A_c = Σ_t w_t q_t,   B_c = Σ_t w_t
 
-Without weights B_c is the number of looks t.
+Without weights B_c is the number of measurements t.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over the looks of every chain, in double precision.
+    """Sums over the measurements of every chain, in double precision.
 
     Attributes
     ----------
     weighted, squares, plain : array (chains, quantities)
         Σ w q, Σ w q² and Σ q.
     weights : array (chains, 1)
-        Σ w, with the weights that the sampler gives its samples; 1 where they are all alike.
+        Σ w with the weights of the sampler's samples; w = 1 if the sampler has no weights.
     looks : int
+        Number of measurements.
     """
 
     weighted: FloatArray
@@ -55,19 +56,20 @@ def sums(
     every: int,
     done: int,
 ) -> Sums:
-    """Run a sampler on and sum up what is observed.
+    """Continue a run and sum up the observed quantities.
 
     Parameters
     ----------
     sampler, state, energy, random
-        What moves, in place.
+        The run; the state is changed in place.
     observe : callable
-        Of the flat parameter vector: to (chains, quantities); of a ladder one row each.
+        Flat parameter vector to quantities (chains, quantities); a ladder gives one row.
     looks : int
+        Number of measurements.
     every : int
-        Steps before each look.
+        Steps before each measurement.
     done : int
-        Steps that came before.
+        Steps made before this call.
     """
     weighted = squares = plain = total = torch.zeros((), dtype=torch.float64)
     for look in range(looks):

@@ -1,20 +1,21 @@
-r"""Simulation-based calibration: whether a sampler samples the posterior of its model.
+r"""Simulation-based calibration, a test whether a sampler samples the posterior of its model.
 
 Talts, Betancourt, Simpson, Vehtari and Gelman, arXiv 1804.06788. A network θ is drawn from the
-prior and its labels from the likelihood, which gives every datum noise of the variance κ²P::
+prior and its labels from the likelihood, with noise of variance κ²P on every label::
 
     θ ~ prior,   y_μ = f(x_μ; θ) + κ√P ε_μ,   θ_1..θ_R ~ p(·|y)
 
-Then θ is one more draw from the posterior of its own labels. So for any test quantity q the rank of
-q(θ) among q(θ_1), ..., q(θ_R) is uniform on {0, ..., R}: over many replications, exactly, with no
-need of a known answer. Of a quantity like f, a posterior that is too wide gives too many ranks in
-the middle, one too narrow too many at the ends; a biased quantity gives a slope.
+Then θ is one more draw from the posterior of its own labels. For any test quantity q the rank of
+q(θ) among q(θ_1), ..., q(θ_R) is therefore exactly uniform on {0, ..., R} over replications, and no
+known answer is needed. For a quantity like f, a posterior that is too wide gives too many ranks in
+the middle, and one that is too narrow too many at the ends; a biased quantity gives a slope.
 
-Here every replication has R chains, all replications move in one batch, and the R draws are the
-last positions of chains that started from the prior: independent draws, no thinning. Test
-quantities see the function (f at a point, m_S), the weights, and the labels (the loss; quantities
-of the data are what finds a wrong likelihood, Modrák et al., arXiv 2211.02383). None of them tells
-neurons apart: a posterior that is the same under their permutation has no labels to be calibrated.
+Here every replication has R chains and all replications move in one batch. The R draws are the last
+positions of chains that started from the prior, so that they are independent without thinning. The
+test quantities depend on the function (f at a point, m_S), on the weights, and on the labels (the
+loss; only quantities that depend on the data detect a wrong likelihood, Modrák et al., arXiv
+2211.02383). None of them distinguishes neurons, because the posterior is invariant under their
+permutation.
 """
 
 from __future__ import annotations
@@ -45,15 +46,15 @@ QUANTITIES = ("m_S", "f", "|w|²", "|a|²", "L")
 
 
 class OwnLabels(ParticleEnergy):
-    """The network posterior where every chain has labels of its own; the inputs are shared.
+    """The network posterior with shared inputs and separate labels for every chain.
 
-    The gradient is linear in the labels: to the network's, computed with labels of zero, comes
-    their share ``-k a_b Σ_μ y_μ φ' x_μ`` and ``-k Σ_μ y_μ φ``.
+    The gradient is linear in the labels: their share ``-k a_b Σ_μ y_μ φ' x_μ`` and ``-k Σ_μ y_μ φ``
+    is added to the gradient of the network for labels of zero.
 
     Parameters
     ----------
     student : Student
-        Without output bias.
+        Network without output bias.
     inputs : Tensor
         (samples, dim).
     labels : Tensor
@@ -98,7 +99,7 @@ class OwnLabels(ParticleEnergy):
         gradient.a.sub_(share.a, alpha=k)
 
     def loss(self, theta: Tensor) -> Tensor:
-        """L of each chain on its own labels, in double precision."""
+        """Loss L of each chain on its own labels, in double precision."""
         residual = self.field.predict(self.views(theta)).double() - self.labels
         return residual.square().mean(dim=1)
 
@@ -117,9 +118,9 @@ class Calibration:
     Attributes
     ----------
     ranks : dict of array (replications,)
-        Of each test quantity, from 0 to ``draws``.
+        Ranks of each test quantity, from 0 to ``draws``.
     draws : int
-        R.
+        Number of draws R.
     """
 
     ranks: dict[str, NDArray[np.int64]]
@@ -134,15 +135,15 @@ class Calibration:
         return np.bincount(part, minlength=bins)
 
     def p_values(self, bins: int = 16) -> dict[str, float]:
-        """Of the χ² test that the ranks are uniform, for each quantity."""
+        """The p-value of a χ² test of uniform ranks, for each quantity."""
         return {
             name: float(stats.chisquare(self.histogram(name, bins)).pvalue) for name in self.ranks
         }
 
     def calibrated(self, false_alarms: float = 0.001, bins: int = 16) -> bool:
-        """Whether no quantity is far from uniform.
+        """Whether the ranks of all quantities are consistent with uniform ones.
 
-        A right sampler fails with at most the probability ``false_alarms``: each of the n
+        A correct sampler fails with a probability of at most ``false_alarms``, since each of the n
         quantities is tested at ``false_alarms``/n (Bonferroni).
         """
         check_real("false_alarms", false_alarms, above=0, at_most=1)
@@ -167,23 +168,23 @@ def calibrate(
     Parameters
     ----------
     student : Student
-        Without output bias, of at least two inputs; the inputs are random corners of the cube.
+        Network without output bias and at least two inputs, which are random corners of the cube.
     sampler : Sampler
-        With its step size; adapts in the first half of the steps if it can. It must not weigh its
-        samples.
+        Sampler with its step size, which may adapt in the first half of the steps. Its samples must
+        not have weights.
     samples : int
-        P.
+        Number of training samples P.
     kappa : float
     steps : int
-        Of every chain, from the prior to its draw.
+        Steps of every chain, from the prior to its draw.
     replications : int
     draws : int
-        R, chains of a replication.
+        Number R of draws, one for each chain of a replication.
     noise_variance : float, optional
-        With which labels are drawn; κ²P if not given. Another one stands for a mistake in the
+        Variance with which labels are drawn, by default κ²P. Other values simulate a mistake in the
         likelihood.
     heat : float
-        Factor of the temperature at which the energy is sampled: 2 stands for the mistake.
+        Factor of the sampling temperature: 2 simulates a mistake in the temperature.
     seed : int
     """
     check_integer("samples", samples, at_least=1)
@@ -211,7 +212,7 @@ def calibrate(
     noises = generator(seed, "noise")
     state = sampler.init(energy, prior(chains, starts), noises)
     if sampler.weight(state) is not None:
-        raise ArgumentError("calibration needs draws that all weigh the same")
+        raise ArgumentError("calibration needs draws without weights")
     half = steps // 2
     sampler.burning().advance(state, energy, half, noises, done=0)
     sampler.advance(state, energy, steps - half, noises, done=half)
@@ -222,7 +223,7 @@ def calibrate(
 
 
 def _field(student: Student, parameters: Parameters, inputs: Tensor) -> Tensor:
-    """F of every chain on some inputs, (chains, samples)."""
+    """Outputs f of every chain for some inputs, (chains, samples)."""
     weights = parameters.w[..., : student.dim] @ inputs.t()
     if student.hidden_bias_variance is not None:
         weights = weights + parameters.w[..., student.dim :]
@@ -233,7 +234,7 @@ def _field(student: Student, parameters: Parameters, inputs: Tensor) -> Tensor:
 def _measure(
     student: Student, inputs: Tensor, cube: Tensor
 ) -> Callable[[Parameters, Tensor], Tensor]:
-    """What computes :data:`QUANTITIES` of every chain given its labels, (chains, 5)."""
+    """A function that computes :data:`QUANTITIES` of every chain for its labels, (chains, 5)."""
     parity = cube[:, :2].prod(dim=1)
 
     def measure(parameters: Parameters, labels: Tensor) -> Tensor:

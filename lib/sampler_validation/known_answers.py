@@ -1,19 +1,19 @@
-r"""Small posteriors whose moments are known exactly: what every sampler is tried on.
+r"""Small posteriors with exactly known moments, on which every sampler is tested.
 
 Four quantities have exact means on each: the field f at one test point, f², the readouts' norm
 ``|a|²`` and the loss L. With T = 2κ² (a datum has the noise κ²P), s = N^(-γ) and Φ the features:
 
-* :func:`gaussian`: hidden weights held, readouts Gaussian ::
+* :func:`gaussian`: hidden weights fixed, readouts Gaussian ::
 
       a ~ N(m, C),   C = (s² ΦΦᵀ/(κ²P) + 1/σ_a²)⁻¹,   m = s CΦy/(κ²P)
 
 * :func:`one_neuron`: d = N = 1, the density of (w, a) lies on a plane and is summed on a grid.
-* :func:`linear_network`: φ(z) = z, γ = ½. Given Q = ``|a|²/N`` the field is a Gaussian process with
-  the kernel QK, K(x, x') = σ_w² x·x'/d, so that one integral over Q is left ::
+* :func:`linear_network`: φ(z) = z, γ = ½. Given Q = ``|a|²/N`` the output is a Gaussian process
+  with the kernel QK, K(x, x') = σ_w² x·x'/d, so that one integral over Q remains ::
 
       p(Q|D) ∝ Q^(N/2-1) e^(-NQ/(2σ_a²)) N(y; 0, κ²P + QK)
 
-All of them run in double precision, and use the gradient of the library's own energies.
+All run in double precision and use the gradients of the library's energies.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from feature_learning.model.teachers import Dataset
 
 FloatArray = NDArray[np.float64]
 QUANTITIES = ("f", "f²", "|a|²", "L")
-#: The posterior as it is, with mini-batches of one sample, and on a ladder of three κ.
+#: The plain posterior, mini-batches of one sample, and a ladder of three κ.
 KINDS = ("full", "batches", "ladder")
 
 
 class Frozen:
-    """The readouts of an energy of particles whose hidden weights are held at ``w``.
+    """The readouts of an energy of particles whose hidden weights are fixed at ``w``.
 
     Parameters
     ----------
@@ -59,18 +59,18 @@ class Frozen:
         self._out = torch.empty_like(self.full)
 
     def __getattr__(self, name: str) -> Any:
-        """What is not about the readouts is the energy's own."""
-        if name == "inner":  # not there yet: a copy is being made
+        """Attributes that do not concern the readouts are those of the energy."""
+        if name == "inner":  # does not exist yet while a copy is made
             raise AttributeError(name)
         return getattr(self.inner, name)
 
     def whole(self, theta: Tensor) -> Tensor:
-        """The flat vector of the energy with these readouts."""
+        """The flat parameter vector of the energy with these readouts."""
         self.inner.views(self.full).a[:] = theta.view(self.chains, -1)
         return self.full
 
     def views(self, theta: Tensor) -> Parameters:
-        """The readouts, (chains, particles), and no weights."""
+        """The readouts, (chains, particles), without weights."""
         nothing = theta.new_empty(self.chains, 0)
         return Parameters(nothing.unsqueeze(2), theta.view(self.chains, -1), nothing)
 
@@ -90,23 +90,23 @@ class Frozen:
         out.copy_(self.inner.views(self._out).a.reshape(-1))
 
     def value(self, theta: Tensor) -> Tensor:
-        """U of each chain."""
+        """Energy U of each chain."""
         value: Tensor = self.inner.value(self.whole(theta))
         return value
 
     def loss(self, theta: Tensor) -> Tensor:
-        """L of each chain."""
+        """Loss L of each chain."""
         loss: Tensor = self.inner.loss(self.whole(theta))
         return loss
 
     def readout_law(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the readouts, which are all there is."""
+        """Mean of the readouts and the factor of their precision."""
         law: tuple[Tensor, Tensor] = self.inner.readout_law(self.whole(theta))
         return law
 
 
 class FrozenLadder(Frozen, LadderEnergy):
-    """The same for every rung of a ladder."""
+    """The same for every replica of a ladder."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class KnownAnswer:
     exact : array (4,)
         Means of :data:`QUANTITIES`.
     curvature : float
-        A typical largest curvature of U, from which steps are chosen.
+        A typical largest curvature of U, which sets the steps.
     frozen : Tensor or None
         Hidden weights that do not move, (particles, fan_in).
     """
@@ -139,7 +139,7 @@ class KnownAnswer:
     frozen: Tensor | None = None
 
     def energy(self, chains: int, kind: str = "full") -> Any:
-        """The posterior of ``chains`` independent chains; of a ladder the first rung counts."""
+        """The posterior of ``chains`` independent chains; for ladders their first replicas."""
         check_choice("kind", kind, KINDS)
         if kind == "ladder":
             kappas = [self.kappa * factor for factor in (1, 1.5, 2.2)]
@@ -167,13 +167,13 @@ class KnownAnswer:
         return torch.stack([f, f.square(), a.square().sum(dim=1), loss], dim=1)
 
     def field(self, w: Tensor, a: Tensor, inputs: Tensor) -> Tensor:
-        """F of every chain on some inputs, (chains, samples)."""
+        """Outputs f of every chain for some inputs, (chains, samples)."""
         features = self.student.phi.function(w @ inputs.t())
         return self.student.scale * (a.unsqueeze(2) * features).sum(dim=1)
 
 
 def gaussian() -> KnownAnswer:
-    """Readouts of four neurons with held ReLU features."""
+    """Readouts of four neurons with fixed ReLU features."""
     student, kappa = Student(dim=3, width=4, gamma=0.4, readout_variance=0.7), 0.5
     data, point = _data(3, 6, seed=3)
     w = torch.randn(4, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
@@ -235,7 +235,7 @@ def linear_network() -> KnownAnswer:
 
 
 def _data(dim: int, samples: int, seed: int) -> tuple[Dataset, Tensor]:
-    """Normal inputs, labels of the order of one that no linear function fits, and a test point."""
+    """Normal inputs, labels of order one that no linear function fits, and a test point."""
     random = np.random.default_rng(seed)
     inputs = random.normal(size=(samples + 1, dim))
     labels = 0.8 * inputs[1:, 0] + 0.6 * np.sign(inputs[1:, -1])

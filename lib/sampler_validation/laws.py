@@ -1,14 +1,14 @@
-r"""Small laws with known answers, e^(-U/T) in one or two dimensions, on which samplers are tried.
+r"""Small test distributions e^(-U/T) with known moments, in one or two dimensions.
 
-Three potentials, each a well whose steepness depends on the place in another way::
+The three potentials are wells that differ in how their curvature depends on position::
 
     harmonic   U = Σ_i λ_i x_i²/2                  the same everywhere
-    quartic    U = x²/2 + x⁴/4                     steeper outwards
-    ridge      U = x²/2 + y² (1 + c x²)/2          steep across, where it is far along
+    quartic    U = x²/2 + x⁴/4                     larger outwards
+    ridge      U = x²/2 + y² (1 + c x²)/2          across the ridge larger at large x
 
 Their moments are one-dimensional integrals, since the ridge's y is Gaussian given x:
-``p(x) ∝ e^(-x²/2T)/√(1 + c x²)``. Many independent chains run in one batch, coordinate by
-coordinate in one flat vector, as the parameters of a network do.
+``p(x) ∝ e^(-x²/2T)/√(1 + c x²)``. Many independent chains run in one batch, stored coordinate by
+coordinate in one flat vector, like the parameters of a network.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from sampler_validation.averaging import ratio, sums
 
 
 class Law:
-    """A law e^(-U/T) and a batch of chains on it; what a sampler asks of an energy.
+    """A distribution e^(-U/T) with a batch of chains, with the interface of an energy.
 
     Parameters
     ----------
     value, slope : callable
-        U and ∇U of coordinates (size, chains): to (chains,) and to (size, chains).
+        U and ∇U as functions of coordinates (size, chains), of shapes (chains,) and (size, chains).
     size : int
         Number of coordinates.
     chains : int
     temperature : float
-        T.
+        Temperature T.
     """
 
     refresh_every = 0
@@ -58,11 +58,11 @@ class Law:
         self._value, self._slope = value, slope
 
     def coordinates(self, theta: Tensor) -> Tensor:
-        """View of the flat vector, (size, chains)."""
+        """View of the flat vector as (size, chains)."""
         return theta.view(self.size, self.chains)
 
     def views(self, theta: Tensor) -> Parameters:
-        """The same view with the chains leading, as of a network without readouts."""
+        """The same view with chains as the first axis, like a network without readouts."""
         empty = theta.new_empty(self.chains, 0)
         return Parameters(self.coordinates(theta).t().unsqueeze(1), empty, empty)
 
@@ -126,9 +126,9 @@ class Averages:
     Attributes
     ----------
     weighted, weighted_sem : float
-        Every sample weighs what the sampler says (its Langevin time); a ratio of means.
+        Average with the sampler's weights (Langevin times), a ratio of means.
     plain, plain_sem : float
-        All samples weigh the same.
+        Average with equal weights.
     """
 
     weighted: float
@@ -149,39 +149,39 @@ def averages(
     every: int = 1,
     seed: int = 0,
 ) -> Averages:
-    """Run a sampler on a law and average an observable of the coordinates.
+    """Run a sampler on a test distribution and average an observable of the coordinates.
 
     Parameters
     ----------
     sampler : Sampler
     law : Law
     start : Tensor
-        Flat, (size · chains,), in double precision.
+        Flat start, (size · chains,), in double precision.
     observable : callable
-        Of the coordinates (size, chains): to (chains,).
+        Function of the coordinates (size, chains), of shape (chains,).
     steps : int
-        Steps that count.
+        Steps of the average.
     burn_in : int
-        Steps before them in which a sampler may adapt.
+        Steps of burn-in, in which the sampler may adapt.
     discard : int
-        Steps between the two: neither.
+        Steps after burn-in that are discarded, without adaptation.
     every : int
-        Steps between two looks.
+        Steps between two measurements.
     seed : int
-        Of the noise.
+        Seed of the noise.
 
     Raises
     ------
     ArgumentError
-        If a chain has left the numbers: the step is too long there.
+        If a chain has diverged, because the step is too long.
     """
     check_integer("steps", steps, at_least=1)
     check_integer("burn_in", burn_in, at_least=0)
     check_integer("discard", discard, at_least=0)
     check_integer("every", every, at_least=1, at_most=steps)
     random = torch.Generator().manual_seed(seed)
-    # Samplers ask of an energy what a law has; only the run loop, which measures networks, does
-    # ask more.
+    # A Law has all that samplers need of an energy; only the run loop, which measures networks,
+    # needs more.
     energy = cast(Energy, law)
     state = sampler.init(energy, start, random)
     sampler.burning().advance(state, energy, burn_in, random, done=0)
@@ -201,7 +201,7 @@ def averages(
     if not finite.all():
         raise ArgumentError(
             f"step_size must be smaller than {sampler.step_size!r}: {int((~finite).sum())} of "
-            f"{law.chains} chains have left the numbers"
+            f"{law.chains} chains diverged (NaN or inf)"
         )
     weighted, plain = ratio(found.weighted, found.weights), ratio(found.plain, looks)
     return Averages(*(float(each[0]) for each in (*weighted, *plain)))

@@ -1,11 +1,11 @@
 r"""The family of samplers on posteriors with known moments.
 
-Many independent chains start from the prior, burn in, and are averaged, each over its own time; the
-error is that over chains (:mod:`sampler_validation.averaging`). The number of independent
-draws that would have the same error is Var(q)/sem².
+Many independent chains start from the prior. After burn-in each is averaged over its own time, and
+the error is computed over chains (:mod:`sampler_validation.averaging`). The number of independent
+draws with the same error is Var(q)/sem².
 
-Unadjusted samplers are biased by their step; here their steps are so short that the bias is below
-the error. How it grows with the step is another question (tests, and a page of the book).
+Unadjusted samplers have a bias that depends on the step; here the steps are so short that the bias
+is below the error. Tests and a page of the book measure how it grows with the step.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from sampler_validation.averaging import ratio, sums
 from sampler_validation.known_answers import KnownAnswer
 
 FloatArray = NDArray[np.float64]
-#: Steps between two looks: whole trajectories and rounds of swaps.
+#: Steps between two measurements: whole trajectories and rounds of swaps.
 _EVERY = 10
 
 
 @dataclass(frozen=True)
 class Member:
-    """A sampler of the family and how it is tried.
+    """A sampler of the family and the settings of its test.
 
     Attributes
     ----------
@@ -52,10 +52,10 @@ class Member:
     coarse : float
         Factor of the step in the first two thirds of burn-in.
     steps : int
-        After burn-in, which is half as long.
+        Steps after burn-in, which is half as long.
     chains : int
     kind : str
-        Of the energy, see :data:`sampler_validation.known_answers.KINDS`.
+        Kind of energy, see :data:`sampler_validation.known_answers.KINDS`.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Member:
     kind: str = "full"
 
 
-#: A default step is 0.2/λ, of preconditioned SGLD 0.05/λ, and 0.4/√λ of the splittings.
+#: Default steps are 0.2/λ, 0.05/λ for preconditioned SGLD, and 0.4/√λ for the splittings.
 FAMILY = (
     Member("SGLD", SGLD(1), share=0.05, coarse=8),
     Member(
@@ -105,7 +105,7 @@ FAMILY = (
 
 @dataclass(frozen=True)
 class Trial:
-    """What a sampler found, each (quantities,).
+    """The result of a test; each array has the shape (quantities,).
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ class Trial:
 
     @property
     def deviations(self) -> FloatArray:
-        """(mean - exact)/sem."""
+        """Deviations (mean - exact)/sem."""
         return (self.mean - self.exact) / self.sem
 
 
@@ -139,7 +139,7 @@ def averages(
     rough: Sampler | None = None,
     kind: str = "full",
 ) -> Trial:
-    """Averages of a sampler on a posterior with known moments, from the prior.
+    """Averages of a sampler on a posterior with known moments, started from the prior.
 
     Parameters
     ----------
@@ -149,14 +149,14 @@ def averages(
     burn_in : int
         Steps of burn-in.
     looks : int
-        How often the quantities are measured afterwards.
+        Number of measurements after burn-in.
     every : int
-        Steps between two looks.
+        Steps between two measurements.
     seed : int
     rough : Sampler, optional
-        What makes the first two thirds of burn-in; the sampler itself if not given.
+        Sampler of the first two thirds of burn-in; by default the sampler itself.
     kind : str
-        Of the energy, see :data:`sampler_validation.known_answers.KINDS`.
+        Kind of energy, see :data:`sampler_validation.known_answers.KINDS`.
     """
     check_integer("chains", chains, at_least=2)
     check_integer("looks", looks, at_least=1)
@@ -183,7 +183,7 @@ def averages(
 
 
 def trial(member: Member, problem: KnownAnswer, *, seed: int) -> Trial:
-    """Try a member of the family on a posterior with known moments."""
+    """Test a member of the family on a posterior with known moments."""
     step = member.share * member.sampler.starting_step(problem.curvature)
     sampler = member.sampler.with_step(step)
     if isinstance(sampler, QuantisedLangevin):

@@ -143,7 +143,7 @@ def test_what_cannot_be_is_refused():
     ):
         with pytest.raises(ArgumentError, match=f"^{next(iter(options))} must be"):
             ranked(UNDERDAMPED, 4, **options)
-    with pytest.raises(ArgumentError, match=r"^calibration needs draws that all weigh the same"):
+    with pytest.raises(ArgumentError, match=r"^calibration needs draws without weights"):
         ranked(AdaptiveSGLD(0.05), 4, replications=2)
     biased = Student(dim=3, width=4, output_bias_variance=1.0)
     with pytest.raises(ArgumentError, match=r"^labels of each chain need a student without"):

@@ -103,7 +103,7 @@ def _evidence_lines(row: dict[str, Any]) -> list[str]:
     lost = f"families left {families}; rho_t {shares}; " if resampled else ""
     reasons = row["not_converged_because"]
     return [
-        f"log evidence {row['log_evidence']:.2f}{spread}; of the single {kind}: {values}",
+        f"log evidence {row['log_evidence']:.2f}{spread}; single {kind}: {values}",
         f"{lost}noises {noises}; {row['seconds']:.1f} s",
         "NOT converged:" if reasons else "converged",
         *(f"  {reason}" for reason in reasons),

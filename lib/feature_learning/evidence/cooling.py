@@ -5,8 +5,8 @@ Cooling, t = β = 1/(2κ²), leads from the prior (β = 0) to the posterior at t
     π_β(W) = p(W) G_β(W),   G_β(W) = ∫ p(a) exp(-β L(W, a)) da
 
 The readouts a are integrated out, so that their fluctuations do not broaden the distribution of the
-weights w_r. With the eigenvalues e_i of ΦΦᵀ, the components g_i of Φy along its eigenvectors, the scale
-s of the output and q = 2β/P, one decomposition serves all β::
+weights w_r. With the eigenvalues e_i of ΦΦᵀ, the components g_i of Φy along its eigenvectors, the
+scale s of the output and q = 2β/P, one decomposition serves all β::
 
     log G_β = -½ Σ_i log σ_a² λ_i - ½ q |y|² + ½ Σ_i (q s g_i)²/λ_i,   λ_i = q s² e_i + 1/σ_a²
 
@@ -205,7 +205,7 @@ class Cooling(_Networks):
 
 
 class Release(_Networks):
-    """Path from the tethered (λ = 0) to the free posterior (λ = 1); arguments of :class:`Cooling`."""
+    """Path from the tethered (λ = 0) to the free posterior (λ = 1), see :class:`Cooling`."""
 
     begin, end = 0.0, 1.0
 
