@@ -1,10 +1,10 @@
-"""Measurements of speed, side by side with other packages. Nothing here is imported by the library.
+"""Speed of the library in comparison with other packages. The library does not import this package.
 
-``python -m benchmarks`` (``make bench``) runs all of it:
+``python -m benchmarks`` (``make bench``) runs all measurements:
 
-* :mod:`benchmarks.steps`: the time of one step, and its share of the machine's matrix products;
-* :mod:`benchmarks.effective`: effective samples per step and second;
-* :mod:`benchmarks.settling`: the time from the prior until chains agree.
+* :mod:`benchmarks.steps`: the time of one step, and the rate of its matrix products;
+* :mod:`benchmarks.effective`: effective samples per step and per second;
+* :mod:`benchmarks.settling`: the time until chains agree.
 
-The numbers go into one table, whose columns :mod:`benchmarks.speed` defines and checks.
+The numbers form one table; :mod:`benchmarks.speed` defines and checks its columns.
 """

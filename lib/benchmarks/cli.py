@@ -18,42 +18,42 @@ from feature_learning.cli.ending import run_program
 from feature_learning.errors import FeatureLearningError, check_integer
 from feature_learning.files import atomic
 
-# The thread pool of XLA is sized once, when jax is imported: contenders are imported in main().
+# Importing jax fixes the size of XLA's thread pool, so that contenders are imported in main().
 
 NAME = "benchmarks"
 ROOT = Path(__file__).parents[2]
 PARTS = ("steps", "effective", "settling")
-#: Chains of a batch on a GPU: one leaves most of it idle.
+#: Chains per batch on a GPU; a single chain leaves most of it idle.
 BATCHES = (1, 16, 64, 256)
 KAPPA = 0.005
-#: Trajectories of HMC where effective samples are counted: a readout's period is 2π/√T = 890, and
-#: at h = 0.2 most trajectories are accepted (0.8 at P = 1000).
+#: Trajectories of HMC for counting effective samples: a readout's period is 2π/√T = 890, and at
+#: h = 0.2 most trajectories are accepted (0.8 at P = 1000).
 LONG = {"leapfrog_step": 0.2, "leapfrogs": 500}
-#: Steps between two looks where effective samples are counted. One look in n steps cannot show many
-#: more than one effective sample in n: the looks must be closer than the memory of m_S.
+#: Steps between two measurements for counting effective samples. They must be closer than the
+#: memory of m_S: one measurement in n steps shows at most about one effective sample in n.
 SPACING = {"sgld": 50, "underdamped": 4, "hmc": 500}
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured; times are in seconds.
+    """The extent of the measurements; times are in seconds.
 
     Attributes
     ----------
     samples, chains
         The cases of the step times.
     turn, rounds
-        Length of a contender's turn, and how many it has.
+        Length and number of a contender's turns.
     effective_samples, effective_chains
-        Where effective samples are counted; one of ``samples``.
+        The case for counting effective samples; the number of samples is one of ``samples``.
     warm
         Steps from the prior to the warm start.
     effective
-        By dynamics: the slower it forgets, the longer; SGLD's readouts have a bound.
+        Duration by dynamics, longer for longer memory; SGLD's readouts have a bound instead.
     settling
-        For this library to settle in; the peers have a multiple of what it takes.
+        Time limit for this library to settle; the peers get a multiple of the time it needs.
     tuning
-        Of the peers that tune themselves, see :class:`benchmarks.tuned.Tuned`.
+        Length of the peers' own tuning, see :class:`benchmarks.tuned.Tuned`.
     """
 
     samples: tuple[int, ...]
@@ -96,8 +96,7 @@ EFFORTS = {
 }
 
 
-#: Counts, and how large they may be: more threads than any machine has cores, more turns than
-#: anybody waits for. How much memory the others ask for is another matter.
+#: Options that are counts, and their upper limits; the memory is checked separately.
 MOST: dict[str, int | None] = {"samples": None, "chains": None, "width": None, "dim": None}
 MOST |= {"threads": 1024, "rounds": 10**6}
 
@@ -106,12 +105,12 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Speed of this library side by side with blackjax, posteriors and SGMCMCJax: "
+        description="Speed of this library compared with blackjax, posteriors and SGMCMCJax: "
         "time of a step, effective samples per second, time until chains have settled "
-        "(N=512, d=35, ReLU, float32, full batch, kappa=0.005). On a GPU the time of a step of "
-        "this library alone, for batches of chains.",
-        epilog="exit codes: 0 measured; 1 the measurements have faults; 2 bad input, a peer "
-        "that is missing or makes another step",
+        "(N=512, d=35, ReLU, float32, full batch, kappa=0.005). On a GPU only the time of a step "
+        "of this library, for batches of chains.",
+        epilog="exit codes: 0 measured; 1 the measurements have faults; 2 bad input, or a peer "
+        "is missing or makes different steps",
     )
     add = result.add_argument
     add(
@@ -121,19 +120,19 @@ def parser() -> argparse.ArgumentParser:
         help="quick: a few minutes; full: 20 to 40 minutes (default: %(default)s)",
     )
     add("--parts", choices=PARTS, nargs="+", help="what to measure (all)")
-    add("--samples", type=int, nargs="+", metavar="P", help="cases of the step times")
-    add("--chains", type=int, nargs="+", metavar="C", help="likewise")
+    add("--samples", type=int, nargs="+", metavar="P", help="samples of the step-time cases")
+    add("--chains", type=int, nargs="+", metavar="C", help="chains of the step-time cases")
     add("--rounds", type=int, help="turns of each contender")
     add("--turn", type=float, metavar="SECONDS", help="length of a turn")
-    add("--threads", type=int, help="threads for everybody (default: all cores)")
+    add("--threads", type=int, help="threads per package (default: all cores)")
     add("--width", type=int, default=512, metavar="N")
     add("--dim", type=int, default=35, metavar="d")
     add(
         "--device",
         default="cpu",
         metavar="D",
-        help="cpu, cuda or cuda:N; on a GPU the part steps of this library alone and, unless "
-        f"--chains says otherwise, batches of {', '.join(map(str, BATCHES))} chains "
+        help="cpu, cuda or cuda:N; on a GPU only the part steps, for this library and, unless "
+        f"--chains is given, batches of {', '.join(map(str, BATCHES))} chains "
         "(default: %(default)s)",
     )
     add("--ours-only", action="store_true", help="measure this library alone")
@@ -142,13 +141,13 @@ def parser() -> argparse.ArgumentParser:
         "--store",
         action="store_true",
         help="write book/data/benchmarks/speed.csv and the README's table instead; needs "
-        "--effort full and all of it",
+        "--effort full and all parts",
     )
     return result
 
 
 def effort(options: argparse.Namespace) -> Effort:
-    """The effort, with what the command line says differently."""
+    """The effort, with the changes from the command line."""
     chosen = EFFORTS[options.effort]
     changes: dict[str, Any] = {} if options.device == "cpu" else {"chains": BATCHES}
     for name in ("samples", "chains"):
@@ -174,7 +173,7 @@ def _fault(options: argparse.Namespace) -> str:
         return "--store needs --effort full, and no option that changes what is measured"
     if options.device != "cpu" and options.parts not in (None, ["steps"]):
         return f"--device {options.device} measures the part steps, not {' '.join(options.parts)}"
-    # The part of the library with torch is loaded only where nothing was wrong.
+    # Modules that import torch are loaded only after the checks above.
     try:
         for name, most in MOST.items():
             given = getattr(options, name)
@@ -188,18 +187,18 @@ def _fault(options: argparse.Namespace) -> str:
     needed = memory(effort(options), options.width, options.dim)
     free = memory_available(options.device)
     if free is not None and needed > free:
-        return f"the largest case needs {needed >> 20} MiB of memory, and {free >> 20} are free"
+        return f"the largest case needs {needed >> 20} MiB of memory, but {free >> 20} are free"
     return ""
 
 
 def memory(chosen: Effort, width: int, dim: int) -> int:
-    """Bytes that the largest case needs at least: data, weights, and one field of every chain."""
+    """Smallest memory of the largest case in bytes: data, weights and one forward pass."""
     samples, chains = max(chosen.samples), max(chosen.chains)
     return 4 * (samples * dim + chains * width * (dim + samples))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print and write; the exit code."""
+    """Measure, print and write; returns the exit code."""
     return run_program(NAME, lambda: _run(arguments))
 
 
@@ -212,21 +211,21 @@ def _run(arguments: Sequence[str] | None) -> int:
         print(text, file=sys.stderr)
     machine.limit_threads(threads)
     path = speed.stored(ROOT) if options.store else options.out or _built(speed.NAME)
-    atomic.check_writable(path)  # better now than after the measurement
+    atomic.check_writable(path)  # fail now rather than after the measurement
     frame = measure(options, threads, now)
     with details_first():
         try:
             if options.store and (slow := "; ".join(speed.wrong_ways(frame))):
-                raise BookError(f"not everybody ran in the faster way: {slow}")
+                raise BookError(f"some packages did not run in their faster way: {slow}")
             speed.write(frame, path)
-        except BookError:  # minutes of measuring must not be lost
+        except BookError:  # keep the measurements, which took minutes
             atomic.write(_built(f"rejected-{speed.NAME}"), speed.text(frame))
             raise
     print(f"\nthe table is in {path}")
     if options.store:
         readme = ROOT / "README.md"
         atomic.write(readme, speed_report.update(read_text(readme), frame))
-        print("and the README's part is written from it")
+        print("the README's part was written from it")
     return 0
 
 
@@ -235,7 +234,7 @@ def _built(name: str) -> Path:
 
 
 def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
-    """All parts that were asked for; printed as they come; the table."""
+    """Measure all requested parts, print each result at once, and return the table."""
     from benchmarks import effective, rows, settling, steps
     from benchmarks.contenders import CONTENDERS
     from benchmarks.problem import DYNAMICS, HMC, Problem
@@ -265,7 +264,7 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
                     device=options.device,
                 )
                 rate.measure(chosen.turn)
-                if not timings:  # only now is it certain that there will be a table
+                if not timings:  # the first case succeeded, so there will be a table
                     print(
                         f"{origin['cpu']}, {origin['cores']} cores, {threads} threads; "
                         f"this library on: {origin['device']}"
@@ -277,8 +276,8 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
                 print(steps.lines(case, rate.best), flush=True)
                 timings.append(case)
         print(
-            "of mm: the two matrix products of a step, as a share of the rate of a large one; a\n"
-            "kernel that needs fewer operations than the products may have more than 100 %\n"
+            "of mm: rate of the two matrix products of a step, as a share of that of a large one;\n"
+            "more than 100 % is possible for a kernel that needs fewer operations\n"
         )
         print(steps.throughput(timings))
         print(steps.verdict(timings), flush=True)

@@ -1,4 +1,4 @@
-"""Who is measured: this library and its peers, and the proof that they make the same steps."""
+"""The measured packages, and the check that they all make the same steps."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ __all__ = [
     "shapes",
 ]
 
-#: Largest relative distance of a gradient from the double-precision reference: two contenders that
-#: pass differ by less than 1e-4.
+#: Largest relative distance of a gradient from the double-precision reference; two contenders that
+#: pass the check differ by less than 1e-4.
 GRADIENT_TOLERANCE = 5e-5
-#: The noise of some steps is divided by its amplitude; its second moment must be 1 within this.
+#: Tolerance of the second moment of the normalised noise, which must be 1.
 NOISE_TOLERANCE = 0.05
 CHECKED_STEPS = 5
-#: HMC is checked on trajectories of one leapfrog step, so short that next to all are accepted.
+#: HMC is checked on trajectories of one leapfrog step, so short that almost all are accepted.
 CHECKED_LEAPFROG = 0.02
 
 
 class Contender(Protocol):
-    """Something that can make steps from the problem's start on.
+    """A package that makes steps of one dynamics from the problem's start.
 
     Attributes
     ----------
@@ -63,9 +63,9 @@ class Contender(Protocol):
     note
         How the package is used.
     shape
-        How it runs several chains.
+        The way it runs several chains.
     unit
-        It makes multiples of so many steps (a trajectory of HMC).
+        It makes multiples of this number of steps (a trajectory of HMC).
     """
 
     name: str
@@ -75,13 +75,13 @@ class Contender(Protocol):
     unit: int
 
     def gradient(self) -> tuple[Array, Array]:
-        """∇U of the position: (chains, width, dim) and (chains, width)."""
+        """∇U at the position: (chains, width, dim) and (chains, width)."""
 
     def position(self) -> tuple[Array, Array]:
         """Copies of w and a, shaped like the gradient."""
 
     def run(self, steps: int) -> None:
-        """Make so many steps and wait until they are done."""
+        """Make this number of steps and wait until they are done."""
 
 
 class Ours:
@@ -137,7 +137,7 @@ class OursUnderdamped(Ours):
         return Underdamped(problem.inertial_step, friction=problem.friction)
 
     def velocity(self) -> tuple[Array, Array]:
-        """Without the half kick at the end of a step: where BAOA cuts its steps."""
+        """Velocity without the half kick at the end of a step, where BAOA ends its steps."""
         half = 0.5 * self._problem.inertial_step
         return self._unpack(self.state.velocity + half * self.state.gradient)
 
@@ -168,49 +168,49 @@ CONTENDERS: dict[tuple[str, str], Any] = {
 
 
 def shapes(name: str, chains: int) -> tuple[str, ...]:
-    """The ways to run the chains of a contender that are worth trying."""
+    """The ways to run the chains of a contender that are tried."""
     if name == Ours.name:
         return ("batch",)
     return ("vmap", "one by one") if chains > 1 else ("one by one",)
 
 
 def checkable(problem: Problem, dynamics: str) -> Problem:
-    """The problem with steps that :func:`check` can take apart: short trajectories of HMC."""
+    """The problem with steps that :func:`check` can analyse: short trajectories of HMC."""
     if dynamics != HMC:
         return problem
     return replace(problem, leapfrog_step=CHECKED_LEAPFROG, leapfrogs=1)
 
 
 def check(problem: Problem, contenders: Sequence[Any]) -> None:
-    """Make some steps with each contender and measure that they are the steps of the problem.
+    """Make some steps with each contender and check that they are the steps of the problem.
 
-    The gradient at the start is compared with :meth:`Problem.gradient`. What is left of a step
-    after what is known of it, divided by its amplitude (√(2Tη) for SGLD), must be white noise:
-    second moment 1, no correlation between steps or between chains.
+    The gradient at the start is compared with :meth:`Problem.gradient`. The random part of a step,
+    divided by its amplitude (√(2Tη) for SGLD), must be white noise: second moment 1, no correlation
+    between steps or chains.
 
     Raises
     ------
     DisagreementError
-        With the contender and the number.
+        Names the contender and the deviation.
     """
     expected = problem.start_gradient
     for contender in contenders:
         who = f"{contender.name} ({contender.dynamics})"
         for found, start in zip(contender.position(), (problem.w, problem.a), strict=True):
             if not np.array_equal(found, start):
-                raise DisagreementError(f"{who} does not start where it should")
+                raise DisagreementError(f"{who} does not start from the given positions")
         for name, found, right in zip("wa", contender.gradient(), expected, strict=True):
             distance = np.linalg.norm(found - right) / np.linalg.norm(right)
             if not distance < GRADIENT_TOLERANCE:
                 raise DisagreementError(
-                    f"the gradient of {who} with respect to {name} is off by "
-                    f"{distance:.2g}, relatively; {GRADIENT_TOLERANCE:g} is allowed"
+                    f"the gradient of {who} with respect to {name} has a relative error of "
+                    f"{distance:.2g}; {GRADIENT_TOLERANCE:g} is allowed"
                 )
         _check_noise(who, [_noise(problem, contender) for _ in range(CHECKED_STEPS)])
 
 
 def _noise(problem: Problem, contender: Any) -> Array:
-    """The ξ of one step, (chains, parameters)."""
+    """The noise ξ of one step, (chains, parameters)."""
     dynamics = contender.dynamics
     before = _flat(problem, contender.position())
     slope = _flat(problem, contender.gradient())
@@ -246,7 +246,7 @@ def _check_noise(who: str, noise: Sequence[Array]) -> None:
     error = 6 / math.sqrt(streams.shape[1])
     power, overlap = float(moments.diagonal().mean()), np.triu(moments, 1)
     if not abs(power - 1) < NOISE_TOLERANCE + error / math.sqrt(len(streams)):
-        raise DisagreementError(f"the noise of {who} has {power:.3g} times the variance it should")
+        raise DisagreementError(f"the noise of {who} has {power:.3g} times the right variance")
     if not float(np.abs(overlap).max()) < error:
         raise DisagreementError(
             f"the noise of {who} is correlated between steps or chains: "

@@ -2,26 +2,26 @@ r"""Effective samples per step, from chains that have learned.
 
 Peers' SGLD is the same Markov chain as this library's at the same step, and posteriors' BAOA and
 blackjax's HMC are the same as its BAOAB and HMC (:func:`benchmarks.contenders.check` measures the
-steps). So effective samples per step are a property of the dynamics: they are measured once, with
-this library, and divided by everybody's own time of a step.
+steps). Effective samples per step are therefore a property of the dynamics: they are measured once,
+with this library, and divided by each package's own time per step.
 
-What is counted is how fast a chain forgets *within the state it has learned*. Chains from the prior
-stop in different metastable states here (R-hat says so), so nothing is counted across chains: each
-chain has its own effective sample size, by ArviZ. Watched are the overlap m_S, and all readouts:
-``slowest readout`` is the one of smallest effective sample size in its chain, ``median readout``
-the middle one.
+The numbers measure how fast a chain forgets *within the state it has learned*. Chains from the
+prior stop in different metastable states here (as R-hat shows), so that each chain has its own
+effective sample size, computed by ArviZ. The observables are the overlap m_S and all readouts:
+``slowest readout`` has the smallest effective sample size of its chain, ``median readout`` the
+median.
 
-An estimate from a run that spans few of its own memories is too large: below :data:`TRUSTED`
-effective samples in a chain it is marked "at most". The readouts of SGLD forget in a Langevin time
-of about σ_a²/T, which is 2·10⁴ at κ = 0.005 and more than a bench can run. Theirs has a sharper
-bound. SGLD is reversible (but for its step), so that the autocorrelation over m steps is a mean of
+An estimate from a run of few autocorrelation times is too large: below :data:`TRUSTED` effective
+samples in a chain it is marked "at most". The readouts of SGLD forget in a Langevin time of about
+σ_a²/T, which is 2·10⁴ at κ = 0.005 and longer than a benchmark can run. They have a sharper bound.
+SGLD is reversible (up to its step error), so that the autocorrelation over m steps is a mean of
 powers, ρ_m = E x with 0 ≤ x ≤ 1, and by Jensen's inequality 1 + 2 Σ_k ρ_km = E (1+x)/(1-x) is at
 least (1+ρ_m)/(1-ρ_m). With ρ_m = 1 - D, D half the mean squared displacement over σ_a²::
 
     effective samples per step ≤ D / (m (2 - D))
 
-which needs no mean and holds for short runs. (It is of draws m steps apart; those between add about
-D²/12 of it.) D is averaged over the readouts: the slowest of them moves no farther.
+which needs no mean and holds for short runs. (It is for draws m steps apart; the draws between add
+about D²/12 of it.) D is averaged over the readouts: the slowest of them moves no farther.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ OBSERVABLES = ("m_S", "median readout", "slowest readout")
 
 @dataclass(frozen=True)
 class Effective:
-    """Effective samples per step of one chain, one value a chain."""
+    """Effective samples per step, with one value per chain."""
 
     dynamics: str
     observable: str
@@ -68,7 +68,7 @@ class Effective:
 
     @property
     def bound(self) -> str:
-        """``at most`` where a bound was taken, or a chain has too few to trust their number."""
+        """``at most`` if the value is a bound, or a chain has too few effective samples."""
         few = min(self.per_step) * self.steps < TRUSTED
         return "at most" if few or self.bounded else ""
 
@@ -76,7 +76,7 @@ class Effective:
 def learned(problem: Problem, steps: int) -> Problem:
     """The problem with its chains moved from the prior by underdamped dynamics: a warm start.
 
-    A fifth of the steps has friction 1, the rest that of the problem.
+    A fifth of the steps has friction 1, the others have the friction of the problem.
     """
     ours = CONTENDERS[OURS, "underdamped"](problem)
     sampler: Underdamped = ours.sampler
@@ -119,18 +119,18 @@ def describe(problem: Problem, dynamics: str) -> str:
 
 
 def measure(problem: Problem, dynamics: str, *, seconds: float, every: int) -> list[Effective]:
-    """Run one dynamics for so many seconds, with a look every so many steps.
+    """Run one dynamics for some time, with a measurement every few steps.
 
     Parameters
     ----------
     problem
-        With chains that have learned, from :func:`learned`.
+        A problem with chains that have learned, from :func:`learned`.
     dynamics
-        Which.
+        Name of the dynamics.
     seconds
-        Wall time; the number of looks is made even, and is at least 8.
+        Wall time; the number of measurements is even and at least 8.
     every
-        Steps between two looks, a multiple of the trajectory for HMC.
+        Steps between two measurements, a multiple of the trajectory for HMC.
     """
     ours = CONTENDERS[OURS, dynamics](problem)
     watch = Watch(problem)
@@ -149,7 +149,7 @@ def measure(problem: Problem, dynamics: str, *, seconds: float, every: int) -> l
     moved = np.stack(readouts, 1)
     sizes = effective_sizes(np.stack(overlaps, 1), moved)
     limit = steps * reversible_bound(moved, every) if dynamics == SGLD else np.inf
-    # NaN where a chain never moved, trajectory after trajectory rejected: nothing was measured.
+    # NaN for chains that never moved because all trajectories were rejected.
     return [
         Effective(
             dynamics,
@@ -188,21 +188,21 @@ def effective_sizes(overlaps: Array, readouts: Array) -> dict[str, Array]:
 
 
 def reversible_bound(readouts: Array, every: int) -> Array:
-    """The most effective samples per step that readouts of prior variance 1 can have, (chains,).
+    """Upper bound of effective samples per step of readouts with prior variance 1, (chains,).
 
-    Of a reversible chain; ``readouts`` are (chains, looks, width), ``every`` steps apart.
+    It holds for reversible chains; ``readouts`` are (chains, looks, width), ``every`` steps apart.
     """
     lag = max(1, readouts.shape[1] // 4)
     moved = np.square(readouts[:, lag:] - readouts[:, :-lag]).mean(axis=(1, 2)) / 2
-    # Beyond D = 1 they have forgotten.
+    # At D = 1 the autocorrelation has decayed.
     bound: Array = np.minimum(moved, 1.0) / (lag * every * (2 - np.minimum(moved, 1.0)))
     return bound
 
 
 def lines(found: Sequence[Effective], times: Mapping[str, float]) -> str:
-    """Effective samples per million steps, and per second of every package with that dynamics.
+    """Effective samples per million steps, and per second for every package with the dynamics.
 
-    ``times`` are microseconds per step of one chain.
+    ``times`` are in microseconds per step of one chain.
     """
     texts = []
     for each in found:

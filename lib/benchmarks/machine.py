@@ -1,4 +1,4 @@
-"""What numbers depend on: threads, the machine, how busy it is, and its rate of multiplication."""
+"""The conditions of a measurement: threads, machine, its load, and its matrix-product rate."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from importlib import metadata
 from statistics import median
 from typing import Any
 
-#: Edge of the square matrices whose product gives the rate of a kind of device: large enough that
-#: the rate no longer grows, small enough for a tenth of a second.
+#: Size of the square matrices whose product gives the rate of a device: large enough that the rate
+#: no longer grows, small enough for a tenth of a second.
 EDGES = {"cpu": 2048, "cuda": 8192}
-#: Load above which a run on an idle machine would not start.
+#: Load average above which the machine counts as busy.
 BUSY = 0.5
 PACKAGES = {"torch": "torch", "blackjax": "blackjax", "posteriors": "posteriors"} | {
     "sgmcmcjax": "sgmcmcjax",
@@ -21,29 +21,29 @@ PACKAGES = {"torch": "torch", "blackjax": "blackjax", "posteriors": "posteriors"
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def load() -> float:
-    """Load average of the last minute; 0 where the system has none."""
+    """Load average of the last minute; 0 if the system has none."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def warning(now: float) -> str:
-    """A sentence if the machine is busy, else nothing."""
+    """A warning if the machine is busy, else an empty text."""
     if now < BUSY:
         return ""
     return (
         f"warning: the load average is {now:.1f}; on a busy machine times are too long and ratios "
-        "are uncertain: stop what else runs, or wait"
+        "are uncertain: stop other programs, or wait"
     )
 
 
 def limit_threads(threads: int) -> None:
-    """The same number of threads for torch and for XLA; before jax is imported."""
+    """Set the number of threads for torch and XLA; call it before importing jax."""
     os.environ["NPROC"] = str(threads)  # size of XLA's thread pool
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     if threads == 1:
@@ -55,7 +55,7 @@ def limit_threads(threads: int) -> None:
 
 
 def version(package: str) -> str:
-    """The installed version of what stands in the column ``package``."""
+    """The installed version of a package named in the column ``package``."""
     if package == "feature_learning":
         from feature_learning import __version__
 
@@ -64,7 +64,7 @@ def version(package: str) -> str:
 
 
 def wait(device: str) -> None:
-    """Until a device has done what it was given: a GPU takes work and returns at once."""
+    """Wait until a device has finished its work, since calls on a GPU return at once."""
     import torch
 
     if torch.device(device).type == "cuda":
@@ -72,7 +72,7 @@ def wait(device: str) -> None:
 
 
 def origin(threads: int, now: float, device: str = "cpu") -> dict[str, Any]:
-    """The columns that say where and when, the same in every row."""
+    """The columns with place and time of the run, equal in every row."""
     from feature_learning.sweeps.provenance import provenance
 
     known = provenance(device)
@@ -89,16 +89,16 @@ def origin(threads: int, now: float, device: str = "cpu") -> dict[str, Any]:
 
 @dataclass
 class MatrixRate:
-    """Rate of a large square float32 product in torch, GFLOP/s, measured again and again.
+    """Rate of a large square float32 product in torch in GFLOP/s, measured repeatedly.
 
-    The best is what the device can do; the others say how steady it is.
+    The best rate is that of the device; the others show how steady it is.
     """
 
     device: str = "cpu"
     rates: list[float] = field(default_factory=list)
 
     def measure(self, seconds: float) -> None:
-        """Products for about so many seconds, at least one."""
+        """Measure products for about this number of seconds, at least one product."""
         import torch
 
         edge = EDGES[torch.device(self.device).type]
@@ -115,10 +115,10 @@ class MatrixRate:
 
     @property
     def best(self) -> float:
-        """The highest."""
+        """The highest rate."""
         return max(self.rates)
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median rate."""
         return median(self.rates)

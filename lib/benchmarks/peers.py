@@ -1,10 +1,10 @@
-r"""Other packages, making steps on the same problem, each in the way that suits it best.
+r"""Other packages on the same problem, each used in the way that suits it best.
 
-Peers are asked for the law exp(-U/T). blackjax's and posteriors' SGLD and posteriors' BAOA take a
-temperature: they are given log p = -U and T. HMC of blackjax and SGLD of SGMCMCJax know none: they
-are given log p = -U/T, HMC with the inverse mass T, so that M⁻¹p is a velocity of variance T and
-its steps are those of h, and SGMCMCJax with the step ηT. :func:`benchmarks.contenders.check` does
-not believe this but measures it.
+All peers sample the distribution exp(-U/T). The SGLD of blackjax and posteriors and the BAOA of
+posteriors take a temperature: they get log p = -U and T. HMC of blackjax and SGLD of SGMCMCJax take
+none: they get log p = -U/T. HMC has the inverse mass T, so that M⁻¹p is a velocity of variance T
+and its steps are those of h; SGMCMCJax has the step ηT. :func:`benchmarks.contenders.check` tests
+this numerically.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.problem import HMC, SGLD, UNDERDAMPED, Array, MissingPeerError, 
 
 @contextmanager
 def _peer(name: str) -> Iterator[None]:
-    """Turn a failing import into one sentence."""
+    """Turn a failed import into a one-line error."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -39,10 +39,10 @@ def _peer(name: str) -> Iterator[None]:
 
 
 class Jax(ABC):
-    """What peers on JAX share: all steps of a turn in one loop, all chains in one jit.
+    """Base class of peers on JAX: all steps of a turn in one loop, all chains in one jit.
 
-    Parameters are a pair (w, a): measured faster than one flat vector. The random numbers are
-    JAX's default. The number of steps is an argument of the compiled loop, not a part of it.
+    Parameters are a pair (w, a), which was measured to be faster than one flat vector. The random
+    numbers are JAX's default. The number of steps is an argument of the compiled loop.
     """
 
     def __init__(self, problem: Problem, shape: str) -> None:
@@ -132,7 +132,7 @@ class BlackjaxSGLD(Jax):
 
 
 class BlackjaxHMC(Jax):
-    """blackjax's HMC; a step is one leapfrog step, the test after a trajectory included."""
+    """blackjax's HMC; a step is one leapfrog step, including the test after a trajectory."""
 
     name, dynamics = "blackjax", HMC
     note = BlackjaxSGLD.note
@@ -156,11 +156,11 @@ class BlackjaxHMC(Jax):
 
 
 class SGMCMCJaxSGLD(Jax):
-    """SGMCMCJax's SGLD; the package takes the log-likelihood of ONE data point, and vmaps it.
+    """SGMCMCJax's SGLD; the package takes the log-likelihood of ONE data point and vmaps it.
 
     Its progress bar, which is not used here, imports ``jax.experimental.host_callback``. Newer
-    versions of JAX have no such module, and the import of the package fails: an empty one stands in
-    for it.
+    versions of JAX lack this module, so that the package cannot be imported: an empty module
+    replaces it.
     """
 
     name, dynamics = "sgmcmcjax", SGLD
@@ -189,7 +189,7 @@ class SGMCMCJaxSGLD(Jax):
         slope = build_grad_log_post(log_likelihood, log_prior, data)
 
         def begin(theta: Any) -> Any:
-            # The package's own start takes the first gradient from a batch drawn with replacement.
+            # The package would take the first gradient from a batch drawn with replacement.
             state = init(jax.random.key(0), theta)
             return state._replace(param_grad=slope(theta, *data))
 
@@ -206,7 +206,7 @@ class SGMCMCJaxSGLD(Jax):
 
 @contextmanager
 def _host_callback() -> Iterator[None]:
-    """An empty ``jax.experimental.host_callback`` while something is imported that names it."""
+    """Provide an empty ``jax.experimental.host_callback`` during an import that needs it."""
     import jax.experimental
 
     name = "jax.experimental.host_callback"

@@ -1,4 +1,4 @@
-r"""The one problem that everybody solves, in NumPy so that nobody is favoured.
+r"""The problem that all packages solve, written in NumPy so that none is favoured.
 
     U = (1/P) Σ_μ (f(x_μ) - y_μ)² + T (Σ_i a_i²/2 + d Σ_i |w_i|²/2),   T = 2κ²
     f(x) = N^(-1/2) Σ_i a_i relu(w_i·x)
@@ -9,7 +9,7 @@ costs one gradient of U:
 * ``sgld``: ``θ ← θ - η ∇U + √(2Tη) ξ``
 * ``underdamped``: with unit mass, ``v ← v - h ∇U``, ``θ ← θ + (h/2) v``,
   ``v ← e^(-fh) v + √(T (1 - e^(-2fh))) ξ``, ``θ ← θ + (h/2) v``. BAOAB and BAOA visit the same
-  positions: they differ in where the kick of one step is cut from that of the next.
+  positions: they differ in where one step ends and the next begins.
 * ``hmc``: a leapfrog step of size h, with a Metropolis test after every ``leapfrogs`` of them.
 """
 
@@ -30,7 +30,7 @@ from feature_learning.randomness import generator
 
 Array = NDArray[Any]
 SGLD, UNDERDAMPED, HMC = DYNAMICS = ("sgld", "underdamped", "hmc")
-#: Samplers that only tune themselves (:mod:`benchmarks.tuned`).
+#: Samplers that are only used with their own tuning (:mod:`benchmarks.tuned`).
 NUTS, MCLMC = "nuts", "mclmc"
 
 
@@ -39,7 +39,7 @@ class MissingPeerError(FeatureLearningError):
 
 
 class DisagreementError(FeatureLearningError):
-    """A contender computes something else than the others."""
+    """A contender makes other steps than those of the problem."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,17 @@ class Problem:
     inputs, labels
         (samples, dim) and (samples,), float32.
     w, a
-        Where the chains start, (chains, width, dim) and (chains, width).
+        Start of the chains, (chains, width, dim) and (chains, width).
     temperature
-        T.
+        Temperature T.
     step_size
-        η of SGLD.
+        Step η of SGLD.
     inertial_step, friction
-        h and f of the underdamped dynamics.
+        Step h and friction f of the underdamped dynamics.
     leapfrog_step, leapfrogs
-        h of HMC, and how many steps make a trajectory.
+        Step h of HMC, and number of steps of a trajectory.
     device
-        Where this library computes; the peers always do on the CPU.
+        Device of this library; the peers always use the CPU.
     """
 
     inputs: Array
@@ -105,7 +105,7 @@ class Problem:
 
     @property
     def chains(self) -> int:
-        """How many chains there are."""
+        """Number of chains."""
         return int(self.w.shape[0])
 
     @property
@@ -124,7 +124,7 @@ class Problem:
         return int(4 * self.samples * self.w.shape[1] * self.w.shape[2])
 
     def gradient(self, w: Array, a: Array) -> tuple[Array, Array]:
-        """∇U in double precision, written for reading; chain by chain, as activations are large."""
+        """∇U in double precision, in plain form; chain by chain, because activations are large."""
         inputs, (_, width, dim) = self.inputs.astype(float), self.w.shape
         w, a = w.astype(float), a.astype(float)
         of_w, of_a = self.temperature * dim * w, self.temperature * a
@@ -138,7 +138,7 @@ class Problem:
 
     @cached_property
     def start_gradient(self) -> tuple[Array, Array]:
-        """:meth:`gradient` where the chains start: everybody is compared with it."""
+        """The :meth:`gradient` at the start of the chains, the reference for all packages."""
         return self.gradient(self.w, self.a)
 
     def dataset(self) -> Dataset:

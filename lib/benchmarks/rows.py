@@ -25,16 +25,16 @@ def table(
     *,
     kappa: float,
 ) -> pd.DataFrame:
-    """Everything that was measured in one run.
+    """The table of everything that was measured in one run.
 
     Parameters
     ----------
     origin
         Columns that are the same in all rows.
     sizes
-        Each with its number of chains.
+        Effective samples, each with its number of chains.
     kappa
-        Of the steps and the effective samples.
+        κ of the steps and the effective samples.
     """
     rows: list[dict[str, Any]] = []
     if rate is not None:
@@ -98,13 +98,13 @@ def _settling(run: Settling) -> Iterable[dict[str, Any]]:
     times = (run.seconds, run.seconds, run.seconds)
     yield _row("settling_time", run.package, *times, bound=bound, **case)
     for observable, rate in run.rates.items():
-        if math.isfinite(rate):  # not of chains that never moved
+        if math.isfinite(rate):  # not finite for chains that never moved
             rates = (rate, rate, rate)
             yield _row("settling_rate", run.package, *rates, observable=observable, **case)
 
 
 def fastest(timings: Sequence[Timing], samples: int, dynamics: str) -> dict[str, float]:
-    """Microseconds per step of one chain, of every package at the chains it is fastest with."""
+    """Microseconds per step of one chain, for every package at its fastest number of chains."""
     found: dict[str, float] = {}
     for each in timings:
         if (each.samples, each.dynamics) == (samples, dynamics):
@@ -116,7 +116,7 @@ def _row(
     quantity: str, package: str, value: float, low: float, high: float, **case: Any
 ) -> dict[str, Any]:
     known = {"quantity": quantity, "package": package, "version": version(package)}
-    # Rounded for reading; the three stay in order.
+    # Rounded for readability; the three numbers keep their order.
     numbers = {
         name: float(f"{x:.6g}") for name, x in (("value", value), ("low", low), ("high", high))
     }

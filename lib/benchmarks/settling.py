@@ -1,14 +1,15 @@
-"""Time until four chains have settled: this library, and blackjax's best with their own tuning.
+"""Time until four chains have settled: this library, and blackjax's best samplers, self-tuned.
 
-All start alike, in the code of largest evidence and with everything else from the prior
+All start in the code of largest evidence, with everything else from the prior
 (:class:`feature_learning.PointConfig` with ``start="planted"``): at κ = 0.005 the posterior is in
 that code from about 400 samples on. They have settled when R-hat of m_S and of the test MSE is
 below 1.01 and their effective sample sizes are at least 100
-(:class:`feature_learning.ConvergenceRule`) over the second half of the looks, asked whenever these
-have grown by a quarter. The time is that of tuning, compiling, steps and looks.
+(:class:`feature_learning.ConvergenceRule`) over the second half of the measurements. This is tested
+whenever their number has grown by a quarter. The time includes tuning, compilation, steps and
+measurements.
 
-A peer is given :data:`PATIENCE` times our time. Where that is not enough, effective samples per
-second, of the second half and without the tuning, tell how much longer it would take.
+A peer gets :data:`PATIENCE` times our time. If that is not enough, its effective samples per
+second, in the second half and without the tuning, show how much longer it would take.
 """
 
 from __future__ import annotations
@@ -30,20 +31,20 @@ from feature_learning import ConvergenceRule, Student, configure, network_poster
 from feature_learning.inference.diagnostics import effective_sample_size, standard_error
 from feature_learning.inference.sampling import starting_position
 
-#: Times our time that a peer gets.
+#: Time limit of a peer, in units of our time.
 PATIENCE = 10.0
-#: Looks when the rule is first asked, and by how much they grow until it is asked again.
+#: Measurements before the rule is first tested, and factor of growth before each further test.
 FIRST, GROWTH = 40, 1.25
-#: P, and chains.
+#: Number of training samples P, and of chains.
 SAMPLES, CHAINS = 1000, 4
 
 
 @dataclass(frozen=True)
 class Settling:
-    """How long it took, or how long it was tried.
+    """The time until chains have settled, or the time limit.
 
-    ``rates`` are effective samples per second, ``means`` averages with their standard errors: those
-    of a sampler whose step is too long for its law would differ from the others'.
+    ``rates`` are effective samples per second, ``means`` averages with their standard errors. The
+    averages of a sampler with too long a step would differ from the others'.
     """
 
     package: str
@@ -90,14 +91,14 @@ def begin(samples: int = SAMPLES, *, width: int, dim: int, kappa: float) -> Prob
 def measure(
     problem: Problem, *, seconds: float, tuning: dict[str, int], alone: bool = False
 ) -> Iterator[Settling]:
-    """This library first, for so many seconds at most; then the peers, unless it is alone.
+    """Measure this library for at most ``seconds``, then the peers unless it is ``alone``.
 
     Parameters
     ----------
     problem
         From :func:`begin`.
     tuning
-        By dynamics of the peers, see :class:`benchmarks.tuned.Tuned`.
+        Length of the tuning by dynamics of the peers, see :class:`benchmarks.tuned.Tuned`.
     """
     first = run(lambda: TunedUnderdamped(problem), problem, seconds)
     yield first
@@ -107,7 +108,7 @@ def measure(
 
 
 def run(make: Callable[[], Any], problem: Problem, seconds: float) -> Settling:
-    """Build a contender and run its chains until they have settled, or the time is up."""
+    """Build a contender and run its chains until they have settled or the time is over."""
     watch, rule = Watch(problem), ConvergenceRule()
     begun = time.perf_counter()
     contender = make()
@@ -139,13 +140,13 @@ def run(make: Callable[[], Any], problem: Problem, seconds: float) -> Settling:
 
 
 def _second_half(looks: Sequence[tuple[Array, Array]]) -> dict[str, Array]:
-    """(chains, looks) of both observables."""
+    """The second half of both observables, (chains, looks) each."""
     pairs: Array = np.array(looks[len(looks) // 2 :])  # (looks, observables, chains)
     return {"m_S": pairs[:, 0].T, "test_mse": pairs[:, 1].T}
 
 
 def line(run: Settling) -> str:
-    """One sentence."""
+    """The result in one line."""
     outcome = "have settled after" if run.settled else "have not settled within"
     rates = ", ".join(f"{name} {rate:.3g}" for name, rate in run.rates.items())
     means = ", ".join(f"{name} {mean:.5f} ± {sem:.5f}" for name, (mean, sem) in run.means.items())

@@ -1,9 +1,8 @@
 """The stored measurements of speed: one tidy table and its check.
 
-``make bench BENCH=full`` writes ``book/data/benchmarks/speed.csv``. Its rows are times of one
-machine in one run, which belong together; none could be computed again and compared. The check asks
-what can be asked of times: that all come from one run, and that rates follow from what they are
-made of.
+``make bench BENCH=full`` writes ``book/data/benchmarks/speed.csv``. Its rows are times of one run
+on one machine, which cannot be reproduced exactly. The check therefore only tests that all rows
+come from one run, and that the rates follow from the numbers they are computed from.
 """
 
 from __future__ import annotations
@@ -78,17 +77,17 @@ DYNAMICS = {
 }
 BOUNDS = ("at most", "at least")
 UNKNOWN = "Nothing is measured yet."
-"""What stands in the place of a table that is not there."""
+"""Text in place of a missing table."""
 
 _KEY = ["quantity", "package", "dynamics", "observable", "samples", "chains"]
 _RUN = ["threads", "device", "cpu", "cores", "load", "date_utc", "revision"]
-#: Several chains of a package may cost so much more than one, each: it chooses how to run them.
+#: Largest accepted ratio of the time per chain for several chains to that for one chain.
 _SLACK = 1.3
 
 
 def stored(root: Path) -> Path:
-    """Where the measurements of a checkout stand; there may be none."""
-    # As in book_tools.project, which needs Sphinx, and measuring does not.
+    """Path of the measurements of a checkout; the file may not exist."""
+    # Duplicates book_tools.project, which needs Sphinx.
     return root / "book" / "data" / "benchmarks" / NAME
 
 
@@ -106,17 +105,17 @@ def write(frame: pd.DataFrame, path: Path) -> None:
 
 
 def text(frame: pd.DataFrame) -> str:
-    """A table as CSV, sound or not."""
+    """A table as CSV, valid or not."""
     return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read a table that :func:`write` has written.
+    """Read a table written by :func:`write`.
 
     Raises
     ------
     BookError
-        If it is not there, or has not the columns and types it should.
+        If it does not exist, or has wrong columns or types.
     """
     try:
         frame = pd.read_csv(path, keep_default_na=False, na_values=[""], encoding="utf-8")
@@ -133,7 +132,7 @@ def typed(frame: pd.DataFrame, where: str = "the table") -> pd.DataFrame:
     Raises
     ------
     BookError
-        If a column is missing or unknown, or holds what it should not.
+        If a column is missing, unknown or has invalid entries.
     """
     if list(frame.columns) != list(COLUMNS):
         wrong = sorted(set(frame.columns) ^ set(COLUMNS)) or "their order"
@@ -147,7 +146,7 @@ def typed(frame: pd.DataFrame, where: str = "the table") -> pd.DataFrame:
 
 
 def problems(frame: pd.DataFrame) -> Iterator[str]:
-    """What is wrong with the rows of a table: units, numbers, rows of several runs, wrong rates."""
+    """Faults of the rows of a table: units, numbers, rows of several runs, wrong rates."""
     for row in frame.to_dict("records"):
         where = " ".join(str(row[name]) for name in _KEY if not pd.isna(row[name]))
         if row["unit"] != UNITS.get(row["quantity"]):
@@ -165,7 +164,7 @@ def problems(frame: pd.DataFrame) -> Iterator[str]:
             yield f"{where}: not 0 < low <= value <= high: {numbers}"
     for name in _RUN:
         if (count := frame[name].nunique(dropna=False)) != 1:
-            yield f"column {name} has {count} values: the rows are not of one run"
+            yield f"column {name} has {count} values: the rows are not from one run"
     if (count := int(frame.duplicated(_KEY).sum())) > 0:
         yield f"{count} rows have the quantity and case of another one"
     yield from _wrong_rates(frame)
@@ -188,34 +187,34 @@ def _wrong_rates(frame: pd.DataFrame) -> Iterator[str]:
             & (sizes["samples"] == row["samples"])
         ]["value"]
         if len(size) != 1 or not len(step):
-            yield f"{row['package']} {row['dynamics']}: a rate without what it is made of"
+            yield f"{row['package']} {row['dynamics']}: the numbers for a rate are missing"
         elif not np.isclose(row["value"], 1e6 * size.iloc[0] / step.min(), rtol=1e-3):
-            yield f"{row['package']} {row['dynamics']} {row['observable']}: a rate of other numbers"
+            yield f"{row['package']} {row['dynamics']} {row['observable']}: inconsistent rate"
 
 
 def _wrong_cells(frame: pd.DataFrame) -> Iterator[str]:
-    """Cells a minute times their steps times the time of a step of one chain make a minute."""
+    """Cells per minute times their steps times the time of a step must be one minute."""
     case = ("package", "dynamics", "samples", "chains")
     for row in select(frame, "cell_rate").to_dict("records"):
         step = value(frame, "step_time", **{name: row[name] for name in case})
         count = str(row["setting"]).removesuffix(" steps")
         steps = int(count) if count.isdecimal() else 0
         if not np.isclose(row["value"] * steps * step, 60e6, rtol=1e-3):
-            yield f"{row['package']} P={row['samples']}: cells a minute of other numbers"
+            yield f"{row['package']} P={row['samples']}: inconsistent cells per minute"
 
 
 def wrong_ways(frame: pd.DataFrame) -> Iterator[str]:
     """Packages whose chains were not run in their faster way.
 
-    One after the other, several chains cost no more than one, each. Asked of what is stored: on a
-    busy machine times scatter more than this.
+    Run one after the other, several chains cost no more time per chain than one. Only stored tables
+    are tested, because times on a busy machine scatter more than this.
     """
     for _, case in select(frame, "step_time").groupby(["package", "dynamics", "samples"]):
         alone = case[case["chains"] == 1]["value"]
         for row in case.to_dict("records") if len(alone) else []:
             if row["value"] > _SLACK * alone.iloc[0]:
                 where = f"{row['package']} {row['dynamics']} P={row['samples']}"
-                times = f"{row['value']:.0f} us each and one takes {alone.iloc[0]:.0f}"
+                times = f"{row['value']:.0f} us each, but one takes {alone.iloc[0]:.0f}"
                 yield f"{where}: {row['chains']} chains take {times}"
 
 
@@ -228,6 +227,6 @@ def select(frame: pd.DataFrame, quantity: str, **values: Any) -> pd.DataFrame:
 
 
 def value(frame: pd.DataFrame, quantity: str, **values: Any) -> float:
-    """The number of the one row that :func:`select` finds; NaN if there is none."""
+    """The value of the single row that :func:`select` finds; NaN if there is none."""
     found = select(frame, quantity, **values)["value"]
     return float(found.iloc[0]) if len(found) else math.nan

@@ -1,4 +1,4 @@
-"""Figures of the stored measurements of speed; where nothing is stored they say so."""
+"""Figures of the stored measurements of speed, with a note if nothing is stored."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def step_times(ax: Axes, frame: pd.DataFrame | None, chains: int) -> None:
 
 
 def effective_rates(ax: Axes, frame: pd.DataFrame | None, observable: str) -> None:
-    """Effective samples per second of everybody as dots, an arrow where it is an upper bound."""
+    """Effective samples per second of all packages as dots, with arrows for upper bounds."""
     rates = None if frame is None else select(frame, "ess_rate", observable=observable)
     if rates is None or rates.empty:
         _nothing(ax)

@@ -1,4 +1,4 @@
-"""The measurements of speed in words: the README's part and the page's."""
+"""The measurements of speed in words, for the README and for the page of the book."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from book_tools.errors import BookError
 from feature_learning.analysis.texts import ABSENT, number_text
 
 START, END = "<!-- speed: written by `make bench BENCH=full` -->", "<!-- end of speed -->"
-"""Lines of the README between which :func:`render` stands."""
-#: Rounds that differ by more than this factor are shown beside their median.
+"""Lines of the README that enclose the text of :func:`render`."""
+#: The range of the rounds is shown beside their median if it exceeds this factor.
 _UNSTEADY = 1.5
 #: Characters in a line of the README.
 _WIDTH = 120
@@ -23,7 +23,7 @@ _WIDTH = 120
 def gain(
     frame: pd.DataFrame, observable: str, among: Sequence[str] = ("sgld",)
 ) -> tuple[float, str, str]:
-    """Effective samples per second: our underdamped dynamics over the fastest of the peers'.
+    """Ratio of effective samples per second: our underdamped dynamics over the fastest peer.
 
     Parameters
     ----------
@@ -33,11 +33,11 @@ def gain(
     Returns
     -------
     ratio : float
-        NaN if there is no peer, or if ours is itself only an upper bound.
+        NaN if there is no peer, or if our number is only an upper bound.
     bound : str
         ``at least`` if the peer's number is an upper bound, else empty.
     peer : str
-        Package and dynamics of the fastest.
+        Package and dynamics of the fastest peer.
     """
     rates = select(frame, "ess_rate", observable=observable)
     ours = rates[(rates["package"] == OURS) & (rates["dynamics"] == "underdamped")]
@@ -51,7 +51,7 @@ def gain(
 
 
 def provenance(frame: pd.DataFrame) -> str:
-    """Where the numbers come from, in a sentence."""
+    """The origin of the numbers, in one sentence."""
     first = frame.iloc[0]
     packages = frame[["package", "version"]].drop_duplicates()
     versions = ", ".join(
@@ -60,13 +60,13 @@ def provenance(frame: pd.DataFrame) -> str:
     )
     return (
         f"Measured on {str(first['date_utc'])[:10]} on {first['cpu']}, {first['cores']} cores, "
-        f"{first['threads']} threads for everybody, load {first['load']:.1f} at the start; "
+        f"{first['threads']} threads per package, load {first['load']:.1f} at the start; "
         f"revision {str(first['revision'])[:12]}; {versions}."
     )
 
 
 def render(frame: pd.DataFrame | None) -> str:
-    """The README's part as Markdown: our time per step beside that of the fastest peer."""
+    """The README's part as Markdown: our time per step and that of the fastest peer."""
     if frame is None:
         return UNKNOWN
     steps = select(frame, "step_time")
@@ -82,7 +82,7 @@ def render(frame: pd.DataFrame | None) -> str:
 
 
 def findings(frame: pd.DataFrame | None) -> str:
-    """What the measurements mean, in sentences, as Markdown."""
+    """The results of the measurements in sentences, as Markdown."""
     return UNKNOWN if frame is None else "\n".join([*_sentences(frame), "", provenance(frame)])
 
 
@@ -104,7 +104,7 @@ def _pair(case: pd.DataFrame) -> str:
 
 
 def _closest(steps: pd.DataFrame) -> str:
-    """The least ratio of a peer's time to ours in the same case, in a sentence."""
+    """The smallest ratio of a peer's time to ours in the same case, in one sentence."""
     same = ["dynamics", "samples", "chains"]
     pairs = steps.merge(steps[steps["package"] == OURS], on=same, suffixes=("", "_ours"))
     pairs = pairs[pairs["package"] != OURS]
@@ -125,10 +125,10 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
         rate = value(frame, "matrix_rate")
         low, high = 100 * shares["value"].min(), 100 * shares["value"].max()
         yield (
-            f"* Counted as the two matrix products of a step, this library's SGLD runs at "
+            f"* If only the two matrix products of a step are counted, this library's SGLD runs at "
             f"{low:.0f} to {high:.0f} % of the rate of a large matrix product here "
-            f"({rate:.0f} GFLOP/s). More than 100 % is no mistake: the two products are counted in "
-            "full, and inputs of ±1 taken from tables of partial sums need fewer operations."
+            f"({rate:.0f} GFLOP/s). More than 100 % is possible: the two products are counted in "
+            "full, but tables of partial sums for inputs of ±1 need fewer operations."
         )
     rates = select(frame, "cell_rate")
     if len(rates):
@@ -138,9 +138,9 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
             for row in most.to_dict("records")
         ]
         yield (
-            "* Cells of the published protocol a minute (a cell: one chain of SGLD to the end of "
-            f"its {most['setting'].iloc[0]}; {most['chains'].iloc[0]} at a time, looks not "
-            f"counted): {', '.join(texts)}."
+            "* Cells of the published protocol per minute (a cell is one chain of SGLD with "
+            f"{most['setting'].iloc[0]}; {most['chains'].iloc[0]} at a time, without "
+            f"measurements): {', '.join(texts)}."
         )
     for observable in ("m_S", "median readout", "slowest readout"):
         ratio, bound, _ = gain(frame, observable)
@@ -150,15 +150,15 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
         samples = select(frame, "ess_rate")["samples"].iloc[0]
         overall, its_bound, peer = gain(frame, observable, tuple(DYNAMICS))
         yield (
-            f"* Effective samples of {name} per second at P = {samples}: underdamped has "
-            f"{_times(ratio, bound)} those of the fastest peer's SGLD, and "
+            f"* Effective samples of {name} per second at P = {samples}: our underdamped dynamics "
+            f"has {_times(ratio, bound)} those of the fastest peer's SGLD, and "
             f"{_times(overall, its_bound)} those of the fastest peer of any dynamics ({peer})."
         )
     yield from _settling(frame)
 
 
 def _settling(frame: pd.DataFrame) -> Iterator[str]:
-    """How long everybody takes until chains have settled, and who is how far from it."""
+    """The time of each package until chains have settled, and its rate of effective samples."""
     watched = {"m_S": "$m_S$", "test_mse": "the test MSE"}
     for row in select(frame, "settling_time").to_dict("records"):
         who = f"{LABELS[row['package']]}, {DYNAMICS[row['dynamics']]}"
@@ -195,7 +195,7 @@ def update(readme: str, frame: pd.DataFrame | None) -> str:
     Raises
     ------
     BookError
-        If the README has not one place for it.
+        If the README does not have exactly one place for it.
     """
     if readme.count(START) != 1 or readme.count(END) != 1:
         raise BookError(f"README.md must have the lines {START!r} and {END!r} once each")

@@ -1,11 +1,10 @@
-"""Time of one step of everybody, side by side.
+"""The time of one step of every package.
 
-Every combination of samples and chains is a case; within a case the contenders take turns (A B C,
-B C A, ...), so that whatever else the machine does hits all of them. Before the clock starts each
-contender must prove that it makes the same step (:func:`benchmarks.contenders.check`). Peers run
-several chains by vmap and one by one, in turns of their own, and the faster median counts: which of
-the two it is depends on the number of samples. A turn is as many steps as fill a given time, so
-that a slow contender makes fewer of them.
+Every combination of samples and chains is a case. Within a case the contenders take turns (A B C,
+B C A, ...), so that other work on the machine affects all of them. Before the timing each contender
+is checked to make the same step (:func:`benchmarks.contenders.check`). Peers run several chains by
+vmap and one by one, in separate turns, and the smaller median counts: which way is faster depends
+on the number of samples. A turn fills a given time, so that a slow contender makes fewer steps.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from benchmarks.problem import HMC, SGLD, Problem
 from benchmarks.speed import DYNAMICS, LABELS, OURS
 from feature_learning.experiments.paper import PARITY
 
-#: Steps of one chain by the published protocol at the step of SGLD that is timed, if it runs to the
-#: end: a Langevin time of 4083 (see :mod:`feature_learning.experiments.paper`).
+#: Steps of one chain of the published protocol at the timed step of SGLD, if it runs to the end, a
+#: Langevin time of 4083 (see :mod:`feature_learning.experiments.paper`).
 CELL_STEPS = PARITY.schedule(Problem.step_size).steps
 
 
@@ -41,23 +40,23 @@ class Timing:
 
     @property
     def median(self) -> float:
-        """The middle round."""
+        """Median of the rounds."""
         return median(self.microseconds)
 
     def share(self, rate: float) -> float:
-        """Of a rate of multiplication in GFLOP/s, the two matrix products of a step counted."""
+        """Rate of the two matrix products of a step, as a share of ``rate`` in GFLOP/s."""
         return self.operations / self.median / 1e3 / rate
 
 
 def _seconds(contender: Any, steps: int) -> float:
-    """Wall time of so many steps."""
+    """Wall time of a number of steps."""
     start = time.perf_counter()
     contender.run(steps)
     return time.perf_counter() - start
 
 
 def _turn(contender: Any, seconds: float) -> int:
-    """How many steps fill about so many seconds; the first run, which compiles, is not timed."""
+    """Number of steps in about ``seconds``; the first run, which compiles, is not timed."""
     contender.run(contender.unit)
     once = min(_seconds(contender, contender.unit) for _ in range(2))
     return int(contender.unit) * max(1, min(2000, round(seconds / once)))
@@ -75,7 +74,7 @@ def measure(
     check_hmc: bool = True,
     device: str = "cpu",
 ) -> list[Timing]:
-    """One case: build, check, take turns, and keep the faster way of each.
+    """Measure one case: build, check, take turns, and keep the faster way of each contender.
 
     Parameters
     ----------
@@ -86,11 +85,11 @@ def measure(
     seconds
         Length of a turn.
     rounds
-        Turns of each contender.
+        Number of turns of each contender.
     check_hmc
-        HMC is checked with short trajectories, which JAX compiles anew: once is enough.
+        Whether HMC is checked; its short trajectories need another compilation by JAX.
     device
-        Where this library computes.
+        Device of this library.
     """
     problem = Problem.make(samples=samples, chains=chains, width=width, dim=dim, device=device)
     entries: list[tuple[tuple[str, str], Any, int]] = []
@@ -140,10 +139,10 @@ HEADING = (
 
 
 def cells(timing: Timing) -> tuple[float, float, float]:
-    """Cells of the published protocol a minute: at the median, the slowest and the fastest round.
+    """Cells of the published protocol per minute, for the median, slowest and fastest round.
 
     A cell is one chain of :data:`CELL_STEPS` steps of SGLD at this number of samples; a batch
-    computes as many at a time as it has chains. Looks are not counted.
+    computes one cell for each of its chains. The time of measurements is not included.
     """
     per_minute = 60e6 / CELL_STEPS
     slowest, fastest = max(timing.microseconds), min(timing.microseconds)
@@ -151,7 +150,7 @@ def cells(timing: Timing) -> tuple[float, float, float]:
 
 
 def lines(case: Sequence[Timing], rate: float) -> str:
-    """One case: median (min to max) of everybody, its ratio to ours, its share of the rate."""
+    """Lines of one case: median (min to max), ratio to ours, and share of the rate."""
     ours = {each.dynamics: each.median for each in case if each.contender == OURS}
     texts = []
     for each in case:
@@ -167,7 +166,7 @@ def lines(case: Sequence[Timing], rate: float) -> str:
 
 
 def throughput(cases: Sequence[Sequence[Timing]]) -> str:
-    """Cells a minute of this library, by samples and chains in a batch."""
+    """Cells per minute of this library, by samples and chains in a batch."""
     texts = [
         f"{cells(each)[0]:.3g} at P = {each.samples} with {each.chains}"
         for case in cases
@@ -175,13 +174,13 @@ def throughput(cases: Sequence[Sequence[Timing]]) -> str:
         if (each.contender, each.dynamics) == (OURS, SGLD)
     ]
     return (
-        f"cells of the published protocol a minute ({CELL_STEPS} steps of SGLD each; P, and chains "
-        f"in a batch): {'; '.join(texts)}"
+        f"cells of the published protocol per minute ({CELL_STEPS} steps of SGLD each; P, and "
+        f"chains in a batch): {'; '.join(texts)}"
     )
 
 
 def verdict(cases: Sequence[Sequence[Timing]]) -> str:
-    """The worst ratio to each peer, by dynamics; nothing is enforced."""
+    """The smallest ratio of each peer's time to ours, by dynamics; no threshold is enforced."""
     worst: dict[tuple[str, str], float] = {}
     for case in cases:
         ours = {each.dynamics: each.median for each in case if each.contender == OURS}

@@ -1,10 +1,10 @@
 r"""This library's dynamics and blackjax's best samplers, each with its own tuning.
 
-Ours lets its chains settle at high friction and then finds step, friction and readout mass from
-largest curvatures (:mod:`feature_learning.samplers.tuning`), as every run does. Of blackjax HMC and
-NUTS tune step and diagonal mass by window adaptation (the warm-up of Stan), MCLMC its step,
+This library relaxes its chains at high friction and then derives step, friction and readout mass
+from largest curvatures (:mod:`feature_learning.samplers.tuning`), as in every run. blackjax's HMC
+and NUTS tune step and diagonal mass by window adaptation (the warm-up of Stan); MCLMC tunes step,
 momentum decoherence length and diagonal preconditioner by ``mclmc_find_L_and_step_size``. One chain
-is tuned and all use what it found. They are given log p = -U/T.
+is tuned, and all use the result. They get log p = -U/T.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from feature_learning.samplers.tuning import tuned
 
 #: Leapfrog steps of a trajectory of HMC: as many as NUTS chooses with the same mass.
 LEAPFROGS = 256
-#: A first step, in units of the prior of a readout, from which window adaptation begins.
+#: Initial step of window adaptation, in units of the prior of a readout.
 FIRST_STEP = 0.002
 
 
-#: Steps of ours at friction 1, before it is tuned.
+#: Steps of this library at friction 1 before the tuning.
 SETTLING = 500
 
 
 class TunedUnderdamped(OursUnderdamped):
-    """This library's BAOAB as its runs tune it; ``spacing`` steps are made between two looks."""
+    """This library's BAOAB as its runs tune it, with ``spacing`` steps between measurements."""
 
     spacing = 30
 
@@ -51,12 +51,12 @@ class TunedUnderdamped(OursUnderdamped):
 
 
 class Tuned(Jax):
-    """A sampler of blackjax after its own tuning; ``spacing`` steps are made between two looks.
+    """A sampler of blackjax after its own tuning, with ``spacing`` steps between measurements.
 
     Parameters
     ----------
     problem
-        With the starts of all chains.
+        The problem, with the starts of all chains.
     tuning
         Length of the tuning: draws of HMC and NUTS; for MCLMC the ``num_steps`` of its tuning,
         which makes 30 % of them.
@@ -75,7 +75,7 @@ class Tuned(Jax):
         return self._log_density(theta) / self._problem.temperature
 
     def _first(self) -> Any:
-        """The start of the chain that is tuned."""
+        """Start of the chain that is tuned."""
         return self._jnp.asarray(self._problem.w[0]), self._jnp.asarray(self._problem.a[0])
 
     def _theta(self) -> Any:
@@ -83,7 +83,7 @@ class Tuned(Jax):
 
 
 class _Windows(Tuned):
-    """What is tuned by window adaptation."""
+    """Base class of the samplers tuned by window adaptation."""
 
     options: dict[str, int] = {}  # noqa: RUF012 - a constant of the class
 

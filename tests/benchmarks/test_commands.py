@@ -205,7 +205,7 @@ def wrong_start(contender):
     ("spoil", "message"),
     [
         (wrong_gradient, "gradient"),
-        (wrong_noise, "times the variance"),
+        (wrong_noise, "times the right variance"),
         (the_same_noise_every_step, "correlated"),
         (wrong_start, "start"),
     ],

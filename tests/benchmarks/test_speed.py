@@ -89,11 +89,14 @@ def changed(index, **values):
         (lambda: changed(1, cpu="Another"), "column cpu has 2 values"),
         (lambda: changed(1, date_utc="2027-01-01"), "column date_utc has 2 values"),
         (lambda: table([*rows(), rows()[1]]), "1 rows have the quantity and case of another"),
-        (lambda: changed(1, value=1050.0), "sgld m_S: a rate of other numbers"),
-        (lambda: changed(5, setting="11 steps"), "cells a minute of other numbers"),
-        (lambda: changed(5, setting="many steps"), "cells a minute of other numbers"),
-        (lambda: changed(5, chains=2), "cells a minute of other numbers"),
-        (lambda: table([r for r in rows() if r["quantity"] != "ess_per_step"]), "a rate without"),
+        (lambda: changed(1, value=1050.0), "sgld m_S: inconsistent rate"),
+        (lambda: changed(5, setting="11 steps"), "inconsistent cells per minute"),
+        (lambda: changed(5, setting="many steps"), "inconsistent cells per minute"),
+        (lambda: changed(5, chains=2), "inconsistent cells per minute"),
+        (
+            lambda: table([r for r in rows() if r["quantity"] != "ess_per_step"]),
+            "the numbers for a rate are missing",
+        ),
     ],
 )
 def test_faults_are_named_and_not_written(spoilt, problem, tmp_path):
@@ -130,7 +133,7 @@ def test_several_chains_in_the_slower_way_are_found(frame):
         texts = list(speed.wrong_ways(slow))
         assert len(texts) == found
         if texts:
-            assert texts[0].endswith("P=5000: 4 chains take 3300 us each and one takes 2500")
+            assert texts[0].endswith("P=5000: 4 chains take 3300 us each, but one takes 2500")
 
 
 def test_the_stored_measurements_are_of_one_run_and_fit_each_other():
@@ -171,9 +174,9 @@ def test_the_gain_is_also_said_against_the_fastest_peer_of_any_dynamics(frame):
 
 def test_the_page_says_what_is_bounded(frame):
     text = speed_report.findings(frame)
-    assert "underdamped has at least 455 times" in text
+    assert "our underdamped dynamics has at least 455 times" in text
     assert "SGLD, not within 60 s." in text
-    cells = "to the end of its 10 steps; 1 at a time, looks not counted): 6000 at P = 5000."
+    cells = "SGLD with 10 steps; 1 at a time, without measurements): 6000 at P = 5000."
     assert cells in text
     assert "κ = 0.005: this library, underdamped, 12 s." in text
     assert "load 0.1 at the start" in text
