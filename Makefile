@@ -1,16 +1,16 @@
 # `make` alone lists the targets. Everything is installed into .venv and built into _build.
 
 PROFILE ?= quick
-# Of 'make serve': 0 is a free one.
+# Port of 'make serve'; 0 chooses a free one.
 PORT ?= 0
 BENCH ?= quick
-# More arguments for pip, for instance another package index (a CPU build of torch is enough).
+# Additional arguments for pip, such as another package index (a CPU build of torch is enough).
 PIP_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 
-# The first Python that is new enough, unless the caller names one; asked for only when needed.
+# The first Python that is new enough, unless the caller names one; searched only when needed.
 FIND_PYTHON = for candidate in $(or $(PYTHON),python3.11 python3 python3.12 python3.13 python); do \
 	if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	then python="$$candidate"; break; fi; done
@@ -18,12 +18,12 @@ FIND_PYTHON = for candidate in $(or $(PYTHON),python3.11 python3 python3.12 pyth
 NEED_PYTHON = if [ -z "$$python" ]; then \
 	echo "Python 3.11 or newer is needed and was not found$(if $(PYTHON), as '$(PYTHON)'); install it or name it: make PYTHON=/path/to/python3.11" >&2; \
 	exit 2; fi
-# Marks what is made and removes what is marked; needs nothing but Python itself.
+# Marks folders that are made here and removes marked ones; needs only Python itself.
 CLEAN = PYTHONPATH=lib "$$python" -B -m book_tools.clean
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# One recipe after the other: the notebooks use every core themselves.
+# Run one recipe after another, because the notebooks already use all cores.
 .NOTPARALLEL:
 
 .PHONY: help
@@ -41,8 +41,8 @@ help: ## list the targets
 .PHONY: env
 env: $(VENV)/.installed ## create .venv with everything pinned (a second call is immediate)
 
-# The stamp is written last: an interrupted installation is taken up again. An environment that
-# somebody else made is used as it is.
+# The stamp is written last, so that an interrupted installation is continued. An environment that
+# was not made here is used as it is.
 $(VENV)/.installed: pyproject.toml constraints.txt setup.py $(wildcard lib/feature_learning/native/*.[ch])
 	@$(FIND_PYTHON); $(NEED_PYTHON); $(CLEAN) --make $(VENV); \
 	case $$? in \
@@ -53,7 +53,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt setup.py $(wildcard lib/featu
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[book,test,dev]'
 	@touch $@
 
-# Before minutes of installing; the other targets do not look at it.
+# Checked before the installation, which takes minutes; other targets do not use PROFILE.
 .PHONY: profile
 profile:
 	@case '$(PROFILE)' in \
@@ -70,42 +70,42 @@ reproduce: env ## compute the stored results again, all or those of FIGURE=4; re
 	$(BIN)/python -m book_tools reproduce $(if $(FIGURE),--figure '$(FIGURE)') $(if $(WORKERS),--workers '$(WORKERS)') $(if $(LIMIT),--limit '$(LIMIT)')
 
 .PHONY: serve
-serve: ## show the built book on localhost, to this machine only
+serve: ## show the built book on localhost (this machine only)
 	@test -f _build/html/index.html || { echo "there is no book in _build/html yet; 'make book' builds it" >&2; exit 2; }
 	@$(FIND_PYTHON); $(NEED_PYTHON); "$$python" -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 .PHONY: test
-test: env lint typecheck unit ## everything CI checks: code, stored cells, notebooks, claims, the pages
+test: env lint typecheck unit ## all checks of CI: code, stored cells, notebooks, claims, pages
 	$(BIN)/python -m book_tools recheck --cells 3
 	$(BIN)/python -m book_tools claims --profile stored
 	$(BIN)/python -m book_tools build --profile quick
 	$(BIN)/python -m book_tools convert --out _build/nbval
-	@# One thread each: idle threads of torch spin on the cores that the other notebooks need.
+	@# One thread per notebook: idle threads of torch spin on cores that other notebooks need.
 	OMP_NUM_THREADS=1 BOOK_CHECKPOINTS="$(CURDIR)/_build/checkpoints" $(BIN)/python -m pytest -n auto --dist loadfile --nbval-lax --nbval-current-env _build/nbval
 	$(BIN)/python -m pytest -n auto -m book tests/book_tools
 
 .PHONY: unit
-unit: env ## the tests that need no book
+unit: env ## run the tests that need no built book
 	$(BIN)/python -m pytest -n auto
 
 .PHONY: lint
-lint: env ## style and formatting, without changing anything
+lint: env ## check style and formatting without changing files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 .PHONY: format
-format: env ## put the code into the common format
+format: env ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: typecheck
-typecheck: env ## mypy, strict, on lib
+typecheck: env ## run mypy in strict mode on lib
 	$(BIN)/mypy
 
-# The peers are measured on the CPU only: for a GPU there is nothing to install.
+# The peers are measured on the CPU only, so that a GPU run needs no installation.
 GPU := $(filter-out cpu,$(DEVICE))
 .PHONY: bench
-bench: effort $(if $(GPU),env,$(VENV)/.installed-bench) ## speed, side by side with other packages; BENCH=full stores the table
+bench: effort $(if $(GPU),env,$(VENV)/.installed-bench) ## measure the speed against other packages; BENCH=full stores the table
 	$(BIN)/python -m benchmarks --effort $(BENCH) $(if $(GPU),--device '$(DEVICE)',$(if $(filter full,$(BENCH)),--store))
 
 .PHONY: effort
@@ -120,5 +120,5 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 	@touch $@
 
 .PHONY: clean
-clean: ## remove what was built here; computed notebooks and .venv too
+clean: ## remove everything built here, including computed notebooks and .venv
 	@$(FIND_PYTHON); $(NEED_PYTHON); $(CLEAN)
