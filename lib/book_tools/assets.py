@@ -1,9 +1,9 @@
-"""What pages load besides text and pictures: every script once, and none that no page asks for.
+"""The scripts that pages load: one copy of each, and none that no page needs.
 
-A notebook that draws with plotly carries its script, 5 MB, in the output of the cell, so that it
-works wherever it is opened. In the book the pages load one copy of it by a relative path, which
-needs no network and no server. A notebook that is downloaded from the book lacks the script until
-its cell is run again; it says so where the diagram would stand.
+A notebook that draws with plotly has its script of 5 MB in the output of the cell, so that it works
+wherever it is opened. In the book all pages load one copy by a relative path, which needs neither
+network nor server. A notebook that is downloaded from the book lacks the script until its cell is
+run again; a text in place of the diagram says so.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PLOTLY = "_static/plotly.min.js"
 """The one copy of plotly's script, relative to the finished book."""
 
 MATHJAX = "_static/mathjax"
-"""MathJax, which comes in a dozen combinations of a megabyte or two, of which a page loads one."""
+"""Folder of MathJax: a dozen combinations of one or two megabytes, one of which a page loads."""
 
 _MATHJAX_SOURCE = re.compile(r'<script[^>]* src="[^"]*_static/mathjax/([^"?]+)')
 
@@ -31,7 +31,7 @@ _LOADED = (
 
 
 def share_plotly(notebook: NotebookNode, page: str) -> bool:
-    """Let an executed notebook load the book's copy of plotly's script in place of its own.
+    """Replace plotly's script in an executed notebook by a reference to the book's copy.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def share_plotly(notebook: NotebookNode, page: str) -> bool:
     Returns
     -------
     bool
-        Whether it carried the script.
+        Whether the notebook contained the script.
     """
     source = posixpath.relpath(PLOTLY, posixpath.dirname(page) or ".")
     found = False
@@ -62,16 +62,16 @@ def share_plotly(notebook: NotebookNode, page: str) -> bool:
 
 
 def add_plotly(html: Path) -> None:
-    """Put plotly's script into the finished book."""
+    """Add plotly's script to the finished book."""
     atomic.write(html / PLOTLY, _plotly_script())
 
 
 def prune(html: Path) -> None:
-    """Remove from the finished book what no page loads.
+    """Remove files that no page loads from the finished book.
 
-    That are the combinations of MathJax that no page names (what those load that are named stands
-    in folders, which are kept: fonts, extensions of TeX, what its menu offers), and the maps that
-    lead from compressed scripts and styles back to sources that are not here.
+    These are the combinations of MathJax that no page names, and the source maps of compressed
+    scripts and styles. Folders are kept, because the other combinations load from them: fonts,
+    extensions of TeX, entries of the menu.
     """
     named = {
         name
@@ -86,7 +86,7 @@ def prune(html: Path) -> None:
 
 
 def _plotly_script() -> str:
-    # Few books draw with it, and its import takes a moment.
+    # Imported here because few books need it and the import is slow.
     from plotly.offline import get_plotlyjs
 
     return str(get_plotlyjs())

@@ -1,7 +1,7 @@
-"""Stage the sources, execute the notebooks, run Sphinx, put the finished book in place.
+"""Stage the sources, execute the notebooks, run Sphinx, and put the finished book in place.
 
-Sphinx always starts from an empty folder: asked to build again into one it filled before, it
-repeats no warning for the pages it keeps, so a failing book would pass the second time.
+Sphinx always starts from an empty folder. In a folder of an earlier build it would not repeat the
+warnings for unchanged pages, so that a failing book would pass the second time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from book_tools.staging import convert, stage_sources
 from feature_learning.files import atomic
 
 RECORD = "book.json"
-"""A file of the finished book that says from what it was built."""
+"""A file of the finished book with the fingerprint of its sources."""
 
 CLAIMS_PAGE = Path("book") / "_generated" / "claims.md"
 """The claims table, relative to the stage; the introduction includes it."""
@@ -52,15 +52,15 @@ _SPHINX = "from jupyter_book.cli.main import main; main()"
 
 
 def build(project: Project, profile: str) -> list[Outcome]:
-    """Build the book, and return how its claims fare.
+    """Build the book and return the outcomes of its claims.
 
     The old book stays in place until the new one is complete and checked. Claims that fail are
-    shown in the book as failing; they do not stop the build.
+    shown as failing in the book; they do not stop the build.
 
     Raises
     ------
     BookError
-        If a notebook raises, Sphinx warns, or the check finds something missing.
+        If a notebook raises an error, Sphinx warns, or the check finds a fault.
     """
     checked_profile(profile)
     stage = project.stage(profile)
@@ -68,7 +68,7 @@ def build(project: Project, profile: str) -> list[Outcome]:
     check_fresh(project.root, project.html, BOOK)
     if profile == "stored":
         check_stored(project)
-    # Before minutes of computing: everything that can be wrong in what is written.
+    # Find errors in the text before minutes of computation.
     check_prose(project, profile)
     stage_sources(project, stage)
     notebooks = project.notebooks()
@@ -95,12 +95,12 @@ def build(project: Project, profile: str) -> list[Outcome]:
 
 
 def check_stored(project: Project) -> None:
-    """Check that the stored results are there that the pages show in profile *stored*.
+    """Check that the results that the pages show in profile *stored* exist.
 
     Raises
     ------
     BookError
-        Naming the page, the table that it needs and the command that computes it.
+        Names the page, the missing table and the command that computes it.
     """
     for figure, table in missing_tables(project, load_figures(project)):
         raise BookError(
@@ -110,10 +110,10 @@ def check_stored(project: Project) -> None:
 
 
 def check_prose(project: Project, profile: str) -> None:
-    """Check what is written, if a notebook has yet to run: pages, docstrings, claims.
+    """Check pages, docstrings and claims before notebooks run, if any has to run.
 
-    Sphinx builds the book with unexecuted notebooks, in each of which an empty picture stands for
-    every figure that it promises, so that references to figures and their captions are checked too.
+    Sphinx builds the book with unexecuted notebooks. An empty picture replaces every promised
+    figure, so that captions and references to figures are checked too.
 
     Raises
     ------
@@ -139,18 +139,18 @@ def check_prose(project: Project, profile: str) -> None:
 
 
 def claim_outcomes(project: Project, profile: str) -> list[Outcome]:
-    """How the claims fare with what the notebooks of the last build of a profile glued.
+    """Outcomes of the claims, from the values glued in the last build of a profile.
 
     Raises
     ------
     BookError
-        If there was no such build.
+        If the profile was not built.
     """
     return _outcomes(project, project.stage(profile), profile)
 
 
 def measure_claims(project: Project, profile: str) -> list[Outcome]:
-    """Execute the notebooks of a profile, without a book, and return how the claims fare.
+    """Execute the notebooks of a profile without building a book; return the claims' outcomes.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def measure_claims(project: Project, profile: str) -> list[Outcome]:
     checked_profile(profile)
     if profile == "stored":
         check_stored(project)
-    load_claims(project)  # a row that is wrong shall not wait for the notebooks
+    load_claims(project)  # report a wrong row before the notebooks run
     with scratch(project.build, "claims") as place:
         stage = place / "stage"
         stage_sources(project, stage)
@@ -177,7 +177,7 @@ def _outcomes(project: Project, folder: Path, profile: str) -> list[Outcome]:
         glued[page] = glued_values(executed)
     holes = set[str]()
     if profile == "stored":
-        # The library takes a second to import, which the other profiles can do without.
+        # Importing the library takes a second, and the other profiles do not need it.
         from book_tools.stored import pages_with_holes
 
         holes = pages_with_holes(project)
@@ -185,7 +185,7 @@ def _outcomes(project: Project, folder: Path, profile: str) -> list[Outcome]:
 
 
 def is_current(project: Project, profile: str) -> bool:
-    """Whether the finished book is what the sources as they are now would give."""
+    """Whether the finished book was built from the current sources."""
     record = project.html / RECORD
     return record.is_file() and json.loads(record.read_text()) == _record(project, profile)
 
@@ -212,12 +212,12 @@ def _write_claims(project: Project, stage: Path, outcomes: Sequence[Outcome], pr
 
 
 def _stage_executed(project: Project, page: str, profile: str) -> bool:
-    """Put an executed notebook in place of its source; whether it draws with plotly."""
+    """Replace a source by its executed notebook; returns whether it draws with plotly."""
     notebook = read_executed(project.executed(profile) / f"{page}.ipynb")
     with_plotly = share_plotly(notebook, page)
     place = project.stage(profile) / page
     write_notebook(notebook, place.with_suffix(".ipynb"))
-    # Two files of one name would leave it to Sphinx which of them is the page.
+    # Of two files with one name Sphinx could choose either as the page.
     place.with_suffix(".md").unlink()
     return with_plotly
 
@@ -248,12 +248,12 @@ def _run_sphinx(project: Project, stage: Path, scratch: Path) -> Path:
     return html
 
 
-#: What a line of Sphinx that says a cause has in it; the last are of extensions that raise.
+#: Marks of lines in which Sphinx names a cause; the last is for errors in extensions.
 _TELLING = ("WARNING", "ERROR", "threw an exception")
 
 
 def _worth_reading(lines: Sequence[str], stage: Path) -> list[str]:
-    """The warnings and errors in the output of Sphinx; the end of it if there are none."""
+    """The warnings and errors in the output of Sphinx; its last lines if there are none."""
     named = [line for line in lines if any(word in line for word in _TELLING)]
     # Readers edit the sources, not the stage.
     return [line.replace(f"{stage}/", "") for line in named or lines[-20:]]

@@ -1,7 +1,7 @@
-"""Whether everything is in the built book that its sources promise.
+"""Check that the built book has everything that its sources promise.
 
-Sphinx builds without complaint a book whose figure has no alternative text, whose page shows an
-error as a grey box, or whose script comes from another host. This module looks at the result.
+Sphinx accepts figures without alternative text, pages that show an error as a grey box, and scripts
+from another host. This module inspects the result.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from book_tools.project import Project
 _IMAGE_SUFFIXES = (".png", ".svg", ".jpg", ".jpeg", ".gif", ".webp")
 
 LIMIT = 60 * 2**20
-"""Bytes of a finished book: what a reader's clone of the pages and their host have to hold."""
+"""Largest size of a finished book in bytes, for its host and for clones of the pages."""
 _NAMED_FILES = 5
 
 
@@ -38,7 +38,7 @@ def check_book(project: Project, html: Path, stage: Path) -> None:
     Raises
     ------
     BookError
-        With one line for each thing that is wrong.
+        Has one line for each fault.
     """
     problems = list(_problems(project, html, stage))
     if problems:
@@ -65,7 +65,7 @@ def _problems(project: Project, html: Path, stage: Path) -> Iterator[str]:
 
 
 def size_problems(html: Path, limit: int = LIMIT) -> Iterator[str]:
-    """Whether a book is larger than allowed, and which files make it so."""
+    """The fault that a book is too large, with its largest files."""
     sizes = {path: path.stat().st_size for path in html.rglob("*") if path.is_file()}
     if (total := sum(sizes.values())) > limit:
         largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:_NAMED_FILES]
@@ -78,7 +78,7 @@ def _mib(size: int) -> str:
 
 
 def page_problems(soup: BeautifulSoup, path: Path) -> Iterator[str]:
-    """What is wrong with one page: images, errors in boxes, references that lead nowhere."""
+    """Faults of one page: images, errors in boxes, references without target."""
     for image in soup.find_all("img"):
         source = str(image.get("src", ""))
         if not source.startswith("data:") and not _is_local_file(source, path):
@@ -100,14 +100,14 @@ def page_problems(soup: BeautifulSoup, path: Path) -> Iterator[str]:
     for box in soup.select(".system-message, .problematic"):
         yield f"shows an error: {_shortened(box)!r}"
     for reference in soup.select(".xref"):
-        # Links that were resolved stand inside <a>. Names in the signatures of the API are marked
-        # as references too (class py); they may well point to other libraries.
+        # Resolved links are inside <a>. Names in the signatures of the API are marked as references
+        # too (class py), and may point to other libraries.
         if not reference.find_parent("a") and "py" not in (reference.get("class") or []):
             yield f"reference {_shortened(reference)!r} leads nowhere"
 
 
 def notebook_problems(executed: Path, soup: BeautifulSoup) -> Iterator[str]:
-    """What is wrong with the page of a notebook: its tags, its figures."""
+    """Faults of the page of a notebook: tags and figures."""
     notebook = read_executed(executed)
     tagged = len(cells_tagged(notebook, "parameters"))
     if tagged != 1:
@@ -132,7 +132,7 @@ def _is_local_file(source: str, page: Path) -> bool:
 
 def _has_alt_text(image: Tag) -> bool:
     text = str(image.get("alt", "")).strip()
-    # Sphinx fills in the name of the file where the author gave no text.
+    # Sphinx fills in the file name if the author gave no text.
     return bool(text) and not text.lower().endswith(_IMAGE_SUFFIXES)
 
 

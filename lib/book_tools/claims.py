@@ -1,7 +1,8 @@
-"""What the book claims, and whether the executed notebooks bear it out.
+"""The claims of the book, and their comparison with the executed notebooks.
 
 ``claims.yml`` is a list of rows. Each names a value that a notebook glues (``myst_nb.glue``), the
-value expected, and how far off it may be and why. The fields of :class:`Claim` are the schema.
+expected value, its tolerance and the reason of the tolerance. The fields of :class:`Claim` are the
+schema.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Claim:
     id
         A short name in lower case, digits and hyphens; unique.
     sentence
-        The claim, as a reader meets it.
+        The claim, as readers see it.
     figure
         The page whose notebook computes the value, as in ``_toc.yml``; the label of a
         figure may follow after ``#``.
@@ -39,17 +40,17 @@ class Claim:
     expected
         The value claimed: a number, a truth value or a text.
     tolerance
-        How far a measured number may be off; 0 for truth values and texts.
+        Largest deviation of a measured number; 0 for truth values and texts.
     tolerance_from
-        Where the tolerance comes from.
+        Reason of the tolerance.
     glue
         The name under which the notebook glues the value.
     runtime
-        How long it takes, on ``hardware``.
+        Duration of the command on ``hardware``.
     hardware
         The machine on which ``runtime`` was measured.
     profiles
-        The profiles that compute the value; all of them unless said.
+        The profiles that compute the value; all of them by default.
     """
 
     id: str
@@ -76,7 +77,7 @@ class Claim:
 
 
 class Verdict(Enum):
-    """How a claim fares in one build."""
+    """The outcome of a claim in one build."""
 
     PASS = "pass"
     FAIL = "FAIL"
@@ -95,7 +96,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether the claim was to be borne out by this build and was not."""
+        """Whether this build should confirm the claim and does not."""
         return self.verdict in (Verdict.FAIL, Verdict.MISSING)
 
 
@@ -128,7 +129,7 @@ def compare(
     profile: str,
     holes: Collection[str] = (),
 ) -> list[Outcome]:
-    """Hold the claims against the glued values.
+    """Compare the claims with the glued values.
 
     Parameters
     ----------
@@ -139,13 +140,13 @@ def compare(
     profile
         The profile in which the notebooks ran.
     holes
-        The pages that miss values because the stored tables have holes.
+        The pages with missing values because of holes in the stored tables.
     """
     outcomes = []
     for claim in claims:
         measured = glued.get(claim.page, {}).get(claim.glue)
         if profile not in claim.profiles:
-            # A number of another profile says nothing about the claim, even if it is there.
+            # A number from another profile says nothing about the claim.
             measured, verdict = None, Verdict.OTHER_PROFILE
         elif measured is None:
             verdict = Verdict.HOLE if claim.page in holes else Verdict.MISSING
@@ -156,14 +157,14 @@ def compare(
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value is a number; truth values are not, though Python counts them in."""
+    """Whether a value is a number; truth values are not, although Python treats them as such."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _agrees(claim: Claim, measured: Value) -> bool:
     expected = claim.expected
     if is_number(expected):
-        # Written so that a measured NaN does not agree.
+        # In this form a measured NaN does not agree.
         return is_number(measured) and abs(float(measured) - float(expected)) <= claim.tolerance
     return type(measured) is type(expected) and measured == expected
 

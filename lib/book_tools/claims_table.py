@@ -1,7 +1,7 @@
-"""The claims as tables of the book: what was expected, what came out, pass or fail.
+"""The claims as tables of the book, with expected and measured values and the outcome.
 
-Each page with claims ends with the table of its own; the front page has them all, folded, with a
-line for each page that says how they fare.
+Each page with claims ends with its own table; the front page has all tables, folded, with a summary
+line for each page.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _HEAD = (
     "| claim | expected | measured | holds | shown in |\n"
     "|:------|---------:|---------:|:-----:|:---------|"
 )
-# Sentences, too wide for one more column: a table of their own, folded.
+# The reasons are sentences, too wide for another column: they get a folded table of their own.
 _REASONS = "| the tolerance of | comes from |\n|:-----------------|:-----------|"
 
 HEADING = "Claims checked on this page"
-"""Of the section that ends a page with claims."""
+"""Heading of the section at the end of a page with claims."""
 
 Sections = Mapping[str, Mapping[str, str]]
 """For each page the numbers of the sections in which its values are glued, by name."""
@@ -28,7 +28,7 @@ Sections = Mapping[str, Mapping[str, str]]
 def render_front(
     outcomes: Sequence[Outcome], profile: str, titles: Mapping[str, str], sections: Sections
 ) -> str:
-    """Write all outcomes as MyST Markdown: a line for each page, its claims folded under it.
+    """Write all outcomes as MyST Markdown, with a line per page and its claims folded below.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def render_front(
     lines = [summary(outcomes, profile), ""]
     for page, title in titles.items():
         if mine := [outcome for outcome in outcomes if outcome.claim.page == page]:
-            # What fails is not hidden.
+            # Pages with failing claims are shown unfolded.
             unfolded = [":open:"] if any(outcome.failed for outcome in mine) else []
             lines += [f":::{{dropdown}} {title} – {counts(mine)}", *unfolded, ""]
             lines += [f"All of {{doc}}`/{page}`, where the reasons of the tolerances stand.", ""]
@@ -73,7 +73,7 @@ def render_page(outcomes: Sequence[Outcome], profile: str, sections: Sections) -
 
 
 def summary(outcomes: Sequence[Outcome], profile: str) -> str:
-    """One sentence: how many claims there are and how they fare."""
+    """The number of claims and of each outcome, in one sentence."""
     if not outcomes:
         return "There are no claims to check."
     many = "1 claim" if len(outcomes) == 1 else f"{len(outcomes)} claims"
@@ -81,7 +81,7 @@ def summary(outcomes: Sequence[Outcome], profile: str) -> str:
 
 
 def counts(outcomes: Sequence[Outcome]) -> str:
-    """How many claims hold, are not measured, and fail."""
+    """The numbers of claims that hold, are not measured, and fail."""
     verdicts = [outcome.verdict for outcome in outcomes]
     text = f"{verdicts.count(Verdict.PASS)} hold"
     if holes := verdicts.count(Verdict.HOLE):
@@ -124,7 +124,7 @@ def _row(outcome: Outcome, sections: Sections) -> str:
 
 
 def _place(outcome: Outcome, sections: Sections) -> str:
-    """A short link to where a reader finds the value: "Plot 3", "Audit 2"."""
+    """A short link to the section with the value: "Plot 3", "Audit 2"."""
     claim = outcome.claim
     if claim.label:
         return f"{{numref}}`{claim.label}`"

@@ -1,6 +1,6 @@
-"""What ``make clean`` removes: what the build and the tools made, and say so in it.
+"""Remove the marked folders of the build and of the tools: the command ``make clean``.
 
-It needs nothing but Python itself, since the environment is among what it removes.
+It needs only Python itself, since it removes the environment too.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ CACHES = (".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache")
 LOCK = ".lock"
 """The file of the build folder that is locked during a build."""
 FILES = ("speed.csv", "rejected-speed.csv")
-"""Files of the build folder that stand in no folder of their own."""
+"""Files that are directly in the build folder."""
 
 
 def clean(root: Path) -> list[Path]:
-    """Remove what was built, and return what was left because somebody else made it."""
+    """Remove what was built, and return the folders that were left because they have no mark."""
     build, venv = root / "_build", root / VENV
     left = [path for path in (build, venv) if path.is_symlink()]
     if build.is_dir() and build not in left:
@@ -57,14 +57,14 @@ def _removed_or_left(folder: Path) -> Iterator[Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Clean, or make a folder that a later call may remove: the exit code."""
+    """Clean, or make a folder that a later call may remove; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m book_tools.clean", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path(), help="the book's root folder")
     parser.add_argument(
         "--make",
         type=Path,
         metavar="FOLDER",
-        help="make this folder and mark it; exit code 3 if somebody else made it",
+        help="make this folder and mark it; exit code 3 if it exists without a mark",
     )
     options = parser.parse_args(arguments)
     try:
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _alone(build: Path) -> Iterator[bool]:
-    """Whether no build is running; without the packages of an environment none can."""
+    """Whether no build is running; none can run without the packages of an environment."""
     try:
         from feature_learning.files.locks import held
     except ImportError:

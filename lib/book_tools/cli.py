@@ -33,7 +33,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     with details_first():
         project = Project(Path(os.path.realpath(options.root)))
-        project.pages()  # of another folder no command must say that all is well
+        project.pages()  # fails in a folder that is not a book
         return _command(project, options)
 
 
@@ -48,7 +48,7 @@ def _command(project: Project, options: argparse.Namespace) -> int:
             outcomes = measure_claims(project, options.profile)
         _judge(outcomes, options.profile)
     elif options.command == "reproduce":
-        # The library takes a second to import, which the other commands can do without.
+        # Importing the library takes a second, and the other commands do not need it.
         from book_tools.reproduce import reproduce
 
         return reproduce(project, options.figure, workers=options.workers, limit=options.limit)
@@ -72,8 +72,8 @@ def _command(project: Project, options: argparse.Namespace) -> int:
 
 @contextmanager
 def _alone(project: Project) -> Iterator[None]:
-    """Let no other command write into the build folder meanwhile."""
-    project.pages()  # no folder is made where there is no book
+    """Prevent other commands from writing into the build folder."""
+    project.pages()  # makes no folder if there is no book
     with held(make(project.build) / LOCK) as lock:
         if lock is None:
             raise BookError(f"another build is running in {project.build}; wait for its end")
@@ -94,7 +94,7 @@ def _check(project: Project, profile: str) -> None:
         raise BookError("there is no book in _build/html yet; `make book` builds it")
     if not is_current(project, profile):
         raise BookError(
-            f"the book in _build/html is not the {profile} book of the present sources; "
+            f"the book in _build/html is not the {profile} book of the current sources; "
             f"`make book PROFILE={profile}` builds it"
         )
     check_book(project, html, project.stage(profile))
@@ -107,7 +107,7 @@ def _judge(outcomes: Sequence[Outcome], profile: str) -> None:
             print(describe(outcome))
     print(summary(outcomes, profile))
     if any(outcome.failed for outcome in outcomes):
-        raise BookError("not every claim holds")
+        raise BookError("some claims do not hold")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,13 +127,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     checking = commands.add_parser(
         "check",
-        help="check that the stored results are sound, and that the book is complete, of the "
-        "present sources, and bears its claims out",
+        help="check that the stored results are valid, and that the book is complete, was built "
+        "from the current sources and confirms its claims",
     )
     measuring = commands.add_parser(
         "claims",
         help="execute what changed and compare the claims, without building a book",
-        epilog="exit codes: 0 every claim holds, or waits for cells that are not stored; 1 not so",
+        epilog="exit codes: 0 all claims hold or wait for cells that are not stored; 1 otherwise",
     )
     for command in (building, checking, measuring):
         command.add_argument(
@@ -145,11 +145,11 @@ def _parser() -> argparse.ArgumentParser:
     reproducing = commands.add_parser(
         "reproduce",
         help="compute the stored results of a figure again, resumable",
-        epilog="exit codes: 0 all is computed; 1 some cells failed or are left; 2 bad input; "
-        "128 + n signal n, as 130 after Ctrl-C",
+        epilog="exit codes: 0 all cells are computed; 1 some failed or are left; 2 bad input; "
+        "128 + n signal n (130 after Ctrl-C)",
     )
     add = reproducing.add_argument
-    add("--figure", metavar="F", help="as in book/data/sweeps/figures.toml (default: all)")
+    add("--figure", metavar="F", help="name in book/data/sweeps/figures.toml (default: all)")
     add("--workers", type=int, metavar="N", help="processes of one thread each (all cores)")
     add("--limit", type=float, metavar="SECONDS", help="start no new cell after this time")
     rechecking = commands.add_parser(
@@ -158,14 +158,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit codes: 0 they agree, or nothing is stored yet; 1 they do not; 2 bad input",
     )
     add = rechecking.add_argument
-    add("--cells", type=int, default=3, metavar="N", help="how many (default: %(default)s)")
-    add("--seed", metavar="TEXT", help="decides which (default: the revision of the checkout)")
+    add("--cells", type=int, default=3, metavar="N", help="number of cells (default: %(default)s)")
+    add("--seed", metavar="TEXT", help="selects the cells (default: the revision of the checkout)")
     add(
         "--longest",
         type=float,
         default=40.0,
         metavar="SECONDS",
-        help="only cells whose stored run took less (default: %(default)g)",
+        help="only cells whose stored run took less time (default: %(default)g)",
     )
     add("--workers", type=int, metavar="N", help="processes of one thread each (all cores)")
     converting = commands.add_parser(

@@ -1,4 +1,4 @@
-"""How a command ends that cannot go on: with a readable message instead of a traceback."""
+"""Errors that end a command with a readable message instead of a traceback."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class BookError(FeatureLearningError):
-    """Something about the book's sources, or about what they computed, is wrong.
+    """A fault in the book's sources or in what they computed.
 
-    The message is written for the reader of a terminal: it names the file, the value found and
-    what would have been allowed. Further lines, such as what a cell raised, are details.
+    The message is meant for a terminal: it names the file, the value found and the values allowed.
+    Further lines, such as the error of a cell, are details.
     """
 
     exit_code = 1
 
 
 class InputError(BookError):
-    """A command was asked for something that there is not, such as a figure that is not listed."""
+    """An argument of a command names something unknown, such as a figure that is not listed."""
 
     exit_code = 2
 
 
 @contextmanager
 def details_first() -> Iterator[None]:
-    """Print the details of an error, so that the line that a program ends with names its cause."""
+    """Print the details of an error first, so that the last line of a program names the cause."""
     try:
         yield
     except BookError as error:
@@ -42,5 +42,5 @@ def details_first() -> Iterator[None]:
 
 
 def without_colours(text: str) -> str:
-    """The text that another program wrote for a terminal, without its colours."""
+    """The terminal output of another program, without its colours."""
     return _COLOUR_CODES.sub("", text)

@@ -1,8 +1,8 @@
-"""Run a notebook once, and again only if something it rests on changed.
+"""Run a notebook once, and again only if one of its inputs has changed.
 
-An executed notebook carries the fingerprint of everything it was computed from. It is there whole
-or not at all. jupyter-cache is not used: it compares the cells of the notebook only and would keep
-the results of an older library.
+An executed notebook has the fingerprint of everything it was computed from, and is written
+atomically. jupyter-cache is not used: it only compares the cells of the notebook and would keep the
+results of an older library.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ from book_tools.sources import read_text, sources
 from feature_learning.files import atomic
 
 TRACEBACK_LINES = 15
-"""How much of a failing cell's traceback is shown."""
+"""Lines of a failing cell's traceback that are shown."""
 
 
 def fingerprint(project: Project, page: str, parameters: Mapping[str, Any]) -> str:
-    """Hash everything an executed notebook is computed from.
+    """Digest of everything an executed notebook is computed from.
 
-    That is its source, the library, the data files beside the pages, the pinned versions, the
+    This is its source, the library, the data files beside the pages, the pinned versions, the
     version of Python, and the parameters of the run.
     """
     digest = hashlib.sha256()
 
     def add(label: str, content: bytes) -> None:
-        # The lengths keep two different lists of files from running into the same bytes.
+        # With the lengths, different lists of files never give the same bytes.
         digest.update(f"{label}\0{len(content)}\0".encode())
         digest.update(content)
 
@@ -61,15 +61,15 @@ def fingerprint(project: Project, page: str, parameters: Mapping[str, Any]) -> s
 
 
 def is_executed(project: Project, page: str, parameters: Mapping[str, Any]) -> bool:
-    """Whether there is an executed notebook of a page that is up to date."""
+    """Whether the executed notebook of a page exists and is up to date."""
     wanted = fingerprint(project, page, parameters)
     return _fingerprint_of(_target(project, page, parameters)) == wanted
 
 
 def execute(project: Project, page: str, parameters: Mapping[str, Any], *, folder: Path) -> Path:
-    """Run the notebook of a page, and return where the executed one stands.
+    """Run the notebook of a page, and return the path of the executed one.
 
-    Whether there is one that is up to date asks :func:`is_executed`.
+    Call :func:`is_executed` to test whether an executed notebook is up to date.
 
     Parameters
     ----------
@@ -80,13 +80,13 @@ def execute(project: Project, page: str, parameters: Mapping[str, Any], *, folde
     parameters
         Values to set, by name; ``profile`` among them.
     folder
-        The folder in which the notebook runs, a copy of the one its source stands in.
+        The folder in which the notebook runs, a copy of the folder of its source.
 
     Raises
     ------
     BookError
-        If a parameter is unknown to the notebook, if a cell raises, or if one does not draw the
-        figure that it declares.
+        If a parameter is unknown to the notebook, a cell raises an error, or a cell does not draw
+        the figure that it declares.
     """
     source = project.source(page)
     notebook = read_notebook(source)
@@ -171,18 +171,18 @@ def _run(
 
 
 def _line_of(cell: str, source: Path) -> int:
-    """The line of the Markdown source at which a cell's code starts; 1 if it is not found."""
+    """Line of the Markdown source at which a cell's code starts; 1 if it is not found."""
     before, found, _ = read_text(source).partition(cell.strip())
     return before.count("\n") + 1 if found else 1
 
 
 def _tidy(executed: NotebookNode, parameters: Mapping[str, Any]) -> None:
-    # papermill notes the paths of this machine and the time of the run: not for publication.
+    # papermill records local paths and times, which are not published.
     executed.metadata.pop("papermill", None)
     for cell in executed.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
-    # One cell of parameters, with the values in force, in place of two that contradict each other.
+    # Keep one cell of parameters with the actual values instead of two that contradict each other.
     executed.cells = [
         cell
         for cell in executed.cells

@@ -1,8 +1,7 @@
-"""Which stored results a figure of the paper needs: the file ``figures.toml`` beside the sweeps.
+"""The stored results that each figure of the paper needs: ``figures.toml`` beside the sweeps.
 
-It is the one place that knows this. ``make reproduce`` computes what it lists, a build in profile
-*stored* asks it which tables a page needs, and the table of figures in the README is written from
-it.
+``make reproduce`` computes the cells listed in this file, a build in profile *stored* takes from it
+which tables a page needs, and the table of figures in the README is written from it.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ class Need:
     grid
         The file of the sweep, beside ``figures.toml``.
     blocks
-        Blocks of it.
+        Blocks of the sweep.
     only
-        Names of fields to the values that are enough; empty for all.
+        Name of an option to the values that are needed; empty for all.
     """
 
     grid: str
@@ -44,22 +43,22 @@ class Need:
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """One figure and what it needs.
+    """A figure and the results it needs.
 
     Attributes
     ----------
     id
-        The name on the command line.
+        Name on the command line.
     shows
-        Its panels, and what they show.
+        The panels and their content.
     hours
-        What computing it takes on two cores.
+        Computing time in hours on two cores.
     needs
         The cells.
     page
-        The page of the book that shows it, empty while there is none.
+        The page of the book that shows it; empty if there is none.
     panels
-        Further names of it on the command line.
+        Further names on the command line.
     """
 
     id: str
@@ -77,7 +76,7 @@ class PaperFigure:
 
 @dataclass(frozen=True)
 class Listing:
-    """What ``figures.toml`` says.
+    """The content of ``figures.toml``.
 
     Attributes
     ----------
@@ -86,7 +85,7 @@ class Listing:
     arrays
         The cells whose weights are stored beside the table.
     histograms
-        The sweeps of which histograms of weights and overlaps are stored.
+        The sweeps with stored histograms of weights and overlaps.
     """
 
     figures: tuple[PaperFigure, ...] = ()
@@ -94,12 +93,12 @@ class Listing:
     histograms: tuple[str, ...] = ()
 
     def figure(self, name: str) -> PaperFigure:
-        """The figure of that name, its id or one of its panels, in capital letters or not.
+        """The figure with this id or panel, regardless of case.
 
         Raises
         ------
         InputError
-            If there is none.
+            If there is no such figure.
         """
         for figure in self.figures:
             if name.strip().casefold() in map(str.casefold, figure.names):
@@ -111,7 +110,7 @@ class Listing:
         raise InputError(f"figure is {name!r}; {FIGURES} knows {known or 'none'}")
 
     def grids(self, name: str | None = None) -> list[str]:
-        """The files of the sweeps that a figure needs, or that any does."""
+        """The files of the sweeps that a figure needs; of all figures without a name."""
         figures = self.figures if name is None else (self.figure(name),)
         return list(dict.fromkeys(need.grid for figure in figures for need in figure.needs))
 
@@ -122,7 +121,7 @@ def load_figures(project: Project) -> Listing:
     Raises
     ------
     BookError
-        Naming the row and the field that is wrong.
+        Names the wrong row and field.
     """
     path = project.sweeps / FIGURES
     if not path.is_file():
@@ -165,7 +164,7 @@ def load_figures(project: Project) -> Listing:
 
 
 def missing_tables(project: Project, listing: Listing) -> Iterator[tuple[PaperFigure, Path]]:
-    """Figures with a page whose stored table is not there, each with that table."""
+    """Figures with a page whose stored table is missing, each with that table."""
     for figure in listing.figures:
         for grid in listing.grids(figure.id) if figure.page else ():
             table = project.table(grid)

@@ -1,8 +1,8 @@
-"""Folders whose content is deleted: those that this program made, and no others.
+"""Folders whose content may be deleted: only those that this program made.
 
-Such a folder carries a file as in https://bford.info/cachedir, which keeps it out of backups, with
-a line that says what the folder is for. Without that line nothing is deleted together with what is
-in it, whatever a command was asked for; and never anything that holds the sources.
+Such a folder has a tag file as in https://bford.info/cachedir, which keeps it out of backups, with
+a line that names the purpose of the folder. A folder without this line is never deleted, whatever
+the arguments of a command, and neither is a folder that contains the sources.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 TAG = "CACHEDIR.TAG"
-"""The file that a folder carries; the name and its first line are those of the convention."""
+"""The tag file of a folder; its name and first line follow the convention."""
 STANDARD = "Signature: 8a477f597d28d172789f06886806bc55"
 """The first line."""
 
@@ -30,7 +30,7 @@ _OURS = "# Made by book_tools, and deleted by it, to hold "
 
 
 def purpose(folder: Path) -> str | None:
-    """What this program made a folder for; None if it did not make it."""
+    """The purpose for which this program made a folder; None if it did not make it."""
     try:
         first, second, *_ = (folder / TAG).read_bytes().decode().splitlines()
     except (OSError, ValueError):
@@ -39,7 +39,7 @@ def purpose(folder: Path) -> str | None:
 
 
 def is_cache(folder: Path) -> bool:
-    """Whether the program that made a folder, whichever it was, says that it can be made again."""
+    """Whether a folder is marked as a cache by the program that made it, whichever it was."""
     try:
         return (folder / TAG).read_bytes().startswith(STANDARD.encode())
     except OSError:
@@ -47,9 +47,9 @@ def is_cache(folder: Path) -> bool:
 
 
 def make(folder: Path, made_for: str = KEPT) -> Path:
-    """Make a folder of the build, and those above it that are missing, and mark them.
+    """Make a folder of the build and its missing parents, and mark them.
 
-    One that is there already stays as it is; if nothing is in it, it is marked.
+    An existing folder stays as it is; if it is empty, it is marked.
     """
     if not folder.parent.exists():
         make(folder.parent)
@@ -60,8 +60,8 @@ def make(folder: Path, made_for: str = KEPT) -> Path:
 
 
 def mark(folder: Path, made_for: str) -> None:
-    """Say in a folder that this program made it, and what for."""
-    # Not by the one writer, which needs packages: before an environment there are none.
+    """Mark a folder as made by this program, with its purpose."""
+    # Not with feature_learning.files, because the environment may not exist yet.
     (folder / TAG).write_text(f"{STANDARD}\n{_OURS}{made_for}\n", encoding="utf-8")
 
 
@@ -71,22 +71,22 @@ def check_fresh(root: Path, folder: Path, made_for: str) -> Path:
     Parameters
     ----------
     root
-        The root of the book. Everything in it are its sources, apart from ``_build``.
+        The root of the book. It contains only sources, apart from ``_build``.
     folder
         The folder.
     made_for
-        What it is to be used for: one that was made for something else is not emptied.
+        The purpose of the folder; one that was made for another purpose is not emptied.
 
     Returns
     -------
     Path
-        The folder, links followed.
+        The folder, with links resolved.
 
     Raises
     ------
     InputError
-        If it is, holds, or lies in the sources; if it is no folder; or if there is something in it
-        and this program did not make it for this.
+        If it is, contains, or lies in the sources; if it is not a folder; or if it is not empty and
+        this program did not make it for this purpose.
     """
     real, build = _real(folder), _real(root) / "_build"
     sources = [root, root / "book", root / "lib"]
@@ -106,19 +106,19 @@ def check_fresh(root: Path, folder: Path, made_for: str) -> Path:
 
 
 def _real(folder: Path) -> Path:
-    """Where a folder is; a link in a circle leads to itself."""
+    """The real path of a folder; a circular link leads to itself."""
     return Path(os.path.realpath(folder))
 
 
 def fresh(root: Path, folder: Path, made_for: str) -> Path:
-    """Make a folder with nothing in it but its mark, see :func:`check_fresh`."""
+    """Make a folder that is empty except for its mark, see :func:`check_fresh`."""
     real = check_fresh(root, folder, made_for)
     if real.is_dir():
         _empty(real)
     elif _lies_in(real, _real(root) / "_build"):
         make(real, made_for)
     else:
-        # Those above it are not ours, even if they are new.
+        # Its parents are not marked, even if they are new.
         real.mkdir(parents=True)
     mark(real, made_for)
     return real
@@ -126,19 +126,19 @@ def fresh(root: Path, folder: Path, made_for: str) -> Path:
 
 @contextmanager
 def scratch(build: Path, name: str) -> Iterator[Path]:
-    """A folder in the build folder that is gone at the end; marked, in case the end never comes."""
+    """A temporary folder in the build folder, marked in case it is not removed at the end."""
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=make(build)) as folder:
         mark(Path(folder), SCRATCH)
         yield Path(folder)
 
 
 def put_in_place(root: Path, new: Path, place: Path, aside: Path, made_for: str) -> None:
-    """Let one folder take the place of another of its kind, which is put aside.
+    """Replace a folder by another of its kind, and move the old one aside.
 
     Raises
     ------
     InputError
-        If this program did not make the one that is there.
+        If this program did not make the old one.
     """
     check_fresh(root, place, made_for)
     mark(new, made_for)
@@ -153,12 +153,12 @@ def put_in_place(root: Path, new: Path, place: Path, aside: Path, made_for: str)
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder that carries a mark, the mark last: who is stopped can begin again.
+    """Delete a marked folder, the mark last, so that an interrupted deletion can be repeated.
 
     Raises
     ------
     InputError
-        If it carries none.
+        If it has no mark.
     """
     if not is_cache(folder):
         _refuse(f"{folder} carries no {TAG}: it is not deleted")
@@ -185,7 +185,7 @@ def _empty(folder: Path) -> None:
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
-    """Whether a path is a folder or stands in it, also where capital letters do not count."""
+    """Whether a path is a folder or lies in it, also on file systems that ignore case."""
     return any(_same(each, folder) for each in (path, *path.parents))
 
 

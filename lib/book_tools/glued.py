@@ -1,7 +1,7 @@
 """The values that a notebook glued, read back from its outputs.
 
-``myst_nb.glue`` stores what a value looks like, not the value: the text of its ``repr``, either
-under ``text/plain`` or, when it is not to be displayed, under a prefixed type.
+``myst_nb.glue`` stores the text of a value's ``repr`` instead of the value, either under
+``text/plain`` or, if it is not displayed, under a prefixed type.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NUMPY_SCALAR = re.compile(r"np\.(?:float|int|uint|bool|str)\w*\((.*)\)", re.DOT
 def glued_values(executed: Path) -> dict[str, Value]:
     """The glued numbers, truth values and texts of an executed notebook, by name.
 
-    Figures and tables can be glued as well; they are no values and are left out.
+    Figures and tables can be glued as well; they are left out.
 
     Raises
     ------
@@ -52,8 +52,8 @@ def glued_values(executed: Path) -> dict[str, Value]:
 def glued_sections(executed: Path) -> dict[str, str]:
     """The numbers of the sections in which an executed notebook glues, by name.
 
-    A heading ``## 3. A stopping rule`` numbers its section 3; names that are glued in a section
-    without number are left out.
+    The heading ``## 3. A stopping rule`` has the number 3; names that are glued in a section
+    without a number are left out.
     """
     sections: dict[str, str] = {}
     number = ""

@@ -1,4 +1,4 @@
-"""A diagram over samples and noise that shows every number of a cell to who points at it."""
+"""An interactive diagram over samples and noise that shows the numbers of the cell pointed at."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def hover_page(
     description: str,
     window: Window = PARITY_WINDOW,
 ) -> str:
-    """An interactive diagram as HTML that needs no network: plotly.js is in it, 5 MB.
+    """An interactive diagram as HTML that contains plotly.js (5 MB) and needs no network.
 
-    (The book takes it out again: its pages share one copy.)
+    (In the book the pages share one copy of the script.)
 
     Pointing at a cell shows test error and overlap of every method there; a menu chooses whose
     error is coloured.
@@ -29,17 +29,17 @@ def hover_page(
     Parameters
     ----------
     errors : mapping of str to DataFrame
-        Of every method, in the unit of the window.
+        Errors of every method, in the unit of the window.
     overlaps : mapping of str to DataFrame
         m_S of the same methods.
     labels : mapping of str to str
         Method to its name for readers.
     description : str
-        What the figure shows, for readers who do not see it.
+        Content of the figure, for readers who cannot see it.
     window : Window
-        Unit and colours; the axes have every cell.
+        Unit and colours; the axes include every cell.
     """
-    # Only this page needs it, and only the extra `book` has it.
+    # Only this page needs plotly, and only the extra `book` installs it.
     import html
 
     import plotly.graph_objects as go
@@ -113,7 +113,7 @@ def _texts(
     labels: Mapping[str, str],
     unit: str,
 ) -> list[list[str]]:
-    """What is shown over each cell."""
+    """The text that is shown over each cell."""
     lines: list[list[list[str]]] = [
         [[f"P = {p:.0f}, κ = {k:g}"] for p in grid.samples] for k in grid.kappas
     ]

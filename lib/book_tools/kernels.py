@@ -1,7 +1,7 @@
-"""How the notebooks' kernels are started: which Python, with which settings, sockets and variables.
+"""Start the notebooks' kernels: which Python, with which settings, sockets and variables.
 
-All of it is decided here. What the user has set up for programs of their own, by variables, kernels
-of the same name, start-up files or another place for temporary files, changes no result.
+All of this is defined here. The user's own environment variables, kernels of the same name,
+start-up files and folders for temporary files change no result.
 """
 
 from __future__ import annotations
@@ -33,36 +33,36 @@ c.HistoryManager.enabled = False
 """How IPython is set up in every kernel."""
 
 LONGEST = 60
-"""Characters of a folder for sockets: the whole name may have 103 (macOS), and what Python's
-multiprocessing puts behind the folder has 32."""
+"""Longest name of a folder for sockets: the whole name may have 103 characters (macOS), and
+Python's multiprocessing appends 32 to that of the folder."""
 _SHORT = ("/tmp", "/var/tmp")
 
 _DROPPED = ("COLUMNS", "IPY", "JUPYTER_", "LINES", "MATPLOTLIB", "MPL", "PLOTLY_", "PYTHON")
-"""How the names of variables begin that change what a notebook computes, prints or draws."""
+"""Prefixes of variables that change what a notebook computes, prints or draws."""
 _KEPT = frozenset(
-    # Where this Python is installed, and where it may write: it would not start otherwise.
+    # Installation and user folders of this Python, which does not start without them.
     {"PYTHONHOME", "PYTHONPLATLIBDIR", "PYTHONUSERBASE", "PYTHONNOUSERSITE"}
     | {"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
 )
 
 
 class OwnKernel(AsyncKernelManager):
-    """The kernel of the Python that runs this, whatever kernels are installed."""
+    """The kernel of the running Python, regardless of installed kernels."""
 
     @default("kernel_spec_manager")
     def _only_the_native_one(self) -> KernelSpecManager:
-        # Without folders to look into, "python3" is sys.executable -m ipykernel_launcher.
+        # Without kernel folders, "python3" is sys.executable -m ipykernel_launcher.
         return KernelSpecManager(kernel_dirs=[])
 
 
 @contextmanager
 def starting_kernels(project: Project) -> Iterator[dict[str, Any]]:
-    """Give the options with which a notebook is executed inside; the variables are ours there."""
+    """Yield the options for executing a notebook, with the environment set for it."""
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="kernel-", dir=short_folder()) as sockets:
         ours = environment(project) | {"JUPYTER_RUNTIME_DIR": sockets}
-        # No open port for the time of a run, and no warning of the kernel about one. The sockets of
-        # two kernels would by default have the same names.
+        # No open port during a run, and no warning of the kernel about one. By default the sockets
+        # of two kernels would have the same names.
         transport = {"transport": "ipc", "ip": f"{sockets}/socket"}
         options = {
             "kernel_name": "python3",
@@ -77,9 +77,9 @@ def starting_kernels(project: Project) -> Iterator[dict[str, Any]]:
 
 
 def environment(project: Project) -> dict[str, str]:
-    """The variables of a program that the build starts: the user's, but for what changes results.
+    """Variables for programs that the build starts: the user's, except those that change results.
 
-    It imports the library whose fingerprint is taken.
+    These programs import the library whose fingerprint is taken.
     """
     kept = {
         name: value
@@ -90,9 +90,9 @@ def environment(project: Project) -> dict[str, str]:
         "PYTHONPATH": str(project.library),
         # Files are read and written as UTF-8 in every locale.
         "PYTHONUTF8": "1",
-        # Long notebooks keep their points here, so that a build that was stopped goes on.
+        # Long notebooks keep their checkpoints here, so that an interrupted build can resume.
         "BOOK_CHECKPOINTS": str(make(project.build / "checkpoints")),
-        # Pictures go into the notebook.
+        # Figures go into the notebook.
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "MPLCONFIGDIR": str(make(project.build / "matplotlib")),
         "IPYTHONDIR": str(_ipython(project)),
@@ -104,12 +104,12 @@ def environment(project: Project) -> dict[str, str]:
 
 
 def short_folder() -> str:
-    """The folder for temporary files, or another one if no socket could have a name in it.
+    """The folder for temporary files, or another one if its name is too long for sockets.
 
     Raises
     ------
     BookError
-        Naming the variable that says where temporary files go.
+        Names the variable that sets the folder for temporary files.
     """
     asked = tempfile.gettempdir()
     for folder in (asked, *_SHORT):
@@ -123,7 +123,7 @@ def short_folder() -> str:
 
 @contextmanager
 def short_names() -> Iterator[None]:
-    """Let Python put temporary files, sockets of multiprocessing too, into :func:`short_folder`."""
+    """Let Python put temporary files and multiprocessing sockets into :func:`short_folder`."""
     before = tempfile.tempdir
     tempfile.tempdir = short_folder()
     try:
@@ -139,19 +139,19 @@ def _replace_environment(variables: dict[str, str]) -> None:
 
 
 def _list_fonts(variables: dict[str, str]) -> None:
-    """Let matplotlib list the fonts: while it does, it would write into a cell."""
+    """Let matplotlib build its list of fonts, which would otherwise print into a cell."""
     if any(Path(variables["MPLCONFIGDIR"]).glob("fontlist*.json")):
         return
     subprocess.run(
         [sys.executable, "-c", "import matplotlib.font_manager"],
         env=variables,
         stderr=subprocess.DEVNULL,
-        check=False,  # without matplotlib the notebook itself says what is missing
+        check=False,  # if matplotlib is missing, the notebook itself reports it
     )
 
 
 def _ipython(project: Project) -> Path:
-    """Folder with settings of our own for IPython: start-up files of the user change no result."""
+    """Folder with our own IPython settings, so that the user's start-up files have no effect."""
     folder = make(project.build / "ipython")
     settings = folder / "profile_default" / "ipython_kernel_config.py"
     if not settings.is_file() or settings.read_text("utf-8") != KERNEL_SETTINGS:

@@ -1,8 +1,8 @@
-"""Links between pages, from the sources to what is built from them.
+"""Links between pages, adapted from the sources to the executed notebooks.
 
-In the sources a page links to another by its file, ``[text](part/page.md)``, which also works
-where the sources are shown as they are. When a notebook is executed its ``.md`` gives way to an
-``.ipynb``, and the links to it have to follow.
+In the sources a page links to another by its file, ``[text](part/page.md)``, which also works in
+viewers of the sources. When a notebook is executed, an ``.ipynb`` replaces its ``.md``, and the
+links to it are changed accordingly.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _LINK = re.compile(r"(?<=\]\()(?P<target>[^()\s#]+)\.md(?=[#)])")
 
 
 def follow_execution(text: str, page: str, notebooks: Collection[str]) -> str:
-    """Point the links of a page to the executed form of the notebooks among its targets.
+    """Redirect the links of a page to the executed notebooks among its targets.
 
     Parameters
     ----------

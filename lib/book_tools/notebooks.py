@@ -1,8 +1,8 @@
-"""A notebook as it is written: a Markdown page in MyST format with a jupytext header.
+"""The source of a notebook: a Markdown page in MyST format with a jupytext header.
 
-A notebook has exactly one cell tagged ``parameters``, and that cell holds literals only: papermill
-puts the values of a run into a new cell right after it, so anything derived inside the
-``parameters`` cell would keep its old value without a word.
+A notebook has exactly one cell tagged ``parameters``, which only contains literals: papermill puts
+the values of a run into a new cell after it, so that a value derived inside the ``parameters`` cell
+would silently stay unchanged.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Figure:
     name
         The label by which the text refers to it.
     caption
-        The sentence under it.
+        The text below it.
     alt
-        What it shows, for readers who do not see it.
+        Its content, for readers who cannot see it.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Figure:
 
 
 def page_header(source: Path) -> Mapping[str, Any]:
-    """The YAML header of a Markdown page, empty if it has none."""
+    """The YAML header of a Markdown page; empty if it has none."""
     text = read_text(source)
     if not text.startswith("---\n"):
         return {}
@@ -65,7 +65,7 @@ def page_title(source: Path) -> str:
 
 
 def is_notebook(source: Path) -> bool:
-    """Whether a page is executed, which is what a ``jupytext`` key in its header says."""
+    """Whether a page is executed: it has a ``jupytext`` key in its header."""
     return source.is_file() and "jupytext" in page_header(source)
 
 
@@ -75,8 +75,8 @@ def read_notebook(source: Path) -> NotebookNode:
     Raises
     ------
     BookError
-        If it has not exactly one parameters cell, if that holds more than literals, or
-        if a figure lacks its name, caption or alternative text.
+        If it does not have exactly one parameters cell, if this cell has more than literals, or if
+        a figure lacks its name, caption or alternative text.
     """
     notebook: NotebookNode = jupytext.reads(read_text(source), fmt="md:myst")
     # A header can carry a metadata filter, which drops the tags when the notebook is written.
@@ -87,7 +87,7 @@ def read_notebook(source: Path) -> NotebookNode:
     default_parameters(notebook, source.name)
     list(declared_figures(notebook, source.name))
     for number, cell in enumerate(notebook.cells):
-        # Random by default: the same source shall give the same file.
+        # Ids are random by default, but the same source should give the same file.
         cell["id"] = f"cell-{number}"
     return notebook
 
@@ -109,12 +109,12 @@ def cells_tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:
 
 
 def default_parameters(notebook: NotebookNode, name: str) -> dict[str, Any]:
-    """The parameters of a notebook, ``name`` in messages, and the values it gives them itself.
+    """The parameters of a notebook and their defaults; ``name`` identifies it in messages.
 
     Raises
     ------
     BookError
-        If there is not exactly one parameters cell, or if it holds more than literals.
+        If there is not exactly one parameters cell, or if it has more than literals.
     """
     tagged = cells_tagged(notebook, "parameters")
     if len(tagged) != 1:
@@ -144,7 +144,7 @@ def default_parameters(notebook: NotebookNode, name: str) -> dict[str, Any]:
 
 
 def with_values(source: str, values: Mapping[str, Any]) -> str:
-    """The source of a parameters cell with other values, comments and all else kept."""
+    """The source of a parameters cell with other values; comments and all else are kept."""
     lines = source.encode().splitlines(keepends=True)  # the parser counts bytes
     for statement in reversed(ast.parse(source).body):
         assert isinstance(statement, ast.Assign | ast.AnnAssign)
@@ -155,14 +155,14 @@ def with_values(source: str, values: Mapping[str, Any]) -> str:
             before = lines[first][: expression.col_offset]
             after = lines[last][expression.end_col_offset or 0 :]
             value = values[target.id]
-            # As the formatter writes texts.
+            # With double quotes, like the formatter.
             text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
             lines[first : last + 1] = [before + text.encode() + after]
     return b"".join(lines).decode()
 
 
 def declared_figures(notebook: NotebookNode, name: str) -> Iterator[Figure]:
-    """The figures a notebook, ``name`` in messages, declares in its cells, in order.
+    """The figures declared in the cells of a notebook; ``name`` identifies it in messages.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def declared_figures(notebook: NotebookNode, name: str) -> Iterator[Figure]:
 
 
 def missing_pictures(notebook: NotebookNode) -> Iterator[str]:
-    """The names of the figures that an executed notebook declares in cells that show no picture."""
+    """Names of declared figures whose cell in the executed notebook shows no picture."""
     for cell in notebook.cells:
         figure = cell.metadata.get("mystnb", {}).get("figure")
         if figure is not None and not any(map(_is_picture, cell.get("outputs", []))):
@@ -197,6 +197,6 @@ def _is_picture(output: NotebookNode) -> bool:
     data = output.get("data", {})
     if any(kind.startswith("image/") for kind in data):
         return True
-    # A diagram that is drawn by a script says that it is one; the check of the pages asks the same.
+    # A diagram drawn by a script has the role "img"; the check of the pages uses the same rule.
     soup = BeautifulSoup(data.get("text/html", ""), "html.parser")
     return soup.select_one("img, [role=img]") is not None

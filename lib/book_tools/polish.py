@@ -1,8 +1,8 @@
-"""The last touch to the pages of Sphinx: a formula keeps its punctuation, pictures open in full.
+"""Final changes to the pages of Sphinx: punctuation stays at its formula, pictures open in full.
 
-Sphinx links pictures of a given size only, and a style sheet alone (a word joiner before and after
-the formula) does not hold the line together in Chromium. Both are changes of a few characters
-around what Sphinx writes, so that they are made in the text and leave everything else as it is.
+Sphinx only links pictures of a given size, and a style sheet alone (a word joiner before and after
+the formula) does not prevent the line break in Chromium. Both need only a few more characters in
+the text of a page, which otherwise remains unchanged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from feature_learning.files import atomic
 
 _MATHS = r'<span class="math notranslate nohighlight">[^<]*</span>'
-# What stands against a formula without a space: brackets, a comma, the rest of a word.
+# Text next to a formula without a space: brackets, a comma, the rest of a word.
 _AGAINST = r"[^\s<>]*"
 _WITH_NEIGHBOURS = re.compile(rf"(?:{_AGAINST}{_MATHS})+{_AGAINST}")
 _PICTURE = re.compile(
@@ -31,10 +31,10 @@ def polish(html: Path) -> None:
 
 
 def keep_together(text: str) -> str:
-    """Keep a formula in the line of what stands against it without a space.
+    """Keep a formula in one line with the text next to it without a space.
 
-    For a browser a typeset formula is a box, and it may break the line beside a box: before the
-    comma that follows, or after the bracket that precedes.
+    Browsers treat a typeset formula as a box and may break the line beside it: before the comma
+    that follows, or after the bracket that precedes.
     """
 
     def together(found: re.Match[str]) -> str:
@@ -46,7 +46,7 @@ def keep_together(text: str) -> str:
 
 
 def link_pictures(text: str) -> str:
-    """Let every picture of the text that is no link yet open in full size, to zoom into it."""
+    """Link every picture that is not a link yet to its full size, to allow zooming."""
 
     def linked(found: re.Match[str]) -> str:
         if found["link"]:

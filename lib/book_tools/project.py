@@ -1,11 +1,11 @@
-"""Where things stand: the sources, the table of contents and the build folders.
+"""Locations of the sources, the table of contents and the build folders.
 
-Sources are never written to. Everything made from them stands under ``_build``::
+Sources are never changed. Everything made from them is under ``_build``::
 
     _build/executed/<profile>/   executed notebooks, kept between builds
     _build/stage/<profile>/      the sources of one build: pages, executed notebooks, claims table
     _build/html/                 the finished book
-    _build/store/<sweep>/        results that are computed again, a file each
+    _build/store/<sweep>/        results that are computed again, one file each
 """
 
 from __future__ import annotations
@@ -85,12 +85,12 @@ class Project:
 
     @property
     def sweeps(self) -> Path:
-        """The files that say which results are stored, and which figure needs them."""
+        """The files that list the stored results, and the figures that need them."""
         return self.root / "book" / "data" / "sweeps"
 
     @property
     def results(self) -> Path:
-        """The stored results; there may be none yet."""
+        """The folder of the stored results, which may not exist yet."""
         return self.root / "book" / "data" / "results"
 
     def table(self, grid: str) -> Path:
@@ -106,7 +106,7 @@ class Project:
         return self.build / "executed" / profile
 
     def stage(self, profile: str) -> Path:
-        """The folder in which the sources of one build are put together."""
+        """The folder in which the sources of one build are collected."""
         return self.build / "stage" / profile
 
     def pages(self) -> list[str]:
@@ -115,8 +115,8 @@ class Project:
         Raises
         ------
         BookError
-            If the table of contents is missing, malformed, or names a page twice or
-            one that has no source.
+            If the table of contents is missing or malformed, or names a page twice or a page
+            without source.
         """
         if not self.toc.is_file():
             raise BookError(f"{self.toc.name} is missing in {self.root}: is this the book's root?")

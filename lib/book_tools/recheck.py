@@ -1,8 +1,7 @@
 """Compute a few stored cells again and compare: the command ``python -m book_tools recheck``.
 
-Which cells is decided by the revision of the checkout: every revision draws others, and the same
-one always the same, on every machine and every day. How far they may be off is the matter of
-:mod:`book_tools.spread`.
+The revision of the checkout selects the cells: different revisions draw different cells, and a
+revision draws the same cells on every machine. :mod:`book_tools.spread` defines the tolerance.
 """
 
 from __future__ import annotations
@@ -33,25 +32,25 @@ from feature_learning.sweeps.store import Store
 from feature_learning.sweeps.table import configuration, read_csv, tabulate
 
 LONGEST = 40.0
-"""Seconds that the stored run of a cell may have taken, so that a test of them stays short."""
+"""Longest stored run of a cell in seconds, so that the test stays short."""
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A stored number and the same computed now.
+    """A stored number and its new value.
 
     Attributes
     ----------
     cell, number
-        What was computed, and which number of it.
+        Name of the cell and of the number.
     stored, now
-        Its values.
+        The two values.
     allowed
-        How far they may be apart.
+        The largest allowed difference.
     reason
-        Where that comes from.
+        The origin of this tolerance.
     """
 
     cell: str
@@ -63,7 +62,7 @@ class Comparison:
 
     @property
     def holds(self) -> bool:
-        """Whether the two agree; a NaN agrees with nothing."""
+        """Whether the two values agree; a NaN never does."""
         return abs(self.now - self.stored) <= self.allowed
 
 
@@ -75,20 +74,20 @@ def recheck(
     longest: float = LONGEST,
     workers: int | None = None,
 ) -> int:
-    """Compute some stored cells again, each as it was, and print how they compare.
+    """Compute some stored cells again, each with its configuration, and print a comparison.
 
     Parameters
     ----------
     project
         The book.
     cells
-        How many.
+        Number of cells.
     seed
-        A text that decides which; that of :func:`identity` if not given.
+        A text that selects the cells; by default that of :func:`identity`.
     longest
-        Only cells whose stored run took less, in seconds.
+        Only cells whose stored run took less time, in seconds.
     workers
-        Processes of one thread each; one a processor if not given.
+        Number of processes of one thread each; by default one per processor.
 
     Returns
     -------
@@ -98,9 +97,9 @@ def recheck(
     Raises
     ------
     InputError
-        For numbers that cannot be.
+        For invalid numbers.
     BookError
-        If there are tables but no cell of them can be drawn, or a cell cannot be computed.
+        If there are tables but no cell can be drawn, or a cell cannot be computed.
     """
     try:
         check_integer("cells", cells, at_least=1)
@@ -140,8 +139,8 @@ def draw(
 ) -> list[tuple[Row, pd.DataFrame]]:
     """Some rows of stored tables, each with its table.
 
-    They are those with the smallest digests of seed and key, so that a table that grows changes
-    little about who is drawn.
+    The rows have the smallest digests of seed and key, so that the selection changes little when a
+    table grows.
 
     Raises
     ------
@@ -160,29 +159,29 @@ def draw(
 
 
 def eligible(row: Row, frame: pd.DataFrame, longest: float = LONGEST) -> bool:
-    """Whether a stored row can be computed again here, soon, and be compared."""
+    """Whether a stored row can be computed again in a short time and be compared."""
     if row["wall_seconds"] >= longest or row["device"] != "cpu" or row["interrupted"]:
         return False
     if cell_key(configuration(row)) != row["key"]:
-        return False  # of another version of its method, which is no longer here
+        return False  # the row is of another version of its method
     return has_estimate(row, frame, [name for name, _ in numbers(row)])
 
 
 def numbers(row: Row) -> list[tuple[str, str]]:
-    """Columns of the numbers that are compared, and what a reader calls them."""
+    """Columns of the numbers that are compared, and their names in the report."""
     error = "posterior_mean" if row["method"] == "nngp" else "one_sample"
     return [("m_S", "m_S"), (f"test_mse_{error}", "test MSE")]
 
 
 def compute(drawn: Sequence[Row], workers: int) -> dict[str, Row]:
-    """Compute rows again, with their whole configuration; by key.
+    """Compute rows again with their whole configuration; returns the new rows by key.
 
     Raises
     ------
     BookError
         If one of them fails.
     KeyboardInterrupt
-        On Ctrl-C, and on what else asks a program to end.
+        On Ctrl-C, and on other signals that ask a program to end.
     """
     cells = tuple(GridCell(configuration(row), (str(row["block"]),)) for row in drawn)
     with tempfile.TemporaryDirectory() as scratch:
@@ -191,13 +190,13 @@ def compute(drawn: Sequence[Row], workers: int) -> dict[str, Row]:
         if code > SIGNALLED:
             raise KeyboardInterrupt
         if code != 0:
-            raise BookError("not every stored cell could be computed again")
+            raise BookError("some stored cells could not be computed again")
         frame = tabulate(Store(out).scan()[0], {})
     return {str(row["key"]): row for row in rows(frame)}
 
 
 def compare(row: Row, new: Row, frame: pd.DataFrame) -> list[Comparison]:
-    """Hold a row that was computed now against the stored one of the same table."""
+    """Compare a newly computed row with the stored one."""
     cell = (
         f"{row['block']}: {row['method']} P={row['samples']} κ={row['kappa']:g} seed={row['seed']}"
     )

@@ -1,8 +1,8 @@
 """Compute the stored results of a figure again: the command ``make reproduce``.
 
-The cells are computed into ``_build/store/SWEEP``, one file each, so that the same command goes on
-where it was stopped. At the end the table of the sweep in ``book/data/results`` gets the new rows,
-and so does the file with the weights.
+The cells are computed into ``_build/store/SWEEP``, one file each, so that the same command resumes
+an interrupted run. At the end the new rows are added to the table of the sweep in
+``book/data/results``, and the new weights to the file beside it.
 """
 
 from __future__ import annotations
@@ -38,32 +38,31 @@ def reproduce(
     workers: int | None = None,
     limit: float | None = None,
 ) -> int:
-    """Compute again what a figure needs, or what all figures need.
+    """Compute the cells that a figure needs again, or those of all figures.
 
     Parameters
     ----------
     project
         The book.
     figure
-        Its id in ``figures.toml``; all if not given.
+        Id of the figure in ``figures.toml``; all figures by default.
     workers
-        Processes of one thread each; one a processor if not given.
+        Number of processes of one thread each; by default one per processor.
     limit
-        Seconds after which no new cell is started.
+        Time in seconds after which no new cell is started.
 
     Returns
     -------
     int
-        The exit code, that of ``feature-learning sweep``: 0 all is computed and in the tables,
-        1 some cells failed or are left, 128 + n signal n. What was computed is in the tables in any
-        case.
+        The exit code of ``feature-learning sweep``: 0 all cells are computed and in the tables,
+        1 some failed or are left, 128 + n signal n. Computed cells are always in the tables.
 
     Raises
     ------
     InputError
-        For a figure, a number of workers or a limit that cannot be.
+        For an unknown figure, or an invalid number of workers or limit.
     BookError
-        If the files that say what to compute are wrong, or a table cannot be read or written.
+        If the files that list the cells are wrong, or a table cannot be read or written.
     """
     try:
         if limit is not None:
@@ -100,7 +99,7 @@ def needed(project: Project, listing: Listing, name: str, figure: str | None) ->
 
 
 def union(grid: Grid, needs: Sequence[Need]) -> Grid:
-    """The cells of a sweep that stand in any of some lists, in the order of its file."""
+    """The cells of a sweep in any of the lists ``needs``, in the order of its file."""
     keys = {
         cell_key(cell.config)
         for need in needs
@@ -113,9 +112,9 @@ def union(grid: Grid, needs: Sequence[Need]) -> Grid:
 
 
 def update(project: Project, listing: Listing, name: str) -> None:
-    """Put everything that is in the store of a sweep into its table and its file of weights.
+    """Add all results in the store of a sweep to its table and its file of weights.
 
-    Files of the store that cannot be trusted are named and left out.
+    Invalid files of the store are named and left out.
     """
     grid, table = read_grid(project.sweeps / name), project.table(name)
     store = Store(project.store(name), create=False)
@@ -123,7 +122,7 @@ def update(project: Project, listing: Listing, name: str) -> None:
     for problem in problems:
         tell(f"left out: {problem}")
     if not cells:
-        tell(f"{_shown(project, table)}: nothing is computed yet, left as it is")
+        tell(f"{_shown(project, table)}: nothing is computed yet, unchanged")
         return
     stored = read_csv(table) if table.exists() else None
     frame, messages = merge(grid, stored, tabulate(cells, {}))

@@ -1,6 +1,6 @@
-"""The hierarchy of the theories, drawn: who feels whom in the network, in MF and at infinite width.
+"""A drawing of the hierarchy of theories: network posterior, mean field and infinite width.
 
-It is a picture of couplings, not of data.
+It shows couplings, not data.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Run several notebooks at once, each in a process of its own.
+"""Run several notebooks at once, each in its own process.
 
-Much of a notebook is one thread's work: starting, drawing, small problems. Two side by side keep
-two cores busy where one after the other leaves the second idle half of the time.
+Large parts of a notebook use a single thread: starting, drawing, small problems. Two notebooks in
+parallel keep two cores busy, while one after another leaves the second core idle half of the time.
 
-The processes are forked from a server that has imported papermill once. Papermill itself cannot run
-in several threads, because a kernel inherits the environment and the signals of its process.
+The processes are forked from a server that has imported papermill once. Papermill cannot run in
+several threads, because a kernel inherits the environment and the signals of its process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from book_tools.project import Project
 from feature_learning.inference.interruption import SIGNALS, handling
 
 PATIENCE = 20.0
-"""Seconds that an interrupted notebook has to end by itself."""
+"""Seconds that an interrupted notebook gets to end by itself."""
 
 
 def execute_all(
@@ -41,20 +41,20 @@ def execute_all(
     pages
         The notebooks, in the order in which they start.
     profile
-        Of all of them.
+        The profile of all of them.
     stage
         Copy of the sources in which they run.
     at_once
-        How many; by default two, or one on a machine with one core. The threads of the machine are
-        shared out among them.
+        Number of parallel notebooks; by default two, or one on a machine with one core. They share
+        the threads of the machine.
 
     Raises
     ------
     BookError
-        If a cell raises. No further notebook is started then; those that run are finished first,
-        and every failure is named.
+        If a cell raises an error. No further notebook is started then; running notebooks are
+        finished, and every failure is named.
     """
-    # The library takes a second to import, which the forked processes can do without.
+    # Importing the library takes a second, and the forked processes do not need it.
     from feature_learning.experiments.hardware import usable_cores
 
     cores = usable_cores()
@@ -76,7 +76,7 @@ def execute_all(
                 outcome, theirs = context.Pipe(duplex=False)
                 task = (theirs, project, page, profile, (stage / page).parent, threads)
                 process = context.Process(target=_execute, args=task, name=page)
-                with short_names():  # of the sockets of the server, which starts here
+                with short_names():  # for the sockets of the server, which starts here
                     process.start()
                 theirs.close()
                 running[outcome] = process
@@ -93,10 +93,10 @@ def execute_all(
 def _execute(
     outcome: Connection, project: Project, page: str, profile: str, folder: Path, threads: int
 ) -> None:
-    """What a process does: run the notebook, and say why it could not."""
+    """Main function of a process: run the notebook, and send back why it failed."""
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     failure: str | None = None
-    # SIGINT is ignored in what a shell runs in the background.
+    # SIGINT is ignored in programs that a shell runs in the background.
     with handling(_raise_once, even_ignored=SIGNALS):
         try:
             execute(project, page, {"profile": profile}, folder=folder)
@@ -104,27 +104,27 @@ def _execute(
             failure = str(error)
         except KeyboardInterrupt:
             failure = "interrupted"
-        with contextlib.suppress(OSError):  # nobody listens any more
+        with contextlib.suppress(OSError):  # the parent is gone
             outcome.send(failure)
 
 
 def _raise_once(number: int, frame: FrameType | None) -> None:
-    """Let the kernel be shut down after the first signal, whatever follows it.
+    """Shut the kernel down after the first signal, and ignore further ones.
 
-    One may come from the terminal or the batch system as well as from the parent.
+    The terminal or the batch system may send signals as well as the parent.
     """
     for each in SIGNALS:
-        # Not SIG_IGN: of a signal on its way to no handler Python complains in whatever line runs.
+        # Not SIG_IGN: Python reports an error in any line for a pending signal without a handler.
         signal.signal(each, _pass)
     raise KeyboardInterrupt
 
 
 def _pass(number: int, frame: FrameType | None) -> None:
-    """Take a signal and go on."""
+    """Signal handler that does nothing."""
 
 
 def _end(outcome: Connection, process: ForkServerProcess) -> str | None:
-    """Why a notebook could not be run; None if it was."""
+    """Why a notebook could not be run; None if it was run."""
     try:
         failure: str | None = outcome.recv()
     except EOFError:
@@ -139,7 +139,7 @@ def _end(outcome: Connection, process: ForkServerProcess) -> str | None:
 
 
 def _interrupt(running: Mapping[Connection, ForkServerProcess]) -> None:
-    """What Ctrl-C does, to those that have not heard it; their kernels end with them."""
+    """Interrupt notebooks that have not received Ctrl-C; their kernels end with them."""
     for process in running.values():
         _send(process, signal.SIGINT)
     for outcome, process in running.items():

@@ -1,7 +1,8 @@
-"""Which files are sources, and how the texts among them are read.
+"""Which files are sources, and how text files are read.
 
 Editors, file managers and tools leave files beside the sources: ``.DS_Store``, ``._page.md``,
-``page.md~``, ``.page.md.swp``. They are told by what they are not, since nobody knows all of them.
+``page.md~``, ``.page.md.swp``. Since no list of them is complete, the endings of sources are listed
+instead.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ PICTURES = {".gif", ".ico", ".jpeg", ".jpg", ".pdf", ".png", ".svg", ".webp"}
 FONTS = {".ttf", ".woff", ".woff2"}
 
 SUFFIXES = frozenset(CODE | DATA | PAGES | PICTURES | FONTS)
-"""The endings of the names of sources."""
+"""File name endings of sources."""
 TEXTS = frozenset(CODE | DATA | PAGES) - {".npy", ".npz"}
-"""Those whose content is text."""
+"""File name endings of text files."""
 _MADE = {"__pycache__", "_generated"}
 
 
@@ -35,14 +36,14 @@ def is_source(path: PurePath) -> bool:
 
 
 def sources(folder: Path) -> Iterator[Path]:
-    """The sources in a folder and below, in a fixed order."""
+    """The sources in a folder and its subfolders, in a fixed order."""
     for path in sorted(folder.rglob("*")):
         if is_source(path.relative_to(folder)) and path.is_file():
             yield path
 
 
 def read_text(path: Path) -> str:
-    """The text of a source, without the mark that some editors put before it.
+    """The text of a source, without a byte-order mark.
 
     Raises
     ------

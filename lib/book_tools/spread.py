@@ -1,23 +1,23 @@
-r"""How far a number computed again may be from the stored one.
+r"""The tolerance of the difference between a recomputed number and the stored one.
 
-Chains are chaotic: on another processor the same configuration gives other samples of the same law,
-with the same data, test points and, as far as the random generator goes, the same start. Stored and
-new number are then two draws with one variance v, and their difference has variance 2 v. What v is
-depends on what was stored:
+Chains are chaotic: on another processor the same configuration gives other samples of the same
+distribution, with the same data, test points and, up to the random generator, the same start. The
+stored and the new number are then two draws with one variance v, and their difference has variance
+2 v. The estimate of v depends on what was stored:
 
 * **several chains**: the standard error over chains is an estimate of the root of v with
-  (chains - 1) degrees of freedom, few. So those of all stored seeds of the same configuration are
-  pooled with the new one. The difference has the variance ::
+  only (chains - 1) degrees of freedom. The errors of all stored seeds of the same configuration are
+  therefore pooled with the new one. The difference has the variance ::
 
       max(sem_stored^2 + sem_new^2, 2 mean(sem^2))
 
-  whose first form matters where one of the two runs holds a chain that left its metastable state.
+  whose first form matters if one of the two runs has a chain that left its metastable state.
 
-* **one chain**: the looks of one chain say nothing about v. They are correlated, and none of them
-  knows that another run may sit in another state; an error made of them would be too small. The
-  variance between seeds, s^2, is an estimate that errs on the safe side, because seeds differ in
-  data and start too. Three seeds are two degrees of freedom, so the neighbours in the number of
-  samples are pooled with it, and ::
+* **one chain**: the measurements of one chain do not determine v. They are correlated, and do not
+  show that another run may sit in another state, so that an error from them would be too small. The
+  variance between seeds, s^2, is a conservative estimate, because seeds differ in data and start
+  too. Three seeds have only two degrees of freedom. They are pooled with those at the neighbouring
+  numbers of samples, and ::
 
       2 max(s^2, pooled s^2)
 
@@ -25,12 +25,12 @@ depends on what was stored:
 
 * **no randomness** (the infinite-width limit): numbers agree to rounding.
 
-The tolerance is a factor times the root of that variance: Student's quantile that a sound number
-exceeds with the probability :data:`FALSE_ALARM`, at the degrees of freedom of the estimate,
-and 5 at least. Near a transition the law has two humps and no quantile is exact; there the safe
-side above is relied on. To the variance is added that of a mean over the finite number of test
-points, (noise / points) for m_S and (2 MSE^2 / points) for the error: both runs have the same
-points, but no number of this book means anything below it.
+The tolerance is a factor times the root of that variance. The factor is Student's quantile that a
+correct number exceeds with the probability :data:`FALSE_ALARM`, at the degrees of freedom of the
+estimate, and at least 5. Near a transition the distribution is bimodal and no quantile is exact;
+there the conservative estimates above must suffice. The variance of a mean over the finite number
+of test points is added, (noise / points) for m_S and (2 MSE^2 / points) for the error: both runs
+have the same points, but differences below this level have no meaning in this book.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ from feature_learning.experiments.flat import hints
 from feature_learning.sweeps.schema import column_of
 
 FALSE_ALARM = 1e-3
-"""Probability that a sound number is called wrong."""
+"""Probability that a correct number is rejected."""
 LEAST_FACTOR = 5.0
 """Standard errors that are always allowed."""
 SEEDS = 3
-"""Seeds that an estimate of the variance between them needs."""
+"""Fewest seeds for an estimate of the variance between them."""
 ROUNDING = 1e-6
-"""Relative difference of two exact results, on two machines."""
+"""Largest relative difference of an exact result between two machines."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The standard error of the difference of two runs, and what is known about it.
+    """The standard error of the difference of two runs, and its degrees of freedom.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Spread:
 
     @property
     def factor(self) -> float:
-        """Standard errors that a sound number may be off."""
+        """Allowed deviation of a correct number in standard errors."""
         return max(LEAST_FACTOR, float(student.isf(FALSE_ALARM / 2, self.freedom)))
 
 
@@ -84,11 +84,11 @@ def over_chains(stored: float, new: float, others: Sequence[float], chains: int)
     Parameters
     ----------
     stored, new
-        Of the two runs.
+        Standard errors of the two runs.
     others
-        Of the stored runs with other seeds.
+        Standard errors of the stored runs with other seeds.
     chains
-        Of every run.
+        Chains of every run.
     """
     errors = np.array([stored, new, *others])
     variance = max(stored**2 + new**2, 2 * float(np.mean(errors**2)))
@@ -101,9 +101,9 @@ def over_seeds(values: Sequence[float], neighbours: Sequence[Sequence[float]] = 
     Parameters
     ----------
     values
-        Of the seeds of the configuration.
+        Values of the seeds of the configuration.
     neighbours
-        The same of configurations next to it.
+        The same for neighbouring configurations.
     """
     groups = [np.asarray(group, dtype=float) for group in (values, *neighbours)]
     freedom = sum(len(group) - 1 for group in groups)
@@ -113,7 +113,7 @@ def over_seeds(values: Sequence[float], neighbours: Sequence[Sequence[float]] = 
 
 
 def has_estimate(row: Mapping[str, Any], frame: pd.DataFrame, names: Sequence[str]) -> bool:
-    """Whether it is known how far these numbers of a stored row may be off."""
+    """Whether these numbers of a stored row have an estimate of their spread."""
     if row["method"] == "nngp":
         return True
     if row["chains"] > 1:
@@ -124,7 +124,7 @@ def has_estimate(row: Mapping[str, Any], frame: pd.DataFrame, names: Sequence[st
 def tolerance(
     name: str, row: Mapping[str, Any], new: Mapping[str, Any], frame: pd.DataFrame
 ) -> tuple[float, str]:
-    """How far a number of a row may be off, and a few words on where that comes from.
+    """The tolerance of a number of a row, and a short text on its origin.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def tolerance(
 
 
 def _alike(row: Mapping[str, Any], frame: pd.DataFrame, **changed: Any) -> pd.DataFrame:
-    """The stored rows whose configuration differs from that of a row in the seed alone.
+    """The stored rows whose configuration differs from that of a row only in the seed.
 
     Values of ``changed`` replace those of the row.
     """

@@ -1,6 +1,6 @@
 """The sources of one build, copied into a folder of their own.
 
-What tools and editors leave beside the sources is no part of the book and is not copied.
+Files that tools and editors leave beside the sources are not copied.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def convert(project: Project, folder: Path) -> list[Path]:
 
 
 def _copy(source: Path, place: Path) -> None:
-    """Copy a source; a text without the mark that some editors put before it."""
+    """Copy a source; text files lose their byte-order mark."""
     place.parent.mkdir(parents=True, exist_ok=True)
     if source.suffix.lower() in TEXTS and source.read_bytes().startswith(BOM_UTF8):
         atomic.write(place, read_text(source))

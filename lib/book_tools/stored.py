@@ -1,9 +1,8 @@
-"""The stored results of the book: their tables, merged with what is computed again, and checked.
+"""The stored results of the book: merge tables with recomputed rows, and check them.
 
-Beside every file of a sweep, ``book/data/sweeps/NAME.toml``, there may be its results:
-``book/data/results/NAME.csv``, one row a cell (:mod:`feature_learning.sweeps.table`), and
-``NAME.npz`` with the hidden weights of a few cells, by the cell's key. A table may have holes.
-Histograms have a check of their own.
+The results of a sweep, ``book/data/sweeps/NAME.toml``, are in ``book/data/results/NAME.csv``, with
+one row per cell (:mod:`feature_learning.sweeps.table`), and ``NAME.npz``, with the hidden weights
+of a few cells by their keys. A table may have holes. Histograms have their own check.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ from feature_learning.sweeps.table import configuration, read_csv
 from feature_learning.sweeps.weights import read_weights
 
 LIMIT = 10 * 2**20
-"""Bytes of all stored results together: they are part of every clone."""
+"""Largest total size of the stored results in bytes, since they are part of every clone."""
 
 
 def tables(project: Project) -> list[Path]:
-    """The tables of sweeps that are stored; empty before the first one."""
+    """The stored tables of sweeps; empty if there are none."""
     return sorted(project.results.glob("*.csv"))
 
 
 def merge(
     grid: Grid, stored: pd.DataFrame | None, computed: pd.DataFrame
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Put what was computed now into a stored table.
+    """Merge newly computed rows into a stored table.
 
     Parameters
     ----------
     grid
-        The whole sweep, as its file is now; it names the blocks of every row.
+        The whole sweep of the current file, which names the blocks of every row.
     stored
         The table so far, if there is one.
     computed
@@ -54,7 +53,7 @@ def merge(
     frame : DataFrame
         The new table, in the order of :func:`feature_learning.sweeps.table.tabulate`.
     messages : list of str
-        What was replaced, added and dropped.
+        The numbers of replaced, added and dropped rows.
     """
     blocks = {cell_key(cell.config): "; ".join(cell.blocks) for cell in grid.cells}
     old = computed.iloc[:0] if stored is None else stored
@@ -69,14 +68,14 @@ def merge(
     replaced = len(old) - len(kept)
     messages = [f"{replaced} rows replaced, {int(fresh.sum()) - replaced} added"]
     if gone:
-        messages.append(f"{gone} rows dropped: {grid.name} has no such cells any more")
+        messages.append(f"{gone} rows dropped: {grid.name} no longer has these cells")
     if left := len(blocks) - len(frame):
         messages.append(f"{left} of {len(blocks)} cells are not stored yet")
     return frame.sort_values(order, ignore_index=True), messages
 
 
 def holes(grid: Grid, frame: pd.DataFrame) -> list[str]:
-    """For each block of a sweep that is not wholly stored, a line that says how much is missing."""
+    """A line for each incomplete block of a sweep, with the number of missing cells."""
     keys = set(frame["key"])
     lines = []
     for block in grid.blocks:
@@ -92,7 +91,7 @@ def holes(grid: Grid, frame: pd.DataFrame) -> list[str]:
 
 
 def pages_with_holes(project: Project) -> set[str]:
-    """The pages that show a figure of which not every cell is stored."""
+    """The pages that show a figure with missing cells."""
     found = set()
     for figure in load_figures(project).figures:
         for need in figure.needs if figure.page else ():
@@ -110,7 +109,7 @@ def check_results(project: Project) -> tuple[list[str], list[str]]:
     Returns
     -------
     problems, notes : list of str
-        What is wrong, and the holes of the tables, which are allowed.
+        Faults, and the holes of the tables, which are allowed.
     """
     problems: list[str] = []
     notes: list[str] = []
@@ -141,7 +140,7 @@ def check_results(project: Project) -> tuple[list[str], list[str]]:
 
 
 def table_problems(grid: Grid, frame: pd.DataFrame) -> Iterator[str]:
-    """What is wrong with a table: rows that are no cells of the sweep, or not what they say."""
+    """Faults of a table: rows that are not cells of the sweep, or have a wrong key or block."""
     blocks = {cell_key(cell.config): "; ".join(cell.blocks) for cell in grid.cells}
     for key in sorted(set(frame["key"][frame["key"].duplicated()])):
         yield f"{key} has several rows"
@@ -153,7 +152,7 @@ def table_problems(grid: Grid, frame: pd.DataFrame) -> Iterator[str]:
         except (FeatureLearningError, TypeError) as error:
             yield f"{key}: {error}"
         if key not in blocks:
-            yield f"{key} is no cell of {grid.name}; `make reproduce` drops such rows"
+            yield f"{key} is not a cell of {grid.name}; `make reproduce` drops such rows"
         elif row["block"] != blocks[key]:
             yield f"{key} is of block {blocks[key]!r}, not {row['block']!r}"
 

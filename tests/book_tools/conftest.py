@@ -1,4 +1,4 @@
-"""The built book, a server for it and a browser, each made once; a small book with a sweep."""
+"""The built book, a server for it and a browser, each made once; and a small book with a sweep."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The tools of the book, on books of a page or two."""
+"""The tools of the book, tested on books of one or two pages."""
 
 import os
 import re
@@ -487,7 +487,7 @@ def test_claims_are_measured_without_a_book(write, capsys):
     out, err = capsys.readouterr()
     assert "book/page: unchanged, kept" in out
     assert "answer: FAIL (not glued): expected 42" in out
-    assert err == "book_tools: error: not every claim holds\n"
+    assert err == "book_tools: error: some claims do not hold\n"
     made = {path.name for path in project.build.iterdir() if path.is_dir()}
     assert made == {"checkpoints", "executed", "ipython", "matplotlib"}
 

@@ -1,4 +1,4 @@
-"""The numbers that the notebooks of the built book glued, against claims.yml."""
+"""The numbers glued by the notebooks of the built book, compared with claims.yml."""
 
 import pytest
 from bs4 import BeautifulSoup

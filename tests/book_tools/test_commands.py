@@ -1,4 +1,4 @@
-"""How the commands keep out of each other's way, and how they write and end."""
+"""The commands exclude each other; how they write files and how they end."""
 
 import ast
 import os

@@ -1,4 +1,4 @@
-"""Which stored results a figure needs, and what a build in profile stored asks for."""
+"""The stored results that a figure needs, and that a build in profile stored requires."""
 
 import pytest
 

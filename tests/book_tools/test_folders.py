@@ -1,4 +1,4 @@
-"""What is deleted was made here; everything else survives."""
+"""Only folders that were made here are deleted."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The interactive diagram needs no network and tells every number."""
+"""The interactive diagram needs no network and shows every number."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A kernel sees what the project decides, whatever the user has set."""
+"""A kernel uses the settings of the project, whatever the user has set."""
 
 import json
 import os

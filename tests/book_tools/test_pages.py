@@ -1,4 +1,4 @@
-"""The built book as a browser shows it, without a network."""
+"""The built book in a browser without a network."""
 
 import io
 from contextlib import contextmanager

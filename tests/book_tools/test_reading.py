@@ -1,4 +1,4 @@
-"""What a reader can do with the built pages of the notebooks: fetch, unfold, look up."""
+"""Reading the built pages of notebooks: download, unfold, look up."""
 
 import nbformat
 import pytest

@@ -1,4 +1,4 @@
-"""The picture that the README shows is the one that the stored results draw."""
+"""The figure in the README is the one drawn from the stored results."""
 
 import base64
 import io

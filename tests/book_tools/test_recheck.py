@@ -1,4 +1,4 @@
-"""A few stored cells computed again: which ones, how far they may be off, what is reported."""
+"""Recomputation of a few stored cells: their selection, the tolerances and the report."""
 
 import math
 import shutil
@@ -209,7 +209,7 @@ def test_a_number_that_is_none_agrees_with_nothing(frame):
 
 def test_a_cell_that_cannot_be_computed_is_an_error(frame):
     row = next(row for row in rows(frame) if row["method"] == "network")
-    with pytest.raises(BookError, match="not every stored cell could be computed again"):
+    with pytest.raises(BookError, match="some stored cells could not be computed again"):
         compute([{**row, "asked_step": 1000.0}], workers=1)
 
 

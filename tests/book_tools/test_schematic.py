@@ -1,4 +1,4 @@
-"""The schematic: three panels, and every neuron inside of them."""
+"""The schematic has three panels, with every neuron inside its panel."""
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch

@@ -1,4 +1,4 @@
-"""Several notebooks at once."""
+"""Running several notebooks at once."""
 
 import os
 import signal

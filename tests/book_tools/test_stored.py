@@ -122,7 +122,7 @@ def test_rows_of_cells_that_the_sweep_has_no_more_are_dropped_with_a_message(sto
     less = grid.select(["chains", "exact"])
     merged, messages = merge(less, frame, frame.iloc[:0])
     assert set(merged["block"]) == {"chains", "exact"}
-    assert messages[1] == "6 rows dropped: small.toml has no such cells any more"
+    assert messages[1] == "6 rows dropped: small.toml no longer has these cells"
 
 
 def test_a_first_table_may_have_holes_which_are_named(stored):
@@ -170,7 +170,7 @@ def test_the_pages_with_holes_are_those_whose_own_cells_are_missing(change, smal
         (lambda frame: frame.assign(method_version=9), "has a row of another configuration"),
         (lambda frame: frame.assign(kappa=-1.0), "kappa must be"),
         (lambda frame: frame.iloc[[0, *range(len(frame))]], "has several rows"),
-        (lambda frame: frame.assign(key="x" + frame["key"]), "is no cell of small.toml"),
+        (lambda frame: frame.assign(key="x" + frame["key"]), "is not a cell of small.toml"),
         (lambda frame: frame.assign(block="other"), "not 'other'"),
     ],
 )
