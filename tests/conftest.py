@@ -1,4 +1,4 @@
-"""What all tests need: one thread, a Ctrl-C that arrives, and small problems."""
+"""Set-up of all tests: one thread, a Ctrl-C that arrives, and small problems."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The parts of the code stand in an order: a module imports from its own part and those before."""
+"""The layers of the code are ordered: a module imports only from its own layer and earlier ones."""
 
 import ast
 from functools import cache

@@ -1,4 +1,4 @@
-"""The places that speak of packages and versions agree with each other."""
+"""All files that list packages and versions agree with each other."""
 
 import re
 import subprocess

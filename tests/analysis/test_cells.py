@@ -1,4 +1,4 @@
-"""Every number stands in its own cell, and holes stay holes."""
+"""Tables of cells: every number is in its own cell, and holes stay holes."""
 
 import numpy as np
 import pandas as pd

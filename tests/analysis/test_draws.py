@@ -1,4 +1,4 @@
-"""Reading the draws of a run from its checkpoint, and comparing runs that start apart."""
+"""Reading the draws of a run from its checkpoint, and comparing runs from different starts."""
 
 import math
 import re

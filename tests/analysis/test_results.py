@@ -1,4 +1,4 @@
-"""The results a page shows: the same table whatever the profile, and holes that are counted."""
+"""The results of a page: the same table in every profile, and holes that are counted."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Differences between a step and its half, and their errors."""
+"""Differences between a step and half of it, and their errors."""
 
 import math
 

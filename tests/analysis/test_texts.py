@@ -1,4 +1,4 @@
-"""Numbers in tables: to the place at which the error begins to count."""
+"""Numbers in tables, rounded at the leading digit of their error."""
 
 import math
 

@@ -1,7 +1,7 @@
-"""The benchmark measures what it says. How fast anything is, no test asserts.
+"""The benchmark measures what it states; no test asserts a speed.
 
-Whether the peers make the same steps is checked by the benchmark itself, each time it starts; here
-that check is shown to accept our steps and to refuse wrong ones.
+The benchmark itself checks at each start that the peers make the same steps. The tests show that
+this check accepts our steps and refuses wrong ones.
 """
 
 import importlib

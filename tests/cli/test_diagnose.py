@@ -1,4 +1,4 @@
-"""The command that judges a run: what it prints, what it draws, and how bad input ends."""
+"""The command diagnose: what it prints and draws, and how bad input ends."""
 
 import contextlib
 import io

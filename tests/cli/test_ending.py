@@ -1,4 +1,4 @@
-"""How programs end: one line, an exit code that says the kind, whatever the streams are."""
+"""How programs end: one line and an exit code for the kind of error, whatever the streams are."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Hand-written gradients against autograd, the energies against their formulas, and symmetries."""
+"""Analytic gradients against autograd, energies against their formulas, and symmetries."""
 
 import math
 

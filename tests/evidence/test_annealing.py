@@ -1,4 +1,4 @@
-"""Population annealing: evidence and moments that are known exactly, families, ladders, tethers."""
+"""Population annealing: exactly known evidence and moments, families, ladders, tethers."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Limits of containers, in the files of both versions of control groups."""
+"""Limits of containers, read from the files of both versions of control groups."""
 
 import os
 

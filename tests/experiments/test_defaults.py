@@ -1,4 +1,4 @@
-"""What decides a number is its configuration: not the caller's settings, seeds of others, types."""
+"""The configuration alone determines a number: no settings, seeds or types of the caller do."""
 
 import json
 from dataclasses import asdict

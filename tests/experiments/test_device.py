@@ -1,4 +1,4 @@
-"""Everything that can be asked of a GPU stays on it: seen without one, see pretended.py."""
+"""A computation for a GPU stays on the GPU; tested without one, see pretended.py."""
 
 import signal
 

@@ -1,6 +1,6 @@
-"""Generated command lines and files of sweeps: no traceback, and nothing accepted that is nonsense.
+"""Generated command lines and sweep files: no traceback, and no invalid input is accepted.
 
-What is sound is said here once more, on its own: not with the checks that are tested.
+Valid input is defined here independently of the checks that are tested.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Points that run until they are settled: what is chosen for them, and what they report."""
+"""Points that run until they have settled: the options chosen for them, and their reports."""
 
 import json
 

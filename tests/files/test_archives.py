@@ -1,4 +1,4 @@
-"""Archives of arrays that are damaged, foreign, or promise more than there is."""
+"""Archives of arrays that are damaged, foreign, or claim to hold more data than they do."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""The writer: whole or not at all, through links, into devices, pipes and streams."""
+"""The atomic writer: through links, and into devices, pipes and streams."""
 
 import os
 import stat

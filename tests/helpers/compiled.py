@@ -1,4 +1,4 @@
-"""What tests of the compiled code share."""
+"""Shared helpers of the tests of the compiled code."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Tables over samples and noise, for the tests of what is drawn from them."""
+"""Tables over samples and noise for the tests of figures."""
 
 import numpy as np
 import pandas as pd

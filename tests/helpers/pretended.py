@@ -1,10 +1,10 @@
-"""A CUDA device that is none: ordinary memory whose tensors refuse what those of a GPU would.
+"""A simulated CUDA device: CPU tensors that refuse all operations that tensors of a GPU refuse.
 
-Whether a computation keeps its tensors on the device it was asked for can be seen without one. Here
-a tensor "on cuda:0" is a tensor of the CPU under another type. It says that it lives on cuda:0,
-does not mix with tensors that do not, gives no address to compiled code and no view to NumPy, and
-takes its random numbers from a generator of its device alone. All arithmetic is that of the CPU, so
-that results can be compared bit by bit.
+It tests without a GPU whether a computation keeps its tensors on the requested device. A tensor "on
+cuda:0" is a CPU tensor of another type. It reports the device cuda:0, does not mix with tensors of
+other devices, gives no address to compiled code and no view to NumPy, and takes random numbers only
+from a generator of its device. All arithmetic is that of the CPU, so that results can be compared
+bit by bit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small laws with known answers that samplers are tried on: one chain, one draw."""
+"""Small distributions with known answers for testing samplers: one chain, one draw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a mean-field solution says of itself: its residual, and whether it may be trusted."""
+"""The report of a mean-field solution: its residual, and whether it can be trusted."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How often a run that grows until it is settled is stopped by chance: on chains of known law."""
+"""False stops of runs until they have settled, on chains with a known distribution."""
 
 from __future__ import annotations
 

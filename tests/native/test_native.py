@@ -1,4 +1,4 @@
-"""The compiled kernel against torch: same numbers, whatever the sizes and the threads."""
+"""The compiled kernel against torch: the same numbers for all sizes and thread counts."""
 
 import platform
 import shutil

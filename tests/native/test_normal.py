@@ -1,4 +1,4 @@
-"""Normal numbers of the compiled code: the published generator, and the normal law."""
+"""Normal numbers of the compiled code: the published generator and the normal distribution."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Pictures of chains: which chain is where, and what does not count."""
+"""Plots of chains: each chain in its place, and burn-in shaded."""
 
 import numpy as np
 import pytest

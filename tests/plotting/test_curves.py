@@ -1,4 +1,4 @@
-"""Figures: what they show, to whom, and that they refuse what they cannot show."""
+"""Figures of curves and weights: their content, readability, and refused input."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Curves of one setting: colours, partners, and what is refused."""
+"""Curves of one setting: colours, partners, and refused input."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Phase diagrams draw what is known, on the published axes."""
+"""Phase diagrams: known cells on the published axes."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Figures of laws: what they show, and that they refuse what they cannot show."""
+"""Figures of distributions: their content, and refused input."""
 
 import numpy as np
 import pytest

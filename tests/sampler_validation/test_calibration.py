@@ -1,4 +1,4 @@
-"""Simulation-based calibration: uniform ranks for a right sampler, and not for a wrong one."""
+"""Simulation-based calibration: uniform ranks for a correct sampler, and not for a wrong one."""
 
 from __future__ import annotations
 

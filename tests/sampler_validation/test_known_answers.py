@@ -1,6 +1,6 @@
-"""Sampling against answers known in closed form or by quadrature: the suite's arbiters.
+"""Samplers against answers known in closed form or by quadrature.
 
-Every tolerance is a number of Monte-Carlo standard errors, taken over independent chains. All
+Every tolerance is a number of Monte-Carlo standard errors over independent chains. All
 chains of a test run in one batch; temperatures and sizes are chosen so that a wrong factor 2, P or
 N^γ anywhere in energy or sampler is many standard errors away.
 """

@@ -1,4 +1,4 @@
-"""Small laws: their gradients, their moments, and averages over chains."""
+"""Small test distributions: their gradients and moments, and averages over chains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SA-SGLD: its samples are uniform in its own clock, and weights bring the right law back."""
+"""SA-SGLD: uniform samples in its own clock, and weights that restore the distribution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MALA and HMC: their law is the right one at every step size, their steps are reversible."""
+"""MALA and HMC: correct distribution at every step size, and reversible steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replica exchange: every rung keeps its own law, and networks travel."""
+"""Replica exchange: every replica keeps its distribution, and networks travel."""
 
 from __future__ import annotations
 

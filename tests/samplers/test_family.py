@@ -1,4 +1,4 @@
-"""Every sampler of the family on posteriors with known moments, and their bias against the step."""
+"""Every sampler on posteriors with known moments, and the dependence of its bias on the step."""
 
 from __future__ import annotations
 

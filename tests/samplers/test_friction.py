@@ -1,4 +1,4 @@
-"""The friction that is chosen, and the autocorrelation times of a mode it is chosen by."""
+"""The automatic friction, and the autocorrelation times of a mode that determine it."""
 
 from __future__ import annotations
 

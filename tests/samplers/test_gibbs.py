@@ -1,4 +1,4 @@
-"""Readouts drawn exactly: their law, and the network posterior they are one half of."""
+"""Exact draws of readouts: their distribution, and their part in the network posterior."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points by replica exchange: each chain is a ladder, and its first rung is what is reported."""
+"""Points by replica exchange: each chain is a ladder, and its first replica is reported."""
 
 import contextlib
 import io

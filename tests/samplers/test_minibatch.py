@@ -1,4 +1,4 @@
-"""Mini-batches: an unbiased gradient, and exactly the extra noise that the theory says."""
+"""Mini-batches: an unbiased gradient, and exactly the extra noise of the theory."""
 
 from __future__ import annotations
 

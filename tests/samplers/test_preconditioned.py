@@ -1,4 +1,4 @@
-"""pSGLD: which law it samples with a preconditioner that follows the chain, and without."""
+"""pSGLD: its distribution with and without a preconditioner that follows the chain."""
 
 from __future__ import annotations
 

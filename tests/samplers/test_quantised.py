@@ -1,4 +1,4 @@
-"""Quantised Langevin dynamics: where rounding can stand for noise, and where it cannot."""
+"""Quantised Langevin dynamics: where rounding can replace noise, and where it cannot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry: every sampler says what it is, and another one takes a class and a line."""
+"""The registry: samplers describe themselves, and a new one needs a class and one line."""
 
 from dataclasses import dataclass
 from typing import ClassVar

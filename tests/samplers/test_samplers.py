@@ -1,4 +1,4 @@
-"""One step of each sampler is its formula; its stationary variances are the ones it claims."""
+"""One step of each sampler follows its formula, and stationary variances are as stated."""
 
 import math
 

@@ -1,6 +1,7 @@
 """All samplers on one small network posterior agree with long HMC, within the errors.
 
-Compared are m_S, the test MSE and the densities of relevant weights, other weights and readouts.
+The test compares m_S, the test MSE, and the densities of relevant weights, other weights and
+readouts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Schedules: budgets, looks, burn-in, and the published clock."""
+"""Schedules: budgets, measurements, burn-in, and the published clock."""
 
 import itertools
 import math

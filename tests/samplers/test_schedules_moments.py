@@ -1,4 +1,4 @@
-"""Step sizes that change: the run loop with each schedule on a posterior with known moments."""
+"""Varying step sizes: the run loop with each schedule on a posterior with known moments."""
 
 import math
 

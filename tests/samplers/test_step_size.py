@@ -1,4 +1,4 @@
-"""The step size is no parameter of the answer: half of it gives the same numbers."""
+"""The step size does not change the answer: half of it gives the same numbers."""
 
 from __future__ import annotations
 

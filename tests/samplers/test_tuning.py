@@ -1,4 +1,4 @@
-"""What is tuned after settling, and that light readouts sample the same posterior."""
+"""Tuning after settling; light readouts sample the same posterior."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Dask cluster: its address, the versions of its workers, and its end."""
+"""A Dask cluster: its address, the versions of its workers, and how it ends."""
 
 import os
 import signal

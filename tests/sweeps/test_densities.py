@@ -1,4 +1,4 @@
-"""Laws of weights and overlaps: their numbers, their file, and what is refused."""
+"""Distributions of weights and overlaps: their numbers, their file, and refused input."""
 
 import numpy as np
 import pytest

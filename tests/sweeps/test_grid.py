@@ -1,4 +1,4 @@
-"""The file of a sweep: what it lists, and how anything wrong in it is named."""
+"""The file of a sweep: the cells it lists, and messages about its errors."""
 
 import json
 import textwrap

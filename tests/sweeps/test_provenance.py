@@ -1,4 +1,4 @@
-"""What a stored result says of the code that computed it."""
+"""The provenance of a stored result: the code that computed it."""
 
 from pathlib import Path
 

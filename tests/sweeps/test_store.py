@@ -1,4 +1,4 @@
-"""The store: what is written is what is read, and nothing else is ever believed."""
+"""The store: written results are read back, and anything else is rejected."""
 
 import errno
 import hashlib

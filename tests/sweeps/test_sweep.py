@@ -1,4 +1,4 @@
-"""Sweeps: all cells are computed once, whatever happens to those who compute them."""
+"""Sweeps: all cells are computed once, even if workers fail."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""One worker process: what it does, what it does not hear, and how it ends."""
+"""One worker process: its jobs, the signals it ignores, and its end."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The law of quantised Langevin dynamics in a well: closed forms, and simulation."""
+"""The distribution of quantised Langevin dynamics in a well: closed forms and simulation."""
 
 from __future__ import annotations
 
