@@ -234,7 +234,7 @@ def test_a_page_reads_what_is_stored_and_can_say_where_it_comes_from(stored):
 
 
 def test_a_page_whose_table_is_not_there_says_how_to_get_it(small):
-    with pytest.raises(StoreError, match="no such file; compute it with `make reproduce`"):
+    with pytest.raises(StoreError, match="does not exist; compute it with `make reproduce`"):
         obtain("stored", small.sweeps / "small.toml", small.table("small.toml"))
 
 
