@@ -205,7 +205,7 @@ def calibrate(
 
     truth = student.views(prior(replications, random), replications, student.width)
     noise = torch.randn(replications, samples, generator=random, dtype=torch.float64)
-    labels = _field(student, truth, inputs) + math.sqrt(variance) * noise
+    labels = student.forward(truth, inputs) + math.sqrt(variance) * noise
     chains = replications * draws
     energy = OwnLabels(student, inputs, labels.repeat_interleave(draws, dim=0), kappa=kappa)
     energy.temperature *= heat
@@ -222,15 +222,6 @@ def calibrate(
     return Calibration({name: ranks[:, at] for at, name in enumerate(QUANTITIES)}, draws)
 
 
-def _field(student: Student, parameters: Parameters, inputs: Tensor) -> Tensor:
-    """Outputs f of every chain for some inputs, (chains, samples)."""
-    weights = parameters.w[..., : student.dim] @ inputs.t()
-    if student.hidden_bias_variance is not None:
-        weights = weights + parameters.w[..., student.dim :]
-    features = student.phi.function(weights)
-    return student.scale * (parameters.a.unsqueeze(2) * features).sum(dim=1)
-
-
 def _measure(
     student: Student, inputs: Tensor, cube: Tensor
 ) -> Callable[[Parameters, Tensor], Tensor]:
@@ -238,8 +229,8 @@ def _measure(
     parity = cube[:, :2].prod(dim=1)
 
     def measure(parameters: Parameters, labels: Tensor) -> Tensor:
-        everywhere = _field(student, parameters, cube)
-        loss = (_field(student, parameters, inputs) - labels).square().mean(dim=1)
+        everywhere = student.forward(parameters, cube)
+        loss = (student.forward(parameters, inputs) - labels).square().mean(dim=1)
         w, a, _ = parameters
         columns = (
             (everywhere * parity).mean(dim=1),

@@ -168,8 +168,7 @@ class KnownAnswer:
 
     def field(self, w: Tensor, a: Tensor, inputs: Tensor) -> Tensor:
         """Outputs f of every chain for some inputs, (chains, samples)."""
-        features = self.student.phi.function(w @ inputs.t())
-        return self.student.scale * (a.unsqueeze(2) * features).sum(dim=1)
+        return self.student.forward(Parameters(w, a, a[:, :0]), inputs)
 
 
 def gaussian() -> KnownAnswer:
@@ -177,7 +176,7 @@ def gaussian() -> KnownAnswer:
     student, kappa = Student(dim=3, width=4, gamma=0.4, readout_variance=0.7), 0.5
     data, point = _data(3, 6, seed=3)
     w = torch.randn(4, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    features = student.phi.function(w @ torch.cat([point, data.inputs]).t()).numpy()
+    features = student.features(w, torch.cat([point, data.inputs])).numpy()
     at_point, features = student.scale * features[:, 0], student.scale * features[:, 1:]
     labels, noise = data.labels.numpy(), kappa**2 * len(data)
     precision = features @ features.T / noise + np.eye(4) / student.readout_variance

@@ -75,7 +75,7 @@ def _gaussian(kernel, labels, noise):
 
 def test_the_evidence_of_given_features_is_that_of_their_kernel():
     known = gaussian()
-    features = known.student.phi.function(known.frozen @ known.data.inputs.t()).numpy()
+    features = known.student.features(known.frozen, known.data.inputs).numpy()
     kernel = known.student.scale**2 * known.student.readout_variance * features.T @ features
     found = readout_evidence(known.student, known.data, known.frozen.unsqueeze(0))
     for kappa in (3.0, 0.5, 0.01):

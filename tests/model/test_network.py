@@ -110,6 +110,8 @@ def test_the_prediction_is_a_loop_over_neurons(name, hidden, output):
     data, theta = gaussian(3, 6), position(student, 2, 4)
     parameters = student.views(theta, 2, 4)
     predicted = field(student, data, 2, block_elements=20).predict(parameters)
+    plain, of_flat = student.forward(parameters, data.inputs), student.forward(theta, data.inputs)
+    assert torch.equal(plain, of_flat)
     w, a, c = (view.tolist() for view in parameters)
     for chain in range(2):
         for sample, x in enumerate(data.inputs.tolist()):
@@ -118,7 +120,34 @@ def test_the_prediction_is_a_loop_over_neurons(name, hidden, output):
                 z = sum(w[chain][i][j] * x[j] for j in range(3))
                 z += w[chain][i][3] if hidden else 0.0
                 f += 4**-0.8 * a[chain][i] * PLAIN[name](z)
-            assert predicted[chain, sample].item() == pytest.approx(f, rel=1e-12, abs=1e-13)
+            for found in (predicted, plain):
+                assert found[chain, sample].item() == pytest.approx(f, rel=1e-12, abs=1e-13)
+
+
+def test_the_forward_pass_takes_the_scale_of_an_energy_of_particles_and_any_number_of_them():
+    student, inputs = Student(dim=3, width=8), gaussian(3, 5).inputs
+    views = student.views(position(student, 2, 4), 2, 4)
+    f = student.forward(views, inputs)
+    torch.testing.assert_close(student.forward(views, inputs, scale=0.3), f * 0.3 / student.scale)
+
+
+@pytest.mark.parametrize(
+    ("entries", "shape", "words"),
+    [
+        (17, (5, 3), r"parameters must be a flat vector of a multiple of 16 numbers, .*\(17,\)"),
+        (16, (5, 2), r"inputs must be \(samples, dim = 3\), not \(5, 2\)"),
+        (16, (3,), r"inputs must be \(samples, dim = 3\), not \(3,\)"),
+    ],
+)
+def test_a_forward_pass_of_other_shapes_is_refused(entries, shape, words):
+    with pytest.raises(ArgumentError, match=words):
+        Student(dim=3, width=4).forward(torch.zeros(entries), torch.zeros(shape))
+
+
+def test_features_of_other_weights_are_refused():
+    student = Student(dim=3, width=4, hidden_bias_variance=1.0)
+    with pytest.raises(ArgumentError, match=r"w must be .*fan_in = 4\), not \(4, 3\)"):
+        student.features(torch.zeros(4, 3), torch.zeros(5, 3))
 
 
 @given(

@@ -78,7 +78,7 @@ def frozen_problem(activation="relu", chains=400):
     data = draw(SparseParity(3, 2), 6, seed=3, dtype=torch.float64)
     energy = network_posterior(student, data, kappa=0.35, chains=chains)
     w = torch.randn(4, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    return student, data, Frozen(energy, w), student.phi.function(w @ data.inputs.t()).numpy()
+    return student, data, Frozen(energy, w), student.features(w, data.inputs).numpy()
 
 
 def exact_readout(student, data, features, kappa):
@@ -210,7 +210,7 @@ def test_mean_field_without_self_energy_is_the_network():
             field.gradient(theta, out)
             leaf = theta.clone().requires_grad_()
             w, a, _ = field.views(leaf)
-            power = student.phi.function(w @ data.inputs.t()).square().mean(dim=2)
+            power = student.features(w, data.inputs).square().mean(dim=2)
             (a.square() * power / student.width).sum().backward()
             out.sub_(leaf.grad)
 

@@ -193,10 +193,7 @@ class CollapsedEnergy:
     def potential(self, theta: Tensor) -> Tensor:
         """-T log p of each chain in the frozen field, (chains,); differentiable, for tests."""
         w = self._weights(theta)
-        z = w[..., : self.student.dim] @ self.data.inputs.t()
-        if self.student.hidden_bias_variance is not None:
-            z = z + w[..., self.student.dim :]
-        phi = self.student.phi.function(z)
+        phi = self.student.features(w, self.data.inputs)
         precision = self._precision(phi.square().sum(dim=2))
         drive = (phi @ self.residual.unsqueeze(2)).squeeze(2) * (
             self.student.scale / (self.kappa**2 * len(self.field))

@@ -226,20 +226,13 @@ class ParticleEnergy:
 
     def potential(self, theta: Tensor) -> Tensor:
         """U of each chain, (chains,); differentiable and memory-intensive, for tests."""
-        w, a, c = self.views(theta)
-        inputs = self.data.inputs
-        z = w[..., : self.student.dim] @ inputs.t()
-        if self.student.hidden_bias_variance is not None:
-            z = z + w[..., self.student.dim :]
-        phi = self.student.phi.function(z)
-        f = self.scale * (a.unsqueeze(2) * phi).sum(dim=1)
-        if c.shape[1]:
-            f = f + c
+        parameters = self.views(theta)
+        w, a, _ = parameters
+        f = self.student.forward(parameters, self.data.inputs, scale=self.scale)
         value = (self.particles / self.student.width) * (f - self.data.labels).square().mean(dim=1)
         if self.self_energy:
-            value = value + self.student.scale**2 * (a.square() * phi.square().mean(dim=2)).sum(
-                dim=1
-            )
+            power = self.student.features(w, self.data.inputs).square().mean(dim=2)
+            value = value + self.student.scale**2 * (a.square() * power).sum(dim=1)
         value = value + self.penalty.value(w)
         pieces = self.views(self.prior.value(theta))
         return value + sum(piece.flatten(1).sum(dim=1) for piece in pieces)

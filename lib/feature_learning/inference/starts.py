@@ -56,7 +56,7 @@ def plant(
             chosen = signs[:neurons].to(torch.float32)
         planted = torch.zeros(neurons, student.fan_in, dtype=torch.float32, device="cpu")
         planted[:, : teacher.sparsity] = amplitude * chosen
-        overlap = student.phi.function(planted[:, : student.dim] @ inputs.t()) @ labels / probes
+        overlap = student.features(planted, inputs) @ labels / probes
         strength = teacher.second_moment / float(overlap.abs().sum().clamp_min(1e-12))
         # A mean field of M particles has the output scale N^(1-γ)/M instead of N^(-γ).
         scale = student.scale * student.width / w.shape[1]

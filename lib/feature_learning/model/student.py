@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from feature_learning.choices import ACTIVATIONS, option
 from feature_learning.errors import (
+    ArgumentError,
     check_choice,
     check_integer,
     check_real,
@@ -149,6 +150,81 @@ class Student(Network):
             flat[weights : weights + readouts].view(chains, particles * readout),
             flat[weights + readouts :].view(chains, -1),
         )
+
+    def features(self, w: Tensor, inputs: Tensor) -> Tensor:
+        """φ(w_i·x + b_i) of each neuron on each input.
+
+        Parameters
+        ----------
+        w : Tensor (..., particles, fan_in)
+            Hidden weights; with a hidden bias, b_i is the last column.
+        inputs : Tensor (samples, dim)
+
+        Returns
+        -------
+        Tensor (..., particles, samples)
+
+        Raises
+        ------
+        ArgumentError
+            If the shapes do not fit the network.
+        """
+        if inputs.dim() != 2 or inputs.shape[1] != self.dim:
+            raise ArgumentError(
+                f"inputs must be (samples, dim = {self.dim}), not {tuple(inputs.shape)}"
+            )
+        if w.dim() < 2 or w.shape[-1] != self.fan_in:
+            raise ArgumentError(
+                f"w must be (..., particles, fan_in = {self.fan_in}), not {tuple(w.shape)}"
+            )
+        z = w[..., : self.dim] @ inputs.t()
+        if self.hidden_bias_variance is not None:
+            z = z + w[..., self.dim :]
+        return self.phi.function(z)
+
+    def forward(
+        self, parameters: Parameters | Tensor, inputs: Tensor, *, scale: float | None = None
+    ) -> Tensor:
+        r"""The output of each network on each input, differentiable and without tiles.
+
+        It is::
+
+            f(x) = N^(-γ) Σ_i a_i φ(w_i·x + b_i) + c
+
+        A run computes the same sums in :class:`~feature_learning.model.field.Field`, to rounding.
+
+        Parameters
+        ----------
+        parameters : Parameters or Tensor
+            w (chains, particles, fan_in), a (chains, particles) and c (chains, 0 or 1), or the flat
+            vector of any number of networks with ``width`` neurons.
+        inputs : Tensor (samples, dim)
+            On the device and in the precision of the parameters.
+        scale : float, optional
+            In place of N^(-γ): the ``scale`` of an energy of M particles.
+
+        Returns
+        -------
+        Tensor (chains, samples)
+            In the units of the labels.
+
+        Raises
+        ------
+        ArgumentError
+            If the shapes do not fit the network.
+        """
+        if not isinstance(parameters, Parameters):
+            chains, left = divmod(parameters.numel(), self.size(1, self.width))
+            if left or parameters.dim() != 1:
+                raise ArgumentError(
+                    f"parameters must be a flat vector of a multiple of {self.size(1, self.width)} "
+                    f"numbers, not of shape {tuple(parameters.shape)}"
+                )
+            parameters = self.views(parameters, chains, self.width)
+        w, a, c = parameters
+        features = self.features(w, inputs)
+        f = (self.scale if scale is None else scale) * (a.unsqueeze(2) * features).sum(dim=1)
+        return f + c if c.shape[1] else f
 
     def prior_variances(
         self,
