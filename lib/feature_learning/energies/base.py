@@ -12,27 +12,24 @@ if TYPE_CHECKING:
 
 
 class Energy(Protocol):
-    """The interface of an energy for samplers and the run loop.
+    """What samplers and the run loop ask of an energy, of whatever model.
+
+    The parameters of all chains are one flat vector θ; the target is p(θ) ∝ exp(-U(θ)/T). An energy
+    that does not change during a run inherits the last three methods from :class:`Fixed`.
 
     Attributes
     ----------
     temperature : float
+        T, in the units of U; 2κ² where U holds the MSE (not half of it).
     chains : int
-    particles : int
-    scale : float
-        Output scale: the predictor is scale · Σ_b a_b φ_b + c.
+        Independent copies in one batch.
     refresh_every : int
         Steps between two calls of :meth:`refresh`; 0 for never.
-    field : Field
-        Forward pass on the training set.
     """
 
     temperature: float
     chains: int
-    particles: int
-    scale: float
     refresh_every: int
-    field: Field
 
     def gradient(self, theta: Tensor, out: Tensor) -> None:
         """Write ∂U/∂θ of the flat parameter vector into ``out``, without large allocations."""
@@ -47,7 +44,45 @@ class Energy(Protocol):
         """Restore the tensors of ``memory``."""
 
     def readout(self, theta: Tensor) -> Parameters:
-        """Weights and (mean) readouts that define the predictor."""
+        """Weights and (mean) readouts that define the predictor, the chains leading in each.
+
+        Those of another model are any three tensors; the first two are the ``weights`` and the
+        ``readouts`` of a :class:`~feature_learning.inference.chain_run.ChainRun`.
+        """
+
+
+class NetworkEnergy(Energy, Protocol):
+    """An energy of particles with a training set, which the library can start and measure itself.
+
+    Attributes
+    ----------
+    particles : int
+        M, the width of a network.
+    scale : float
+        The predictor is scale · Σ_b a_b φ_b + c.
+    field : Field
+        Of the training set.
+    """
+
+    particles: int
+    scale: float
+    field: Field
+
+
+class Fixed:
+    """Defaults for an energy that stays as it is: nothing follows the particles."""
+
+    refresh_every = 0
+
+    def refresh(self, theta: Tensor) -> None:
+        """Nothing follows the particles."""
+
+    def memory(self) -> dict[str, Tensor]:
+        """Nothing changes."""
+        return {}
+
+    def restore(self, memory: dict[str, Tensor]) -> None:
+        """Nothing to put back."""
 
 
 class Density(Energy, Protocol):

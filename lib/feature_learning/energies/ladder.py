@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from feature_learning.energies.base import Fixed
 from feature_learning.energies.particles import ParticleEnergy
 from feature_learning.errors import ArgumentError, check_scale
 from feature_learning.model.parameters import Parameters, spread
@@ -20,8 +21,8 @@ from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
 
 
-class LadderEnergy:
-    """Network posteriors at several κ; chain ``copy * rungs + rung`` is a replica of a ladder.
+class LadderEnergy(Fixed):
+    """Network posteriors at several κ, ``copies`` of each: chain ``copy * rungs + rung``.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ class LadderEnergy:
         )
         self.temperature, self.chains = self.cold.temperature, self.cold.chains
         self.particles, self.scale = self.cold.particles, self.cold.scale
-        self.refresh_every, self.field = 0, self.cold.field
+        self.field = self.cold.field
         ratios = torch.tensor([(kappas[0] / kappa) ** 2 for kappa in kappas], dtype=torch.float64)
         #: b of each chain, (chains,).
         self.ratios = ratios.repeat(copies).to(data.inputs.device)
@@ -85,13 +86,3 @@ class LadderEnergy:
     def readout(self, theta: Tensor) -> Parameters:
         """The parameters that define the predictor."""
         return self.cold.readout(theta)
-
-    def refresh(self, theta: Tensor) -> None:
-        """Do nothing: the energy is fixed."""
-
-    def memory(self) -> dict[str, Tensor]:
-        """Empty: the energy is fixed."""
-        return {}
-
-    def restore(self, memory: dict[str, Tensor]) -> None:
-        """Do nothing: there is no state to restore."""

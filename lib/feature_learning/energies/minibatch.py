@@ -21,6 +21,7 @@ import math
 import torch
 from torch import Tensor
 
+from feature_learning.energies.base import Fixed
 from feature_learning.energies.particles import ParticleEnergy
 from feature_learning.errors import ArgumentError, check_integer
 from feature_learning.model.field import Field
@@ -32,8 +33,8 @@ from feature_learning.model.teachers import Dataset
 HELD = 16
 
 
-class MiniBatchEnergy:
-    """A particle energy with a random estimate of its gradient, :meth:`estimate`.
+class MiniBatchEnergy(Fixed):
+    """A particle energy with :meth:`estimate`; in everything else the energy it is made from.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ class MiniBatchEnergy:
             energy.chains,
             energy.particles,
         )
-        self.scale, self.refresh_every, self.field = energy.scale, 0, energy.field
+        self.scale, self.field = energy.scale, energy.field
         self._holders: dict[int, tuple[int, Field]] = {}
 
     def __len__(self) -> int:
@@ -126,16 +127,6 @@ class MiniBatchEnergy:
     def readout(self, theta: Tensor) -> Parameters:
         """The parameters that define the predictor."""
         return self.full.readout(theta)
-
-    def refresh(self, theta: Tensor) -> None:
-        """Do nothing: the energy is fixed."""
-
-    def memory(self) -> dict[str, Tensor]:
-        """Empty: blocks are fixed, and the generator of the run chooses among them."""
-        return {}
-
-    def restore(self, memory: dict[str, Tensor]) -> None:
-        """Do nothing: there is no state to restore."""
 
 
 def _part(data: Dataset, cut: slice) -> Dataset:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ from feature_learning.inference.chain_run import ChainRun
 from feature_learning.inference.diagnostics import ConvergenceRule
 from feature_learning.inference.guards import Guards
 from feature_learning.inference.interruption import deferred_interrupt
-from feature_learning.inference.observables import Observer
+from feature_learning.inference.observables import Measuring
 from feature_learning.inference.progress import Progress, progress_bar, restore, snapshot
 from feature_learning.inference.stopping import StopRule
 from feature_learning.inference.stopwatch import Stopwatch
 from feature_learning.inference.verdict import NOT_SETTLED, Verdict, judge
+from feature_learning.model.field import Field
 from feature_learning.samplers.base import Sampler, SamplerState
 from feature_learning.samplers.schedules import Schedule, Segment
 
@@ -43,7 +45,7 @@ def run(
     sampler: Sampler,
     position: Tensor,
     schedule: Schedule,
-    observer: Observer,
+    observer: Measuring,
     *,
     stop: StopRule | None = None,
     tune: Callable[[Energy, Tensor], tuple[float, float, float]] | None = None,
@@ -63,8 +65,8 @@ def run(
     Parameters
     ----------
     energy, sampler, position, schedule, observer
-        What is sampled, how, from which starting point (flat vector), for how long, and what is
-        measured.
+        What is sampled, how, from where (flat vector), for how long, and what is measured
+        (:class:`~feature_learning.inference.observables.Measuring`).
     stop : StopRule, optional
         Ends the run early, per chain; the batch continues until every chain has finished.
     tune : callable, optional
@@ -106,6 +108,7 @@ def run(
     """
     guards, rule, known = guards or Guards(), rule or ConvergenceRule(), fingerprint or {}
     stopwatch = stopwatch or Stopwatch()
+    field: Field | None = getattr(energy, "field", None)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     with checkpoints.reserved(checkpoint):
         state, at = sampler.init(energy, position, random), Progress()
@@ -118,9 +121,9 @@ def run(
                 name = f"{label}: " if label else ""
                 print(f"{name}{at.resumption(schedule)}, from {checkpoint}", file=sys.stderr)
         else:
-            start = observer.measure(state.position, average=False)["train_mse"]
-            labels = energy.field.labels
-            at.ceiling = max(float(start.max()), float(labels.square().mean()))
+            start = observer.measure(state.position, average=False).get("train_mse", np.zeros(1))
+            power = 0.0 if field is None else float(field.labels.square().mean())
+            at.ceiling = max(float(start.max()), power)
             first = sampler.with_step(max(segment.step_size for segment in schedule.segments))
             at.curvature = guards.check_curvature(first, energy, state, "at the start")
             at.final_look = np.full(energy.chains, -1, np.int64)
@@ -162,7 +165,7 @@ def run(
                 mover = mover.settling() if segment.settle else mover
                 while at.within < segment.steps and going():
                     steps = min(_CHUNK, segment.steps - at.within)
-                    with energy.field.stepping():
+                    with nullcontext() if field is None else field.stepping():
                         mover.advance(state, energy, steps, random, done=at.done)
                     at.within, at.done = at.within + steps, at.done + steps
                     bar.update(steps)
@@ -176,10 +179,9 @@ def run(
                 report = mover.report(state) | ({} if weight is None else {"weight": weight})
                 values |= {name: value.double().cpu().numpy() for name, value in report.items()}
                 _record(at, values, segment.burn_in, state, energy, mover)
-                _watch(guards, at, mover, energy, state, values["train_mse"], looks)
+                _watch(guards, at, mover, energy, state, values.get("train_mse"), looks)
                 bar.set_postfix_str(
-                    f"m_S={values['m_S'].mean():.3f}, test MSE={values['test_mse'].mean():.3g}"
-                    f"{missing}",
+                    _shown(values) + missing,
                     refresh=False,
                 )
                 if stop is not None:
@@ -203,6 +205,17 @@ def run(
             interrupted=unfinished and not late,
             late=max_time if late else None,
         )
+
+
+def _shown(values: dict[str, FloatArray]) -> str:
+    """The numbers of the progress line, of those that are measured."""
+    formats = {"m_S": "m_S={:.3f}", "test_mse": "test MSE={:.3g}"}
+    known = (
+        formats
+        if formats.keys() & values.keys()
+        else {name: f"{name}={{:.3g}}" for name in [*values][:1]}
+    )
+    return ", ".join(known[name].format(values[name].mean()) for name in known if name in values)
 
 
 def _weight(
@@ -240,7 +253,7 @@ def _watch(
     mover: Sampler,
     energy: Energy,
     state: SamplerState,
-    train_mse: FloatArray,
+    train_mse: FloatArray | None,
     looks: int,
 ) -> None:
     """Apply the guards; the curvature, which costs gradients, is measured about eight times."""
@@ -258,7 +271,7 @@ def _result(
     at: Progress,
     state: SamplerState,
     energy: Energy,
-    observer: Observer,
+    observer: Measuring,
     rule: ConvergenceRule,
     sampler: Sampler,
     *,

@@ -53,14 +53,22 @@ class Guards:
     def check_finite(
         self,
         state: SamplerState,
-        train_mse: NDArray[np.float64],
+        train_mse: NDArray[np.float64] | None,
         ceiling: float,
         at: str,
         advice: str,
     ) -> None:
-        """Raise :class:`DivergenceError` if a chain has diverged."""
+        """Raise :class:`DivergenceError` if a chain has left for infinity.
+
+        Without a training MSE only the position is looked at.
+        """
+        finite = bool(torch.isfinite(state.position).all())
+        if train_mse is None:
+            if not finite:
+                raise DivergenceError(f"the chains diverged {at}: not finite; {advice}")
+            return
         worst = float(np.max(train_mse)) if np.isfinite(train_mse).all() else math.inf
-        if worst > self.growth * ceiling or not bool(torch.isfinite(state.position).all()):
+        if worst > self.growth * ceiling or not finite:
             raise DivergenceError(
                 f"the chains diverged {at}: training MSE {worst:.3g}, at most {ceiling:.3g} at the "
                 f"start; {advice}"

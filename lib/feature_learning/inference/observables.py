@@ -17,13 +17,14 @@ by the posterior variance of f.
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from feature_learning.energies.base import Energy
+from feature_learning.energies.base import NetworkEnergy
 from feature_learning.model.codes import codes_of, threshold
 from feature_learning.model.field import Field
 from feature_learning.model.parameters import Parameters
@@ -62,18 +63,38 @@ def anisotropy(w: Tensor, dim: int, sparsity: int) -> Tensor:
     return variances[..., :sparsity].mean(dim=-1) / irrelevant
 
 
+class Measuring(Protocol):
+    """What the run loop asks of an observer; a run on another model brings its own."""
+
+    def measure(self, theta: Tensor, *, average: bool | Tensor) -> dict[str, FloatArray]:
+        """Observables of the present sample by name, each (chains,).
+
+        ``train_mse``, if it is among them, ends a run that diverges. ``average`` is False in
+        burn-in, and else True or the weight of each chain, (chains,).
+        """
+
+    def posterior_mean(self) -> dict[str, FloatArray]:
+        """What the averaged predictor gives, each (chains,); may be empty."""
+
+    def open_block(self) -> None:
+        """Forget what was averaged but for the block of measurements that ends now."""
+
+    def memory(self) -> dict[str, Tensor]:
+        """Tensors that change, for a checkpoint, which is copied back into them."""
+
+
 class Observer:
     """Measures an energy's predictor on held-out points and streams the posterior-mean predictor.
 
     Parameters
     ----------
     student : Student
-    energy : Energy
-        Provides the predictor (``readout``, ``scale``) and the forward pass on the training set.
+    energy : NetworkEnergy
+        Gives the predictor (``readout``, ``scale``) and the training field.
     test : Dataset
         Held-out points, disjoint from the training set.
-    sparsity : int
-        ``|S|``, for the anisotropy.
+    sparsity : int or None
+        ``|S|``, for the anisotropy and the numbers of specialised neurons; None leaves these out.
     block_elements : int or None
         Memory bound of the forward pass on the test set.
     codes : bool
@@ -83,15 +104,15 @@ class Observer:
     def __init__(
         self,
         student: Student,
-        energy: Energy,
+        energy: NetworkEnergy,
         test: Dataset,
         *,
-        sparsity: int,
+        sparsity: int | None,
         block_elements: int | None = None,
         codes: bool = False,
     ) -> None:
         self.student, self.energy, self.test, self.sparsity = student, energy, test, sparsity
-        self.codes = codes
+        self.codes = codes and sparsity is not None
         self.field = Field(
             student,
             test,
@@ -107,10 +128,6 @@ class Observer:
         self.averaged = test.inputs.new_zeros(energy.chains, 1, dtype=torch.float64)
         # The same sums of the block of measurements before the present one.
         self._before = torch.zeros_like(self.mean_predictions), torch.zeros_like(self.averaged)
-        #: Lower limit on the relevant weights of a specialised neuron.
-        self._limit = threshold(energy.particles, sparsity) * math.sqrt(
-            student.weight_variance / student.dim
-        )
 
     def measure(self, theta: Tensor, *, average: bool | Tensor) -> dict[str, FloatArray]:
         """All observables of this sample, each (chains,).
@@ -125,10 +142,8 @@ class Observer:
         labels = self.energy.field.labels
         values["train_mse"] = (train - labels).square().mean(dim=1)
         values["train_error"] = (train.sign() != labels.sign()).float().mean(dim=1)
-        values["anisotropy"] = anisotropy(parameters.w, self.student.dim, self.sparsity)
-        smallest = parameters.w[..., : self.sparsity].abs().amin(dim=-1)
-        values["specialised"] = (smallest > self._limit).sum(dim=-1)
-        values["relevant_variance"] = weight_variances(parameters.w, self.sparsity).mean(dim=-1)
+        if self.sparsity is not None:
+            values |= self._relevant(parameters.w, self.sparsity)
         if isinstance(average, Tensor):
             weight = average.to(self.averaged).unsqueeze(1)
             self.averaged += weight
@@ -137,17 +152,30 @@ class Observer:
             self.averaged += 1
             self.mean_predictions += predictions
         found = {name: value.double().cpu().numpy() for name, value in values.items()}
-        if self.codes:
-            found["code"] = self._codes(parameters.w)
+        if self.codes and self.sparsity is not None:
+            found["code"] = self._codes(parameters.w, self.sparsity)
         return found
 
-    def _codes(self, w: Tensor) -> FloatArray:
+    def _relevant(self, w: Tensor, sparsity: int) -> dict[str, Tensor]:
+        """What the weights on the relevant coordinates say, each (chains,)."""
+        student = self.student
+        # The smallest relevant weight of a specialised neuron is larger.
+        limit = threshold(self.energy.particles, sparsity) * math.sqrt(
+            student.weight_variance / student.dim
+        )
+        return {
+            "anisotropy": anisotropy(w, student.dim, sparsity),
+            "specialised": (w[..., :sparsity].abs().amin(dim=-1) > limit).sum(dim=-1),
+            "relevant_variance": weight_variances(w, sparsity).mean(dim=-1),
+        }
+
+    def _codes(self, w: Tensor, sparsity: int) -> FloatArray:
         """The number of each network's profile, (chains,)."""
         student = self.student
         found = codes_of(
             w.double().cpu().numpy(),
             dim=student.dim,
-            sparsity=self.sparsity,
+            sparsity=sparsity,
             weight_variance=student.weight_variance,
         )
         return np.array([each.number for each in found], np.float64)

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from feature_learning.energies.base import Energy
-from feature_learning.inference.observables import Observer
+from feature_learning.inference.observables import Measuring
 from feature_learning.model.parameters import Parameters
 from feature_learning.samplers.base import SamplerState
 from feature_learning.samplers.schedules import Schedule
@@ -105,7 +105,7 @@ def progress_bar(
     )
 
 
-def _tensors(state: SamplerState, energy: Energy, observer: Observer) -> dict[str, Tensor]:
+def _tensors(state: SamplerState, energy: Energy, observer: Measuring) -> dict[str, Tensor]:
     return {
         **{f"state.{name}": tensor for name, tensor in state.memory().items()},
         **{f"energy.{name}": tensor for name, tensor in energy.memory().items()},
@@ -117,7 +117,7 @@ def snapshot(
     at: Progress,
     state: SamplerState,
     energy: Energy,
-    observer: Observer,
+    observer: Measuring,
     random: torch.Generator,
 ) -> dict[str, NDArray[Any]]:
     """Everything that changes during a run, as arrays."""
@@ -155,7 +155,7 @@ def restore(
     at: Progress,
     state: SamplerState,
     energy: Energy,
-    observer: Observer,
+    observer: Measuring,
     random: torch.Generator,
 ) -> None:
     """Restore a snapshot.
