@@ -114,7 +114,7 @@ class MiniBatchEnergy(Fixed):
             ours = Parameters(*(piece[one] for piece in gradient))
             full.data_gradient(self._field(block), mine, ours)
         full.add_penalty(parameters, gradient)
-        out.addcmul_(theta, full.prior.stiffness)
+        full.add_prior(theta, out)
 
     def gradient(self, theta: Tensor, out: Tensor) -> None:
         """∇U with all samples."""

@@ -145,7 +145,7 @@ class ParticleEnergy:
         """
         parameters, gradient = self._recall(theta, 0), self._recall(out, 1)
         self.data_gradient(self.field, parameters, gradient)
-        out.addcmul_(theta, self.prior.stiffness)
+        self.add_prior(theta, out)
         self.add_penalty(parameters, gradient)
 
     def data_gradient(self, field: Field, parameters: Parameters, gradient: Parameters) -> None:
@@ -166,6 +166,14 @@ class ParticleEnergy:
         )
         if gradient.c.shape[1]:
             gradient.c.mul_(2 * self.particles / self.student.width / len(field))
+
+    def add_prior(self, theta: Tensor, out: Tensor) -> None:
+        """Add the gradient of T · prior."""
+        out.addcmul_(theta, self.prior.stiffness)
+
+    def prior_value(self, theta: Tensor) -> Tensor:
+        """T · prior of each chain, (chains,), in double precision."""
+        return chain_sums(self.views(self.prior.value(theta)))
 
     def refresh(self, theta: Tensor) -> None:
         """Update ρ to the present weights."""
@@ -221,8 +229,8 @@ class ParticleEnergy:
         return mean.squeeze(2), factor
 
     def value(self, theta: Tensor) -> Tensor:
-        """U of each chain, (chains,): :meth:`potential` by one pass over tiles of the samples."""
-        return self.loss(theta) + chain_sums(self.views(self.prior.value(theta)))
+        """U of each chain, (chains,): :meth:`potential` by one pass over the field's tiles."""
+        return self.loss(theta) + self.prior_value(theta)
 
     def potential(self, theta: Tensor) -> Tensor:
         """U of each chain, (chains,); differentiable and memory-intensive, for tests."""
@@ -233,9 +241,7 @@ class ParticleEnergy:
         if self.self_energy:
             power = self.student.features(w, self.data.inputs).square().mean(dim=2)
             value = value + self.student.scale**2 * (a.square() * power).sum(dim=1)
-        value = value + self.penalty.value(w)
-        pieces = self.views(self.prior.value(theta))
-        return value + sum(piece.flatten(1).sum(dim=1) for piece in pieces)
+        return value + self.penalty.value(w) + self.prior_value(theta)
 
 
 def network_posterior(
@@ -247,7 +253,10 @@ def network_posterior(
     penalty: float = 0.0,
     block_elements: int | None = None,
 ) -> ParticleEnergy:
-    """The Bayesian posterior of the network: U = L + T · prior, plus an optional penalty."""
+    """The Bayesian posterior of the network: U = L + T · prior, plus a penalty if asked for.
+
+    The prior is Gaussian; for another, see :mod:`feature_learning.energies.own_prior`.
+    """
     return ParticleEnergy(
         student,
         data,
