@@ -6,6 +6,7 @@ from .experiments.config import PointConfig
 from .experiments.flat import configure
 from .experiments.paper import published
 from .experiments.point import run_point
+from .experiments.posterior import posterior
 from .inference.chains import run
 from .inference.diagnostics import ConvergenceRule
 from .inference.observables import Observer
@@ -54,6 +55,7 @@ __all__ = [
     "draw",
     "mean_field_energy",
     "network_posterior",
+    "posterior",
     "published",
     "run",
     "run_point",

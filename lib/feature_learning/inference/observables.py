@@ -152,8 +152,8 @@ class Observer:
             self.averaged += 1
             self.mean_predictions += predictions
         found = {name: value.double().cpu().numpy() for name, value in values.items()}
-        if self.codes and self.sparsity is not None:
-            found["code"] = self._codes(parameters.w, self.sparsity)
+        if self.codes:
+            found["code"] = self._codes(parameters.w)
         return found
 
     def _relevant(self, w: Tensor, sparsity: int) -> dict[str, Tensor]:
@@ -169,9 +169,10 @@ class Observer:
             "relevant_variance": weight_variances(w, sparsity).mean(dim=-1),
         }
 
-    def _codes(self, w: Tensor, sparsity: int) -> FloatArray:
+    def _codes(self, w: Tensor) -> FloatArray:
         """The number of each network's profile, (chains,)."""
-        student = self.student
+        student, sparsity = self.student, self.sparsity
+        assert sparsity is not None  # without it there are no codes
         found = codes_of(
             w.double().cpu().numpy(),
             dim=student.dim,
