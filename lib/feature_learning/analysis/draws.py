@@ -25,6 +25,7 @@ from feature_learning.inference import checkpoints
 from feature_learning.inference.diagnostics import ConvergenceRule, Diagnosis, r_hat, report
 from feature_learning.inference.starts import start_of_each
 from feature_learning.inference.verdict import Verdict, judge
+from feature_learning.model.teachers import name_of
 
 FloatArray = NDArray[np.float64]
 #: Observables that are reported if a run has them.
@@ -255,7 +256,7 @@ def _law(run: Draws) -> dict[str, Any]:
             f"{run.name} does not say what it sampled, so it cannot be compared with other runs"
         )
     config = run.config
-    law = {"teacher": config.teacher.name, "method": config.method.name}
+    law = {"teacher": name_of(config.teacher), "method": config.method.name}
     for part in (config, config.teacher, config.network, config.method):
         law |= {name: getattr(part, name) for name in options_of(type(part)) if name not in _HOW}
     return law | {"particles": config.particles}

@@ -11,6 +11,7 @@ from feature_learning.analysis.draws import Agreement, Draws
 from feature_learning.experiments.flat import flat
 from feature_learning.inference.diagnostics import ConvergenceRule, FloatArray, standard_error
 from feature_learning.inference.verdict import AGREED, WITHIN
+from feature_learning.model.teachers import name_of
 
 
 def as_json(runs: Sequence[Draws], compared: dict[str, Agreement]) -> dict[str, Any]:
@@ -128,7 +129,7 @@ def _what(run: Draws) -> str:
     if config is None:
         return "a run without a configuration of this version"
     return (
-        f"{config.method.name}, {config.teacher.name} d={config.teacher.dim} "
+        f"{config.method.name}, {name_of(config.teacher)} d={config.teacher.dim} "
         f"k={config.teacher.sparsity}, P={config.samples}, kappa={config.kappa:g}, "
         f"{config.sampling.sampler.name} from {config.sampling.start}, seed {config.seed}"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from feature_learning.errors import ArgumentError, check_integer, check_scale
 from feature_learning.experiments.methods import MeanField, MeanFieldARD, NetworkPosterior
 from feature_learning.experiments.runs import AsPublished, Chains, Populations
+from feature_learning.model.teachers import SingleIndex, SparseParity, name_of
 from feature_learning.samplers.registry import SamplerOptions, SGLDOptions
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ def check_together(config: PointConfig) -> None:
         if not isinstance(method, NetworkPosterior):
             raise ArgumentError(
                 f"protocol published needs method network, not method {method.name}"
+            )
+        if name_of(config.teacher) not in (SparseParity.name, SingleIndex.name):
+            raise ArgumentError(
+                "protocol published needs teacher parity or single-index, "
+                f"not {name_of(config.teacher)}"
             )
         if run.start == "released":
             raise ArgumentError("start released is for runs without protocol published")

@@ -23,7 +23,7 @@ from feature_learning.experiments.methods import (
 from feature_learning.experiments.runs import AsPublished, Chains, Populations, Run
 from feature_learning.model.patterns import canonical, half_cube, signs_of
 from feature_learning.model.student import Network, Student
-from feature_learning.model.teachers import SingleIndex, SparseParity
+from feature_learning.model.teachers import SparseParity, Teacher, check_teacher
 from feature_learning.samplers.options import Sampling
 from feature_learning.samplers.registry import InertialOptions, SamplerOptions, UnderdampedOptions
 
@@ -46,8 +46,9 @@ class PointConfig:
 
     Attributes
     ----------
-    teacher : SparseParity or SingleIndex
-        The task.
+    teacher : Teacher
+        The task: a :class:`~feature_learning.model.teachers.SparseParity`, a
+        :class:`~feature_learning.model.teachers.SingleIndex`, or a teacher of one's own.
     network : Network
         Architecture and prior; its input dimension is that of the teacher.
     method : NetworkPosterior, MeanField, MeanFieldARD or KernelLimit
@@ -70,7 +71,7 @@ class PointConfig:
         a code whose length differs from the sparsity of the task.
     """
 
-    teacher: SparseParity | SingleIndex = field(default_factory=SparseParity)
+    teacher: Teacher = field(default_factory=SparseParity)
     network: Network = field(default_factory=Network)
     method: Method = field(default_factory=NetworkPosterior)
     run: Run | None = _CHOSEN
@@ -82,6 +83,7 @@ class PointConfig:
 
     def __post_init__(self) -> None:
         store_plain(self)
+        check_teacher(self.teacher)
         check_integer("samples", self.samples, at_least=1)
         check_integer("test_samples", self.test_samples, at_least=2)
         check_integer("seed", self.seed, at_least=0, at_most=LARGEST_SEED)
@@ -137,7 +139,7 @@ class PointConfig:
         A parity of many coordinates has more pairs of patterns than the network has neurons.
         """
         sparsity = self.teacher.sparsity
-        if not isinstance(self.teacher, SparseParity) or sparsity > _LARGEST_CODE:
+        if type(self.teacher) is not SparseParity or sparsity > _LARGEST_CODE:
             return None
         return half_cube(sparsity) if 2 ** (sparsity - 1) <= self.network.width else None
 

@@ -20,7 +20,7 @@ from feature_learning.experiments.machine import Machine
 from feature_learning.experiments.methods import METHODS, KernelLimit
 from feature_learning.experiments.runs import EVIDENCE, AsPublished, Chains
 from feature_learning.model.student import Network
-from feature_learning.model.teachers import TEACHERS
+from feature_learning.model.teachers import TEACHERS, name_of, settings_of
 from feature_learning.samplers import registry
 
 #: The names that choose parts, with their defaults.
@@ -267,16 +267,23 @@ def _listed(places: Mapping[str, Sequence[str]]) -> str:
 
 
 def flat(config: PointConfig) -> dict[str, Any]:
-    """All names and values of a configuration: the inverse of :func:`configure`."""
-    run, method = config.run, config.method
-    found = {"teacher": config.teacher.name, "method": method.name}
+    """A configuration as names and values, all of them: the inverse of :func:`configure`.
+
+    The fields of a teacher that is not in :data:`~feature_learning.model.teachers.TEACHERS` are
+    named ``teacher.FIELD``; such a configuration cannot be made again from its names and values.
+    """
+    run, method, teacher = config.run, config.method, config.teacher
+    found: dict[str, Any] = {"teacher": name_of(teacher), "method": method.name}
     if isinstance(run, AsPublished):
         found["protocol"] = run.protocol
     elif isinstance(run, Chains):
         found["sampler"] = run.sampler.name
     elif run is not None:
         found["sampler"] = run.name
-    here: list[Any] = [config, config.teacher, config.network, method, config.machine, run]
+    if found["teacher"] not in TEACHERS:
+        found |= {"dim": teacher.dim, "sparsity": teacher.sparsity}
+        found |= {f"teacher.{name}": value for name, value in settings_of(teacher).items()}
+    here: list[Any] = [config, teacher, config.network, method, config.machine, run]
     here.append(run.sampler if isinstance(run, Chains) else None)
     for part in here:
         if part is not None:

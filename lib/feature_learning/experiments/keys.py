@@ -35,9 +35,10 @@ def canonical(config: PointConfig) -> dict[str, Any]:
     for name, value in flat(config).items():
         if name in neutral and value == neutral[name]:
             continue
-        key = names.get(name, name)
-        if value is None or isinstance(value, str | bool):
-            plain[key] = value
+        if name.startswith("teacher."):  # of a teacher of one's own
+            plain[name] = list(value) if isinstance(value, tuple) else value
+        elif value is None or isinstance(value, str | bool):
+            plain[name] = value
         else:
             plain[key] = float(value) if float in kinds(name) else int(value)
     return plain

@@ -42,7 +42,7 @@ from feature_learning.inference.stopwatch import Stopwatch
 from feature_learning.inference.verdict import AGREED, NOT_SETTLED, WITHIN, Verdict
 from feature_learning.model.codes import codes_of, summary
 from feature_learning.model.priors import Ard
-from feature_learning.model.teachers import Dataset
+from feature_learning.model.teachers import Dataset, name_of
 from feature_learning.samplers.base import Sampler
 from feature_learning.theory import kernel_limit
 
@@ -188,7 +188,7 @@ def _chains(
         energy = _network(config, method, how.start, data)
         schedule = None
         if isinstance(how, AsPublished):
-            protocol = PROTOCOLS[teacher.name]
+            protocol = PROTOCOLS[name_of(teacher)]
             stop, schedule = (
                 protocol.rule(config.samples, config.kappa),
                 lambda sampler: protocol.schedule(sampler.step_size),

@@ -1,17 +1,28 @@
 r"""The targets of learning: sparse parities and single-index Hermite polynomials.
 
-A teacher draws inputs x and labels y = target(x), and provides its exact second moment. Both
-teachers are isotropic, E[x_i x_j] = δ_ij, and both depend only on the first k coordinates S.
+A teacher draws inputs x and labels y = target(x), and knows its exact second moments. Both
+teachers are isotropic, E[x_i x_j] = δ_ij, and both depend on the first k coordinates S only.
+
+A teacher of one's own is a frozen data class with what :class:`Teacher` lists;
+:func:`feature_learning.experiments.point.run_point` takes it in a ``PointConfig``. The command line
+and sweeps take it by name once it is in :data:`TEACHERS`, with a class attribute ``name`` and with
+fields made by :func:`feature_learning.choices.option`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from feature_learning.choices import LARGEST_DEGREE, option
-from feature_learning.errors import ArgumentError, check_integer, store_plain
+from feature_learning.errors import (
+    ArgumentError,
+    check_integer,
+    check_real,
+    shortened,
+    store_plain,
+)
 
 # Configurations import this module, and torch takes seconds to import: import it on first use.
 if TYPE_CHECKING:
@@ -120,10 +131,47 @@ class SingleIndex:
         return current
 
 
-#: The teachers by the name that configurations use.
-TEACHERS: dict[str, type[SparseParity] | type[SingleIndex]] = {
-    each.name: each for each in (SparseParity, SingleIndex)
-}
+#: The teachers that a configuration can name.
+TEACHERS: dict[str, type[Teacher]] = {each.name: each for each in (SparseParity, SingleIndex)}
+
+
+def name_of(teacher: Teacher) -> str:
+    """Name in rows and keys: that of :data:`TEACHERS`, or else module and class."""
+    kind = type(teacher)
+    known = [name for name, each in TEACHERS.items() if each is kind]
+    return known[0] if known else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def settings_of(teacher: Any) -> dict[str, object]:
+    """The fields of a teacher that is not in :data:`TEACHERS`: they decide its data."""
+    return {each.name: getattr(teacher, each.name) for each in fields(teacher)}
+
+
+def check_teacher(teacher: Any) -> None:
+    """Refuse an object that cannot be a teacher of a configuration.
+
+    Raises
+    ------
+    ArgumentError
+        If it lacks something, is no frozen data class of plain values, or has k outside [1, d].
+    """
+    wanted = ("dim", "sparsity", "second_moment", "inputs", "target")
+    missing = [name for name in wanted if not hasattr(teacher, name)]
+    kind = type(teacher).__name__
+    if missing:
+        raise ArgumentError(f"teacher must have {', '.join(missing)}, which {kind} lacks")
+    parameters = getattr(type(teacher), "__dataclass_params__", None)
+    if parameters is None or not parameters.frozen:
+        raise ArgumentError(f"teacher must be a frozen data class, which {kind} is not")
+    for name, value in settings_of(teacher).items():
+        parts = value if isinstance(value, tuple) else (value,)
+        if not all(each is None or isinstance(each, bool | int | float | str) for each in parts):
+            raise ArgumentError(
+                f"teacher must have fields that are numbers, texts or tuples of them, not {name} = "
+                f"{shortened(value)}"
+            )
+    _check_support(teacher.dim, teacher.sparsity)
+    check_real("second_moment", teacher.second_moment, above=0)
 
 
 @dataclass(frozen=True)
@@ -151,7 +199,8 @@ def draw(
     Raises
     ------
     ArgumentError
-        If ``samples`` is below 1 or ``seed`` is negative.
+        If ``samples`` is below 1, ``seed`` is negative, or the teacher draws other shapes than it
+        should or numbers that are not finite.
     """
     import torch
 
@@ -161,4 +210,14 @@ def draw(
     dtype = torch.float32 if dtype is None else dtype
     inputs = teacher.inputs(samples, generator(seed, stream))
     labels = teacher.target(inputs.double())
+    for name, drawn, shape in (
+        ("inputs", inputs, (samples, teacher.dim)),
+        ("target", labels, (samples,)),
+    ):
+        if drawn.shape != shape:
+            raise ArgumentError(
+                f"{name} of {type(teacher).__name__} must return {shape}, not {tuple(drawn.shape)}"
+            )
+        if not bool(drawn.isfinite().all()):
+            raise ArgumentError(f"{name} of {type(teacher).__name__} must return finite numbers")
     return Dataset(inputs.to(device, dtype), labels.to(device, dtype))

@@ -29,6 +29,7 @@ from feature_learning import __version__
 from feature_learning.errors import ArgumentError, StoreError
 from feature_learning.files import archives, documents
 from feature_learning.model.overlaps import gaussian_overlap, neuron_overlaps
+from feature_learning.model.teachers import name_of
 from feature_learning.sweeps.store import Cell, Store
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def records_of(store: Store, cells: Sequence[Cell]) -> list[Record]:
     """A record for every parity cell of a store that has weights."""
     from feature_learning.sweeps.table import tabulate  # pandas is slow to import
 
-    parity = [cell for cell in cells if cell.config.teacher.name == "parity"]
+    parity = [cell for cell in cells if name_of(cell.config.teacher) == "parity"]
     weights = {cell.key: store.weights(cell) for cell in parity}
     readouts = {cell.key: store.readouts(cell) for cell in parity}
     return records(
