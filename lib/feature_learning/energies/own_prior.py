@@ -41,9 +41,8 @@ class OwnPriorEnergy(ParticleEnergy):
         Noise scale; T = 2κ².
     log_prior : callable
         :class:`~feature_learning.model.parameters.Parameters` to log p of each chain, (chains,).
-    chains : int
-    block_elements : int or None
-        Memory bound.
+    chains, penalty, block_elements
+        As of :func:`~feature_learning.energies.particles.network_posterior`.
 
     Raises
     ------
@@ -60,9 +59,17 @@ class OwnPriorEnergy(ParticleEnergy):
         kappa: float,
         log_prior: LogPrior,
         chains: int = 1,
+        penalty: float = 0.0,
         block_elements: int | None = None,
     ) -> None:
-        super().__init__(student, data, kappa=kappa, chains=chains, block_elements=block_elements)
+        super().__init__(
+            student,
+            data,
+            kappa=kappa,
+            chains=chains,
+            penalty=penalty,
+            block_elements=block_elements,
+        )
         if not callable(log_prior):
             raise ArgumentError(
                 f"log_prior must be a function of the parameters, not {log_prior!r}"

@@ -49,7 +49,7 @@ def check_together(config: PointConfig) -> None:
 def _check_evidence(config: PointConfig, run: Populations) -> None:
     """An evidence needs a plain network, whose readouts can be integrated out."""
     method = config.method
-    if not isinstance(method, NetworkPosterior):
+    if type(method) is not NetworkPosterior:
         raise ArgumentError(f"sampler {run.name} needs method network, not method {method.name}")
     for name, value, needed in (
         ("penalty", method.penalty, 0.0),
@@ -71,7 +71,7 @@ def _batch_size(config: PointConfig, sampler: SamplerOptions) -> int | None:
 def _check_start_and_rungs(config: PointConfig, run: Chains) -> None:
     """A released start changes the energy; replica exchange needs fixed energies."""
     method, sampler = config.method, run.sampler
-    network, batch = isinstance(method, NetworkPosterior), _batch_size(config, sampler)
+    network, batch = type(method) is NetworkPosterior, _batch_size(config, sampler)
     if run.start == "released" and (not network or sampler.fixed_energy or batch is not None):
         raise ArgumentError(
             "start released changes the prior during the run: it needs method network without "
@@ -83,7 +83,7 @@ def _check_start_and_rungs(config: PointConfig, run: Chains) -> None:
         return
     # Powers of kappa do not overflow within these bounds.
     check_scale("kappa of the last of rungs", kappas[-1])
-    if not isinstance(method, NetworkPosterior):
+    if type(method) is not NetworkPosterior:
         raise ArgumentError(
             f"rungs has no effect with method {method.name}: it is for method network"
         )

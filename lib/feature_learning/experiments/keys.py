@@ -20,12 +20,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from feature_learning.experiments.config import PointConfig
-from feature_learning.experiments.flat import configure, flat, key_names, kinds, later
+from feature_learning.experiments.flat import flat, kinds, later
+from feature_learning.experiments.methods import METHODS
 
-#: Raise a method's number when the distribution of its results changes: stored results of the old
-#: number are then computed again. Keep it after an edit that only rounds differently or draws other
-#: noise of the same distribution, since that would discard hours of computation.
-METHOD_VERSIONS = {"network": 1, "mf": 1, "mf-ard": 1, "nngp": 1}
+#: Raise a method's ``version`` when the law of its numbers changes: stored results of the old number are
+#: then no longer taken for those of this library. An edit that only rounds differently, or draws
+#: other noise of the same law, leaves it alone: it must not throw away hours of computing.
+METHOD_VERSIONS = {name: method.version for name, method in METHODS.items()}
 
 
 def canonical(config: PointConfig) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """The methods by name, with their options.
 
-The method of a point is the network's posterior, one of its two mean fields, or the limit of
-infinite width.
+A method is the network's posterior, one of its two mean fields, or the limit of infinite width. A
+new energy is its module, a class here that derives from :class:`NetworkPosterior` and returns it,
+with its place in :data:`METHODS`, and its test.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from feature_learning.choices import NNGP_VARIANTS, SOLVERS, option
 from feature_learning.errors import (
@@ -19,11 +20,19 @@ from feature_learning.errors import (
     store_plain,
 )
 
+# torch takes seconds to import, and a configuration holds a method.
+if TYPE_CHECKING:
+    from feature_learning.energies.base import Energy
+    from feature_learning.model.student import Student
+    from feature_learning.model.teachers import Dataset
+
 
 class _Method:
     """Base class of the methods."""
 
     name: ClassVar[str]
+    #: See :data:`feature_learning.experiments.keys.METHOD_VERSIONS`.
+    version: ClassVar[int] = 1
 
     @classmethod
     def idle(cls, given: Mapping[str, Any]) -> set[str]:
@@ -57,6 +66,27 @@ class NetworkPosterior(_Method):
         store_plain(self)
         check_real("penalty", self.penalty, at_least=0)
         check_scale("tilt", self.tilt)
+
+    def energy(
+        self,
+        student: Student,
+        data: Dataset,
+        *,
+        kappa: float,
+        chains: int,
+        block_elements: int | None,
+    ) -> Energy:
+        """What is sampled. A method with another energy derives from this one and returns it."""
+        from feature_learning.energies.particles import network_posterior
+
+        return network_posterior(
+            student,
+            data,
+            kappa=kappa,
+            chains=chains,
+            penalty=self.penalty,
+            block_elements=block_elements,
+        )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from feature_learning import __version__
 from feature_learning.energies.base import Energy
 from feature_learning.energies.ladder import LadderEnergy
-from feature_learning.energies.particles import network_posterior
 from feature_learning.energies.release import ReleasedEnergy
 from feature_learning.errors import ArgumentError, check_real
 from feature_learning.experiments import evidence as evidence_point
@@ -234,15 +233,15 @@ def _network(config: PointConfig, method: NetworkPosterior, start: str, data: Da
         return LadderEnergy(
             student, data, kappas=config.kappas, copies=config.chains, block_elements=bound
         )
-    options: dict[str, Any] = {
+    common: dict[str, Any] = {
         "kappa": config.kappa,
         "chains": config.chains,
-        "penalty": method.penalty,
         "block_elements": bound,
     }
     if start == "released":
-        return ReleasedEnergy(student, data, relevant=config.teacher.sparsity, **options)
-    return network_posterior(student, data, **options)
+        relevant = config.teacher.sparsity
+        return ReleasedEnergy(student, data, relevant=relevant, penalty=method.penalty, **common)
+    return method.energy(student, data, **common)
 
 
 def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, Any]:
