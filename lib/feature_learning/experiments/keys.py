@@ -23,9 +23,9 @@ from feature_learning.experiments.config import PointConfig
 from feature_learning.experiments.flat import flat, kinds, later
 from feature_learning.experiments.methods import METHODS
 
-#: Raise a method's ``version`` when the law of its numbers changes: stored results of the old number are
-#: then no longer taken for those of this library. An edit that only rounds differently, or draws
-#: other noise of the same law, leaves it alone: it must not throw away hours of computing.
+#: Raise the ``version`` of a method when the law of its numbers changes: stored results of the old
+#: number are then no longer taken for those of this library. An edit that only rounds differently,
+#: or draws other noise of the same law, leaves it alone: it must not throw away hours of computing.
 METHOD_VERSIONS = {name: method.version for name, method in METHODS.items()}
 
 
