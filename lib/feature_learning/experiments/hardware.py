@@ -11,12 +11,8 @@ import torch
 
 from feature_learning.errors import ArgumentError, DeviceError
 from feature_learning.experiments.containers import memory_left, processors_allowed
-from feature_learning.experiments.runs import Chains, Populations
-from feature_learning.model.activations import ACTIVATIONS
-from feature_learning.model.teachers import name_of
-from feature_learning.model.tiles import default_block_elements
-from feature_learning.native import ReluKernel
-from feature_learning.samplers.registry import SGLDOptions
+from feature_learning.experiments.methods import KernelLimit
+from feature_learning.experiments.runs import Populations
 
 if TYPE_CHECKING:
     from feature_learning.experiments.config import PointConfig
@@ -86,29 +82,6 @@ def memory_needed(config: PointConfig) -> int:
         # The linear system and its factor, over samples or particles, and the features.
         side = min(config.samples, particles)
         total += 8 * config.networks * (3 * side**2 + 2 * side * particles)
-    return total
-
-
-def _field(config: PointConfig, samples: int, chains: int) -> int:
-    """Bytes of a :class:`~feature_learning.model.field.Field` and of its samples."""
-    size, dtype = (8, torch.float64) if config.machine.dtype == "float64" else (4, torch.float32)
-    particles = config.particles
-    bias = config.network.hidden_bias_variance is not None
-    fan_in = config.teacher.dim + bias
-    # Labels, and inputs plain (once more with the ones of a bias) and transposed.
-    numbers = samples * (1 + config.teacher.dim + bias * fan_in + fan_in)
-    # A tile holds at least one sample of one chain: activations, what the slope needs of them, the
-    # residuals and these times the inputs.
-    bound = config.machine.block_elements or default_block_elements(config.machine.device)
-    rows = min(chains * samples, max(1, bound // particles))
-    second = config.method.name != "network" or ACTIVATIONS[config.network.activation].needs_scratch
-    numbers += rows * ((1 + second) * (particles + 16) + fan_in + 1)
-    total = size * numbers
-    if config.machine.device == "cpu" and ReluKernel.takes(
-        config.network.activation, torch.empty(0, dtype=dtype)
-    ):
-        signs = name_of(config.teacher) == "parity"
-        total += ReluKernel.memory(samples, fan_in, particles, chains=chains, signs=signs)
     return total
 
 

@@ -20,12 +20,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from feature_learning.experiments.config import PointConfig
-from feature_learning.experiments.flat import flat, kinds, later
+from feature_learning.experiments.flat import configure, flat, key_names, kinds, later
 from feature_learning.experiments.methods import METHODS
 
-#: Raise the ``version`` of a method when the law of its numbers changes: stored results of the old
-#: number are then no longer taken for those of this library. An edit that only rounds differently,
-#: or draws other noise of the same law, leaves it alone: it must not throw away hours of computing.
+#: Raise the ``version`` of a method when the distribution of its numbers changes: stored results
+#: of the old version are then refused. An edit that only rounds differently, or draws other noise
+#: of the same distribution, leaves it unchanged: it must not throw away hours of computing.
 METHOD_VERSIONS = {name: method.version for name, method in METHODS.items()}
 
 
@@ -36,10 +36,11 @@ def canonical(config: PointConfig) -> dict[str, Any]:
     for name, value in flat(config).items():
         if name in neutral and value == neutral[name]:
             continue
+        key = names.get(name, name)
         if name.startswith("teacher."):  # of a teacher of one's own
-            plain[name] = list(value) if isinstance(value, tuple) else value
+            plain[key] = list(value) if isinstance(value, tuple) else value
         elif value is None or isinstance(value, str | bool):
-            plain[name] = value
+            plain[key] = value
         else:
             plain[key] = float(value) if float in kinds(name) else int(value)
     return plain
