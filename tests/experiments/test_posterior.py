@@ -93,7 +93,7 @@ def test_the_last_weights_give_the_last_predictions():
                               torch.from_numpy(POINTS))  # fmt: skip
     np.testing.assert_allclose(f.numpy(), found.predictions[:, -1], rtol=1e-10)
     assert not found.converged
-    assert any("3 chains of at least 4" in reason for reason in found.reasons)
+    assert any("3 chains, at least 4 needed" in reason for reason in found.reasons)
 
 
 def test_without_test_inputs_the_training_inputs_are_predicted():

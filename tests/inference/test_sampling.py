@@ -159,5 +159,5 @@ def test_samplers_that_need_particles_refuse_another_model():
     class Moving(Well):
         refresh_every = 1
 
-    with pytest.raises(ArgumentError, match="hmc needs an energy that stays as it is"):
+    with pytest.raises(ArgumentError, match="hmc needs a fixed energy"):
         sample(Moving(2), sampler=HMCOptions(), **options)
