@@ -33,7 +33,7 @@ help: ## list the targets
 	@echo "  PROFILE=stored|quick|paper   what 'make book' shows or computes (default: quick)"
 	@echo "  BENCH=quick|full             how much 'make bench' measures (default: quick)"
 	@echo "  DEVICE=cuda                  'make bench' on a GPU: batches of this library's chains"
-	@echo "  FIGURE=... WORKERS=... LIMIT=SECONDS   for 'make reproduce'"
+	@echo "  FIGURE=... WORKERS=... TIME_LIMIT=SECONDS   for 'make reproduce'"
 	@echo "  PORT=8000                    for 'make serve' (default: a free one)"
 	@echo "  PYTHON=...                   the Python to use, 3.11 or newer"
 	@echo "  PIP_ARGS=...                 more arguments for pip"
@@ -67,7 +67,7 @@ book: profile env ## compute the figures and build the web book into _build/html
 
 .PHONY: reproduce
 reproduce: env ## compute the stored results again, all or those of FIGURE=4; resumable
-	$(BIN)/python -m book_tools reproduce $(if $(FIGURE),--figure '$(FIGURE)') $(if $(WORKERS),--workers '$(WORKERS)') $(if $(LIMIT),--limit '$(LIMIT)')
+	$(BIN)/python -m book_tools reproduce $(if $(FIGURE),--figure '$(FIGURE)') $(if $(WORKERS),--workers '$(WORKERS)') $(if $(TIME_LIMIT),--time-limit '$(TIME_LIMIT)')
 
 .PHONY: serve
 serve: ## show the built book on localhost (this machine only)

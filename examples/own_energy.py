@@ -9,7 +9,7 @@ the exact answer is a sum over a grid of (w, a).
 import numpy as np
 import torch
 
-from feature_learning import Sampling, Student, sample
+from feature_learning import SamplingOptions, Student, sample
 from feature_learning.energies.own_prior import OwnPriorEnergy
 from feature_learning.model.teachers import Dataset
 from feature_learning.samplers.registry import HMCOptions
@@ -29,7 +29,7 @@ def main() -> None:
     student = Student(dim=1, width=1)  # f(x) = a relu(w x)
     data = Dataset(torch.tensor([[1.3]]).double(), torch.tensor([0.8]).double())
     energy = OwnPriorEnergy(student, data, kappa=KAPPA, chains=CHAINS, log_prior=log_prior)
-    sampling = Sampling(HMCOptions(), langevin_time=400.0, looks=80)
+    sampling = SamplingOptions(HMCOptions(), langevin_time=400.0, measurements=80)
     run, _ = sample(energy, student, test=data, sampling=sampling, seed=0)
 
     w, a = np.meshgrid(*2 * [np.linspace(-16, 16, 1601)], indexing="ij")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from small_runs import KINDS, Here, Trial
+from small_runs import KINDS, Here, MomentTest
 
 # The same examples on every machine: a failure seen by one reader is seen by all.
 settings.register_profile("library", deadline=None, derandomize=True, database=None)
@@ -33,7 +33,7 @@ def _interrupts() -> None:
 @pytest.fixture
 def trial():
     """Makes a small run; see :class:`Trial`."""
-    return Trial
+    return MomentTest
 
 
 @pytest.fixture(params=KINDS)
@@ -49,12 +49,12 @@ def tiny():
         "dim": 6,
         "sparsity": 2,
         "width": 8,
-        "samples": 20,
+        "n_train": 20,
         "kappa": 0.1,
-        "test_samples": 50,
+        "n_test": 50,
         "langevin_time": 40.0,
         "step": 0.2,
-        "looks": 20,
+        "measurements": 20,
         "chains": 2,
     }
 

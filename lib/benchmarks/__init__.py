@@ -3,8 +3,8 @@
 ``python -m benchmarks`` (``make bench``) runs all measurements:
 
 * :mod:`benchmarks.steps`: the time of one step, and the rate of its matrix products;
-* :mod:`benchmarks.effective`: effective samples per step and per second;
-* :mod:`benchmarks.settling`: the time until chains agree.
+* :mod:`benchmarks.ess`: effective samples per step and per second;
+* :mod:`benchmarks.convergence_time`: the time until chains agree.
 
 The numbers form one table; :mod:`benchmarks.speed` defines and checks its columns.
 """

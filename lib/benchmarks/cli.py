@@ -35,7 +35,7 @@ SPACING = {"sgld": 50, "underdamped": 4, "hmc": 500}
 
 
 @dataclass(frozen=True)
-class Effort:
+class Preset:
     """The extent of the measurements; times are in seconds.
 
     Attributes
@@ -45,7 +45,7 @@ class Effort:
     turn, rounds
         Length and number of a contender's turns.
     effective_samples, effective_chains
-        The case for counting effective samples; the number of samples is one of ``samples``.
+        The case for counting effective samples; the number of samples is one of ``n_train``.
     warm
         Steps from the prior to the warm start.
     effective
@@ -56,11 +56,11 @@ class Effort:
         Length of the peers' own tuning, see :class:`benchmarks.tuned.Tuned`.
     """
 
-    samples: tuple[int, ...]
+    n_train: tuple[int, ...]
     chains: tuple[int, ...]
     turn: float
     rounds: int
-    effective_samples: int
+    effective_n_train: int
     effective_chains: int
     warm: int
     effective: dict[str, float]
@@ -69,24 +69,24 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort(
-        samples=(100, 1000),
+    "quick": Preset(
+        n_train=(100, 1000),
         chains=(1, 4),
         turn=0.05,
         rounds=3,
-        effective_samples=1000,
+        effective_n_train=1000,
         effective_chains=2,
         warm=2000,
         effective={"sgld": 5.0, "underdamped": 10.0, "hmc": 5.0},
         settling=5.0,
         tuning={"mclmc": 1000, "hmc": 10, "nuts": 10},
     ),
-    "full": Effort(
-        samples=(100, 1000, 5000, 10_000),
+    "full": Preset(
+        n_train=(100, 1000, 5000, 10_000),
         chains=(1, 4),
         turn=0.3,
         rounds=7,
-        effective_samples=5000,
+        effective_n_train=5000,
         effective_chains=2,
         warm=5000,
         effective={"sgld": 60.0, "underdamped": 150.0, "hmc": 80.0},
@@ -97,7 +97,7 @@ EFFORTS = {
 
 
 #: Options that are counts, and their upper limits; the memory is checked separately.
-MOST: dict[str, int | None] = {"samples": None, "chains": None, "width": None, "dim": None}
+MOST: dict[str, int | None] = {"n_train": None, "chains": None, "width": None, "dim": None}
 MOST |= {"threads": 1024, "rounds": 10**6}
 
 
@@ -120,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
         help="quick: a few minutes; full: 20 to 40 minutes (default: %(default)s)",
     )
     add("--parts", choices=PARTS, nargs="+", help="what to measure (all)")
-    add("--samples", type=int, nargs="+", metavar="P", help="samples of the step-time cases")
+    add("--n-train", type=int, nargs="+", metavar="P", help="samples of the step-time cases")
     add("--chains", type=int, nargs="+", metavar="C", help="chains of the step-time cases")
     add("--rounds", type=int, help="turns of each contender")
     add("--turn", type=float, metavar="SECONDS", help="length of a turn")
@@ -146,19 +146,19 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def effort(options: argparse.Namespace) -> Effort:
+def effort(options: argparse.Namespace) -> Preset:
     """The effort, with the changes from the command line."""
     chosen = EFFORTS[options.effort]
     changes: dict[str, Any] = {} if options.device == "cpu" else {"chains": BATCHES}
-    for name in ("samples", "chains"):
+    for name in ("n_train", "chains"):
         if getattr(options, name):
             changes[name] = tuple(dict.fromkeys(getattr(options, name)))
     for name in ("rounds", "turn"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     chosen = replace(chosen, **changes)
-    if chosen.effective_samples not in chosen.samples:
-        chosen = replace(chosen, effective_samples=max(chosen.samples))
+    if chosen.effective_n_train not in chosen.n_train:
+        chosen = replace(chosen, effective_n_train=max(chosen.n_train))
     return chosen
 
 
@@ -166,7 +166,7 @@ def _fault(options: argparse.Namespace) -> str:
     """What is wrong with the options, in a sentence; empty if nothing is."""
     if options.turn is not None and not 0 < options.turn <= 60:
         return f"--turn must be above 0 and at most 60 seconds, not {options.turn:g}"
-    changed = [options.samples, options.chains, options.rounds, options.turn, options.out]
+    changed = [options.n_train, options.chains, options.rounds, options.turn, options.out]
     changed += [options.ours_only, options.parts]
     changed += [(options.width, options.dim) != (512, 35), options.device != "cpu"]
     if options.store and (options.effort != "full" or any(changed)):
@@ -191,10 +191,10 @@ def _fault(options: argparse.Namespace) -> str:
     return ""
 
 
-def memory(chosen: Effort, width: int, dim: int) -> int:
+def memory(chosen: Preset, width: int, dim: int) -> int:
     """Smallest memory of the largest case in bytes: data, weights and one forward pass."""
-    samples, chains = max(chosen.samples), max(chosen.chains)
-    return 4 * (samples * dim + chains * width * (dim + samples))
+    n_train, chains = max(chosen.n_train), max(chosen.chains)
+    return 4 * (n_train * dim + chains * width * (dim + n_train))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -235,8 +235,8 @@ def _built(name: str) -> Path:
 
 def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
     """Measure all requested parts, print each result at once, and return the table."""
-    from benchmarks import effective, rows, settling, steps
-    from benchmarks.contenders import CONTENDERS
+    from benchmarks import convergence_time, ess, rows, steps
+    from benchmarks.packages import CONTENDERS
     from benchmarks.problem import DYNAMICS, HMC, Problem
 
     chosen, begun = effort(options), time.perf_counter()
@@ -250,17 +250,17 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
     settlings: list[Any] = []
     if "steps" in parts:
         rate.measure(10 * chosen.turn)
-        for samples in chosen.samples:
+        for n_train in chosen.n_train:
             for chains in chosen.chains:
                 case = steps.measure(
-                    samples,
+                    n_train,
                     chains,
                     who,
                     seconds=chosen.turn,
                     rounds=chosen.rounds,
                     width=options.width,
                     dim=options.dim,
-                    check_hmc=samples == chosen.samples[0],
+                    check_hmc=n_train == chosen.n_train[0],
                     device=options.device,
                 )
                 rate.measure(chosen.turn)
@@ -284,28 +284,28 @@ def measure(options: argparse.Namespace, threads: int, now: float) -> Any:
     flat = [each for case in timings for each in case]
     if "effective" in parts:
         problem = Problem.make(
-            samples=chosen.effective_samples,
+            n_train=chosen.effective_n_train,
             chains=chosen.effective_chains,
             width=options.width,
             dim=options.dim,
             kappa=KAPPA,
         )
-        problem = effective.learned(problem, chosen.warm)
+        problem = ess.learned(problem, chosen.warm)
         for dynamics in DYNAMICS:
             long: dict[str, Any] = LONG if dynamics == HMC else {}
             constants = replace(problem, **long)
-            found = effective.measure(
+            found = ess.measure(
                 constants, dynamics, seconds=chosen.effective[dynamics], every=SPACING[dynamics]
             )
             sizes += [(each, problem.chains) for each in found]
-            print(effective.lines(found, rows.fastest(flat, problem.samples, dynamics)), flush=True)
+            print(ess.lines(found, rows.fastest(flat, problem.n_train, dynamics)), flush=True)
     if "settling" in parts:
-        start = settling.begin(width=options.width, dim=options.dim, kappa=KAPPA)
-        for run in settling.measure(
+        start = convergence_time.begin(width=options.width, dim=options.dim, kappa=KAPPA)
+        for run in convergence_time.measure(
             start, seconds=chosen.settling, tuning=chosen.tuning, alone=options.ours_only
         ):
             settlings.append(run)
-            print(settling.line(run), flush=True)
+            print(convergence_time.line(run), flush=True)
     print(f"\n{(time.perf_counter() - begun) / 60:.1f} minutes in all")
     measured = rate if rate.rates else None
     return rows.table(origin, measured, flat, sizes, settlings, kappa=KAPPA)

@@ -3,7 +3,7 @@ r"""Other packages on the same problem, each used in the way that suits it best.
 All peers sample the distribution exp(-U/T). The SGLD of blackjax and posteriors and the BAOA of
 posteriors take a temperature: they get log p = -U and T. HMC of blackjax and SGLD of SGMCMCJax take
 none: they get log p = -U/T. HMC has the inverse mass T, so that M⁻¹p is a velocity of variance T
-and its steps are those of h; SGMCMCJax has the step ηT. :func:`benchmarks.contenders.check` tests
+and its steps are those of h; SGMCMCJax has the step ηT. :func:`benchmarks.packages.check` tests
 this numerically.
 """
 
@@ -176,7 +176,7 @@ class SGMCMCJaxSGLD(Jax):
         def log_likelihood(theta: Any, x: Any, y: Any) -> Any:
             w, a = theta
             field = (a @ jax.nn.relu(w @ x)) / math.sqrt(w.shape[0])
-            return -((field - y) ** 2) / (problem.samples * temperature)
+            return -((field - y) ** 2) / (problem.n_train * temperature)
 
         def log_prior(theta: Any) -> Any:
             w, a = theta
@@ -184,7 +184,7 @@ class SGMCMCJaxSGLD(Jax):
 
         data = (jnp.asarray(problem.inputs), self._labels)
         init, kernel, self._params = build_sgld_kernel(
-            problem.step_size * temperature, log_likelihood, log_prior, data, problem.samples
+            problem.step_size * temperature, log_likelihood, log_prior, data, problem.n_train
         )
         slope = build_grad_log_post(log_likelihood, log_prior, data)
 

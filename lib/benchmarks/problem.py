@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_learning import SparseParity, Student, draw
+from feature_learning import SparseParity, Student, make_dataset
 from feature_learning.errors import FeatureLearningError
 from feature_learning.model.teachers import Dataset
 from feature_learning.randomness import generator
@@ -80,7 +80,7 @@ class Problem:
     def make(
         cls,
         *,
-        samples: int,
+        n_train: int,
         chains: int,
         width: int = 512,
         dim: int = 35,
@@ -90,7 +90,7 @@ class Problem:
         device: str = "cpu",
     ) -> Problem:
         """Chains that start from draws of the prior."""
-        data = draw(SparseParity(dim=dim, sparsity=min(sparsity, dim)), samples, seed=seed)
+        data = make_dataset(SparseParity(dim=dim, sparsity=min(sparsity, dim)), n_train, seed=seed)
         student = Student(dim=dim, width=width)
         start = student.sample_prior(chains, width, generator(seed, "start"))
         w, a, _ = student.views(start, chains, width)
@@ -109,7 +109,7 @@ class Problem:
         return int(self.w.shape[0])
 
     @property
-    def samples(self) -> int:
+    def n_train(self) -> int:
         """P."""
         return len(self.labels)
 
@@ -121,7 +121,7 @@ class Problem:
     @property
     def operations(self) -> int:
         """Floating-point operations of the two matrix products of one chain's step, 4 P N d."""
-        return int(4 * self.samples * self.w.shape[1] * self.w.shape[2])
+        return int(4 * self.n_train * self.w.shape[1] * self.w.shape[2])
 
     def gradient(self, w: Array, a: Array) -> tuple[Array, Array]:
         """∇U in double precision, in plain form; chain by chain, because activations are large."""

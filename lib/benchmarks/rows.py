@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.effective import Effective
+from benchmarks.convergence_time import CHAINS, Settling
+from benchmarks.ess import Effective
 from benchmarks.machine import MatrixRate, version
 from benchmarks.problem import SGLD
-from benchmarks.settling import CHAINS, Settling
 from benchmarks.speed import COLUMNS, OURS, UNITS, typed
 from benchmarks.steps import CELL_STEPS, Timing, cells
 
@@ -43,7 +43,7 @@ def table(
     for each in timings:
         case: dict[str, Any] = {
             "dynamics": each.dynamics,
-            "samples": each.samples,
+            "n_train": each.n_train,
             "chains": each.chains,
             "kappa": kappa,
             "setting": f"chains by {each.shape}",
@@ -72,7 +72,7 @@ def _effective(
     case: dict[str, Any] = {
         "dynamics": size.dynamics,
         "observable": size.observable,
-        "samples": size.samples,
+        "n_train": size.n_train,
         "chains": chains,
         "kappa": kappa,
         "bound": size.bound or None,
@@ -80,7 +80,7 @@ def _effective(
     }
     low, high = min(size.per_step), max(size.per_step)
     yield _row("ess_per_step", OURS, size.value, low, high, **case)
-    for package, time in fastest(timings, size.samples, size.dynamics).items():
+    for package, time in fastest(timings, size.n_train, size.dynamics).items():
         per_second = 1e6 / time
         values = (per_second * size.value, per_second * low, per_second * high)
         yield _row("ess_rate", package, *values, **case)
@@ -89,7 +89,7 @@ def _effective(
 def _settling(run: Settling) -> Iterable[dict[str, Any]]:
     case: dict[str, Any] = {
         "dynamics": run.dynamics,
-        "samples": run.samples,
+        "n_train": run.n_train,
         "chains": CHAINS,
         "kappa": run.kappa,
         "setting": f"{run.setting}; {run.steps} steps",
@@ -103,11 +103,11 @@ def _settling(run: Settling) -> Iterable[dict[str, Any]]:
             yield _row("settling_rate", run.package, *rates, observable=observable, **case)
 
 
-def fastest(timings: Sequence[Timing], samples: int, dynamics: str) -> dict[str, float]:
+def fastest(timings: Sequence[Timing], n_train: int, dynamics: str) -> dict[str, float]:
     """Microseconds per step of one chain, for every package at its fastest number of chains."""
     found: dict[str, float] = {}
     for each in timings:
-        if (each.samples, each.dynamics) == (samples, dynamics):
+        if (each.n_train, each.dynamics) == (n_train, dynamics):
             found[each.contender] = min(each.median, found.get(each.contender, float("inf")))
     return found
 

@@ -27,7 +27,7 @@ COLUMNS = {
     "version": "string",
     "dynamics": "string",
     "observable": "string",
-    "samples": "Int64",
+    "n_train": "Int64",
     "chains": "Int64",
     "kappa": "Float64",
     "threads": "Int64",
@@ -79,7 +79,7 @@ BOUNDS = ("at most", "at least")
 UNKNOWN = "Nothing is measured yet."
 """Text in place of a missing table."""
 
-_KEY = ["quantity", "package", "dynamics", "observable", "samples", "chains"]
+_KEY = ["quantity", "package", "dynamics", "observable", "n_train", "chains"]
 _RUN = ["threads", "device", "cpu", "cores", "load", "date_utc", "revision"]
 #: Largest accepted ratio of the time per chain for several chains to that for one chain.
 _SLACK = 1.3
@@ -179,12 +179,12 @@ def _wrong_rates(frame: pd.DataFrame) -> Iterator[str]:
         step = times[
             (times["package"] == row["package"])
             & (times["dynamics"] == row["dynamics"])
-            & (times["samples"] == row["samples"])
+            & (times["n_train"] == row["n_train"])
         ]["value"]
         size = sizes[
             (sizes["dynamics"] == row["dynamics"])
             & (sizes["observable"] == row["observable"])
-            & (sizes["samples"] == row["samples"])
+            & (sizes["n_train"] == row["n_train"])
         ]["value"]
         if len(size) != 1 or not len(step):
             yield f"{row['package']} {row['dynamics']}: the numbers for a rate are missing"
@@ -194,13 +194,13 @@ def _wrong_rates(frame: pd.DataFrame) -> Iterator[str]:
 
 def _wrong_cells(frame: pd.DataFrame) -> Iterator[str]:
     """Cells per minute times their steps times the time of a step must be one minute."""
-    case = ("package", "dynamics", "samples", "chains")
+    case = ("package", "dynamics", "n_train", "chains")
     for row in select(frame, "cell_rate").to_dict("records"):
         step = value(frame, "step_time", **{name: row[name] for name in case})
         count = str(row["setting"]).removesuffix(" steps")
         steps = int(count) if count.isdecimal() else 0
         if not np.isclose(row["value"] * steps * step, 60e6, rtol=1e-3):
-            yield f"{row['package']} P={row['samples']}: inconsistent cells per minute"
+            yield f"{row['package']} P={row['n_train']}: inconsistent cells per minute"
 
 
 def wrong_ways(frame: pd.DataFrame) -> Iterator[str]:
@@ -209,11 +209,11 @@ def wrong_ways(frame: pd.DataFrame) -> Iterator[str]:
     Run one after the other, several chains cost no more time per chain than one. Only stored tables
     are tested, because times on a busy machine scatter more than this.
     """
-    for _, case in select(frame, "step_time").groupby(["package", "dynamics", "samples"]):
+    for _, case in select(frame, "step_time").groupby(["package", "dynamics", "n_train"]):
         alone = case[case["chains"] == 1]["value"]
         for row in case.to_dict("records") if len(alone) else []:
             if row["value"] > _SLACK * alone.iloc[0]:
-                where = f"{row['package']} {row['dynamics']} P={row['samples']}"
+                where = f"{row['package']} {row['dynamics']} P={row['n_train']}"
                 times = f"{row['value']:.0f} us each, but one takes {alone.iloc[0]:.0f}"
                 yield f"{where}: {row['chains']} chains take {times}"
 

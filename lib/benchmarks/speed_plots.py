@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from benchmarks.speed import DYNAMICS, LABELS, OURS, UNKNOWN, select
 
 #: Colours of Okabe and Ito, as everywhere in the book, with a marker each.
-_LOOKS: dict[str, tuple[str, str]] = {
+_MEASUREMENTS: dict[str, tuple[str, str]] = {
     OURS: ("#0072B2", "o"),
     "blackjax": ("#D55E00", "s"),
     "posteriors": ("#009E73", "^"),
@@ -27,14 +27,14 @@ def step_times(ax: Axes, frame: pd.DataFrame | None, chains: int) -> None:
         return
     steps = select(frame, "step_time", chains=chains)
     for (package, dynamics), group in steps.groupby(["package", "dynamics"], sort=False):
-        points = group.sort_values("samples")
+        points = group.sort_values("n_train")
         ax.errorbar(
-            points["samples"].to_numpy(float),
+            points["n_train"].to_numpy(float),
             points["value"].to_numpy(float),
             yerr=_spread(points),
             ls=_LINES[dynamics],
             label=f"{LABELS[package]}, {DYNAMICS[dynamics]}",
-            **_look(package, filled=dynamics == "sgld"),
+            **_measurement(package, filled=dynamics == "sgld"),
         )
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -53,13 +53,15 @@ def effective_rates(ax: Axes, frame: pd.DataFrame | None, observable: str) -> No
     for at, row in enumerate(rates.to_dict("records")):
         bounded = row["bound"] == "at most"
         spread = None if bounded else _spread(pd.DataFrame([row]))
-        ax.errorbar([row["value"]], [at], xerr=spread, **_look(row["package"], filled=not bounded))
+        ax.errorbar(
+            [row["value"]], [at], xerr=spread, **_measurement(row["package"], filled=not bounded)
+        )
         if bounded:
             ax.annotate(
                 "",
                 xy=(0.55 * row["value"], at),
                 xytext=(row["value"], at),
-                arrowprops={"arrowstyle": "->", "color": _LOOKS[row["package"]][0]},
+                arrowprops={"arrowstyle": "->", "color": _MEASUREMENTS[row["package"]][0]},
             )
     names = [
         f"{LABELS[package]}, {DYNAMICS[dynamics]}"
@@ -73,8 +75,8 @@ def effective_rates(ax: Axes, frame: pd.DataFrame | None, observable: str) -> No
     ax.set_title(title, fontsize=11)
 
 
-def _look(package: str, *, filled: bool) -> dict[str, Any]:
-    colour, marker = _LOOKS[package]
+def _measurement(package: str, *, filled: bool) -> dict[str, Any]:
+    colour, marker = _MEASUREMENTS[package]
     inside = colour if filled else "white"
     return {"color": colour, "marker": marker, "mfc": inside, "ms": 5.5, "lw": 1.4, "capsize": 2}
 

@@ -74,9 +74,9 @@ def render(frame: pd.DataFrame | None) -> str:
     kinds = [kind for kind in DYNAMICS if (steps["dynamics"] == kind).any()]
     heads = [f"{DYNAMICS[kind]}, ours | fastest peer" for kind in kinds]
     lines = [f"| P ({chains} chains) | {' | '.join(heads)} |", "|---" * (2 * len(kinds) + 1) + "|"]
-    for samples, case in steps[steps["chains"] == chains].groupby("samples"):
+    for n_train, case in steps[steps["chains"] == chains].groupby("n_train"):
         cells = [_pair(case[case["dynamics"] == kind]) for kind in kinds]
-        lines.append(f"| {samples} | {' | '.join(cells)} |")
+        lines.append(f"| {n_train} | {' | '.join(cells)} |")
     text = f"{_closest(steps)}{provenance(frame)}"
     return "\n".join([*lines, "", fill(text, _WIDTH, break_on_hyphens=False)])
 
@@ -105,14 +105,14 @@ def _pair(case: pd.DataFrame) -> str:
 
 def _closest(steps: pd.DataFrame) -> str:
     """The smallest ratio of a peer's time to ours in the same case, in one sentence."""
-    same = ["dynamics", "samples", "chains"]
+    same = ["dynamics", "n_train", "chains"]
     pairs = steps.merge(steps[steps["package"] == OURS], on=same, suffixes=("", "_ours"))
     pairs = pairs[pairs["package"] != OURS]
     if not len(pairs):
         return ""
     row = pairs.loc[(pairs["value"] / pairs["value_ours"]).idxmin()]
     return (
-        f"In the closest case, {DYNAMICS[row['dynamics']]} at P = {row['samples']} with "
+        f"In the closest case, {DYNAMICS[row['dynamics']]} at P = {row['n_train']} with "
         f"{row['chains']} {'chain' if row['chains'] == 1 else 'chains'}, a step of "
         f"{LABELS[row['package']]} takes {row['value'] / row['value_ours']:.2f} times as long as "
         "one of this library. "
@@ -134,7 +134,7 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
     if len(rates):
         most = rates[rates["chains"] == rates["chains"].max()]
         texts = [
-            f"{number_text(row['value'])} at P = {row['samples']}"
+            f"{number_text(row['value'])} at P = {row['n_train']}"
             for row in most.to_dict("records")
         ]
         yield (
@@ -147,10 +147,10 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
         if math.isnan(ratio):
             continue
         name = "$m_S$" if observable == "m_S" else f"the {observable} weight"
-        samples = select(frame, "ess_rate")["samples"].iloc[0]
+        n_train = select(frame, "ess_rate")["n_train"].iloc[0]
         overall, its_bound, peer = gain(frame, observable, tuple(DYNAMICS))
         yield (
-            f"* Effective samples of {name} per second at P = {samples}: our underdamped dynamics "
+            f"* Effective samples of {name} per second at P = {n_train}: our underdamped dynamics "
             f"has {_times(ratio, bound)} those of the fastest peer's SGLD, and "
             f"{_times(overall, its_bound)} those of the fastest peer of any dynamics ({peer})."
         )
@@ -164,7 +164,7 @@ def _settling(frame: pd.DataFrame) -> Iterator[str]:
         who = f"{LABELS[row['package']]}, {DYNAMICS[row['dynamics']]}"
         text = f"{'not within ' if row['bound'] == 'at least' else ''}{row['value']:.0f} s"
         if row["package"] == OURS:
-            where = f"P = {row['samples']}, κ = {row['kappa']:g}"
+            where = f"P = {row['n_train']}, κ = {row['kappa']:g}"
             yield (
                 "* From the code of largest evidence until four chains have settled (R-hat below "
                 "1.01 and 100 effective samples of $m_S$ and of the test MSE) at "

@@ -2,7 +2,7 @@
 
 Every combination of samples and chains is a case. Within a case the contenders take turns (A B C,
 B C A, ...), so that other work on the machine affects all of them. Before the timing each contender
-is checked to make the same step (:func:`benchmarks.contenders.check`). Peers run several chains by
+is checked to make the same step (:func:`benchmarks.packages.check`). Peers run several chains by
 vmap and one by one, in separate turns, and the smaller median counts: which way is faster depends
 on the number of samples. A turn fills a given time, so that a slow contender makes fewer steps.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from benchmarks.contenders import CONTENDERS, check, checkable, shapes
+from benchmarks.packages import CONTENDERS, check, checkable, shapes
 from benchmarks.problem import HMC, SGLD, Problem
 from benchmarks.speed import DYNAMICS, LABELS, OURS
 from feature_learning.experiments.paper import PARITY
@@ -29,7 +29,7 @@ CELL_STEPS = PARITY.schedule(Problem.step_size).steps
 class Timing:
     """One contender in one case: microseconds per step of one chain, one value per round."""
 
-    samples: int
+    n_train: int
     chains: int
     contender: str
     dynamics: str
@@ -63,7 +63,7 @@ def _turn(contender: Any, seconds: float) -> int:
 
 
 def measure(
-    samples: int,
+    n_train: int,
     chains: int,
     who: Sequence[tuple[str, str]],
     *,
@@ -81,7 +81,7 @@ def measure(
     samples, chains, width, dim
         The case.
     who
-        Keys of :data:`benchmarks.contenders.CONTENDERS`.
+        Keys of :data:`benchmarks.packages.CONTENDERS`.
     seconds
         Length of a turn.
     rounds
@@ -91,7 +91,7 @@ def measure(
     device
         Device of this library.
     """
-    problem = Problem.make(samples=samples, chains=chains, width=width, dim=dim, device=device)
+    problem = Problem.make(n_train=n_train, chains=chains, width=width, dim=dim, device=device)
     entries: list[tuple[tuple[str, str], Any, int]] = []
     for key in who:
         for shape in shapes(key[0], chains):
@@ -110,7 +110,7 @@ def measure(
             times[at].append(_seconds(contender, turn) / (turn * chains) * 1e6)
     found = [
         Timing(
-            samples,
+            n_train,
             chains,
             contender.name,
             contender.dynamics,
@@ -158,7 +158,7 @@ def lines(case: Sequence[Timing], rate: float) -> str:
         spread = f"{each.median:.0f} ({low:.0f} to {high:.0f})"
         ratio = f"{each.median / ours[each.dynamics]:.2f}" if each.dynamics in ours else ""
         texts.append(
-            f"{each.samples:>6}{each.chains:>8}  {DYNAMICS[each.dynamics]:<13}"
+            f"{each.n_train:>6}{each.chains:>8}  {DYNAMICS[each.dynamics]:<13}"
             f"{LABELS[each.contender]:<14}{spread:>26}{ratio:>8}{each.share(rate):>8.0%}"
             f"{each.steps:>7}  {each.shape}"
         )
@@ -168,7 +168,7 @@ def lines(case: Sequence[Timing], rate: float) -> str:
 def throughput(cases: Sequence[Sequence[Timing]]) -> str:
     """Cells per minute of this library, by samples and chains in a batch."""
     texts = [
-        f"{cells(each)[0]:.3g} at P = {each.samples} with {each.chains}"
+        f"{cells(each)[0]:.3g} at P = {each.n_train} with {each.chains}"
         for case in cases
         for each in case
         if (each.contender, each.dynamics) == (OURS, SGLD)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from benchmarks.contenders import OursUnderdamped
+from benchmarks.packages import OursUnderdamped
 from benchmarks.peers import Jax
 from benchmarks.problem import HMC, MCLMC, NUTS, Problem
 from feature_learning import Underdamped
@@ -39,7 +39,7 @@ class TunedUnderdamped(OursUnderdamped):
         super().__init__(problem)
         sampler = Underdamped(1.0)
         sampler = sampler.with_step(default_step(sampler, self.energy, self.state.position))
-        self.sampler = sampler.settling()
+        self.sampler = sampler.for_warmup()
         self.run(SETTLING)
         step, friction, mass = tuned(self.energy, self.state.position)
         self.sampler = sampler.with_tuning(step, friction, mass)

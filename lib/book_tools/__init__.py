@@ -10,7 +10,7 @@ The modules for the steps of ``python -m book_tools build``:
 * :mod:`book_tools.execution` - run a notebook, and again only if its inputs changed;
 * :mod:`book_tools.links` - redirect links from a notebook's source to its executed form;
 * :mod:`book_tools.assets` - share scripts between the pages and remove unused ones;
-* :mod:`book_tools.polish` - keep punctuation next to formulas, link pictures to their full size;
+* :mod:`book_tools.postprocess` - keep punctuation at formulas, link pictures to their full size;
 * :mod:`book_tools.claims` - compare the numbers glued by the notebooks with ``claims.yml``;
 * :mod:`book_tools.claims_table` - the comparison as tables of the book;
 * :mod:`book_tools.staging` - copy the sources for one build;
@@ -24,7 +24,7 @@ The modules for stored results, which the book shows in profile *stored*:
 * :mod:`book_tools.reproduce` - compute them again;
 * :mod:`book_tools.stored` - merge them into their tables, and check the tables;
 * :mod:`book_tools.recheck` - compute a few of them again and compare;
-* :mod:`book_tools.spread` - the tolerance of this comparison.
+* :mod:`book_tools.tolerance` - the tolerance of this comparison.
 
 Two figures of the book:
 

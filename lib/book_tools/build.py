@@ -32,9 +32,9 @@ from book_tools.glued import glued_sections, glued_values
 from book_tools.kernels import environment
 from book_tools.links import follow_execution
 from book_tools.notebooks import declared_figures, page_title, read_executed, write_notebook
-from book_tools.polish import polish
+from book_tools.parallel import execute_all
+from book_tools.postprocess import polish
 from book_tools.project import Project, checked_profile
-from book_tools.side_by_side import execute_all
 from book_tools.sources import read_text
 from book_tools.staging import convert, stage_sources
 from feature_learning.files import atomic

@@ -51,7 +51,9 @@ def _command(project: Project, options: argparse.Namespace) -> int:
         # Importing the library takes a second, and the other commands do not need it.
         from book_tools.reproduce import reproduce
 
-        return reproduce(project, options.figure, workers=options.workers, limit=options.limit)
+        return reproduce(
+            project, options.figure, workers=options.workers, time_limit=options.time_limit
+        )
     elif options.command == "recheck":
         from book_tools.recheck import recheck
 
@@ -151,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     add = reproducing.add_argument
     add("--figure", metavar="F", help="name in book/data/sweeps/figures.toml (default: all)")
     add("--workers", type=int, metavar="N", help="processes of one thread each (all cores)")
-    add("--limit", type=float, metavar="SECONDS", help="start no new cell after this time")
+    add("--time-limit", type=float, metavar="SECONDS", help="start no new cell after this time")
     rechecking = commands.add_parser(
         "recheck",
         help="compute a few stored cells again and compare them within their Monte-Carlo error",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from feature_learning.analysis.cells import Cells, cells
+from feature_learning.analysis.phase_table import PhaseAxes, cells
 from feature_learning.plotting.phase_diagrams import HOLE, PARITY_WINDOW, Window
 
 
@@ -53,7 +53,7 @@ def hover_page(
         logs = np.log10(grid.array(table, "value"))
         figure.add_trace(
             go.Heatmap(
-                x=[f"{p:.0f}" for p in grid.samples],
+                x=[f"{p:.0f}" for p in grid.n_train],
                 y=[f"{k:g}" for k in grid.kappas],
                 z=[[None if np.isnan(v) else float(v) for v in row] for row in logs],
                 text=texts,
@@ -107,7 +107,7 @@ def hover_page(
 
 
 def _texts(
-    grid: Cells,
+    grid: PhaseAxes,
     errors: Mapping[str, pd.DataFrame],
     overlaps: Mapping[str, pd.DataFrame],
     labels: Mapping[str, str],
@@ -115,7 +115,7 @@ def _texts(
 ) -> list[list[str]]:
     """The text that is shown over each cell."""
     lines: list[list[list[str]]] = [
-        [[f"P = {p:.0f}, κ = {k:g}"] for p in grid.samples] for k in grid.kappas
+        [[f"P = {p:.0f}, κ = {k:g}"] for p in grid.n_train] for k in grid.kappas
     ]
     for name in errors:
         mse, sem = (grid.array(errors[name], column) for column in ("value", "sem"))

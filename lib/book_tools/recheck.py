@@ -1,7 +1,7 @@
 """Compute a few stored cells again and compare: the command ``python -m book_tools recheck``.
 
 The revision of the checkout selects the cells: different revisions draw different cells, and a
-revision draws the same cells on every machine. :mod:`book_tools.spread` defines the tolerance.
+revision draws the same cells on every machine. :mod:`book_tools.tolerance` defines the tolerance.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pandas as pd
 from book_tools.errors import BookError, InputError
 from book_tools.execution import inputs
 from book_tools.project import Project
-from book_tools.spread import has_estimate, tolerance
 from book_tools.stored import rows, tables
+from book_tools.tolerance import has_estimate, tolerance
 from feature_learning.cli.ending import tell
 from feature_learning.cli.sweep import run_grid
 from feature_learning.errors import FeatureLearningError, check_integer, check_real
@@ -198,7 +198,7 @@ def compute(drawn: Sequence[Row], workers: int) -> dict[str, Row]:
 def compare(row: Row, new: Row, frame: pd.DataFrame) -> list[Comparison]:
     """Compare a newly computed row with the stored one."""
     cell = (
-        f"{row['block']}: {row['method']} P={row['samples']} κ={row['kappa']:g} seed={row['seed']}"
+        f"{row['block']}: {row['method']} P={row['n_train']} κ={row['kappa']:g} seed={row['seed']}"
     )
     found = []
     for name, title in numbers(row):

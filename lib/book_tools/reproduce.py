@@ -17,7 +17,7 @@ from book_tools.figures import Listing, Need, load_figures
 from book_tools.folders import make
 from book_tools.project import Project
 from book_tools.stored import merge
-from feature_learning.analysis.obtain import chosen
+from feature_learning.analysis.loading import filter_cells
 from feature_learning.cli.ending import tell
 from feature_learning.cli.sweep import run_grid
 from feature_learning.errors import FeatureLearningError, check_real
@@ -36,7 +36,7 @@ def reproduce(
     figure: str | None = None,
     *,
     workers: int | None = None,
-    limit: float | None = None,
+    time_limit: float | None = None,
 ) -> int:
     """Compute the cells that a figure needs again, or those of all figures.
 
@@ -48,7 +48,7 @@ def reproduce(
         Id of the figure in ``figures.toml``; all figures by default.
     workers
         Number of processes of one thread each; by default one per processor.
-    limit
+    time_limit
         Time in seconds after which no new cell is started.
 
     Returns
@@ -65,8 +65,8 @@ def reproduce(
         If the files that list the cells are wrong, or a table cannot be read or written.
     """
     try:
-        if limit is not None:
-            check_real("limit", limit, above=0)
+        if time_limit is not None:
+            check_real("time_limit", time_limit, above=0)
         workers = worker_count(workers)
         listing = load_figures(project)
         wanted = {name: needed(project, listing, name, figure) for name in listing.grids(figure)}
@@ -75,13 +75,13 @@ def reproduce(
     if not wanted:
         raise BookError("there is nothing to reproduce: no figure is listed")
     make(project.build / "store")
-    code, end = 0, None if limit is None else time.monotonic() + limit
+    code, end = 0, None if time_limit is None else time.monotonic() + time_limit
     try:
         for name, grid in wanted.items():
             tell(f"{name}: {len(grid.cells)} cells, in {_shown(project, project.store(name))}")
             out = project.store(name)
             left = None if end is None else max(end - time.monotonic(), 1e-9)
-            now = run_grid(grid, out, LocalPool(workers), limit=left, say=tell, complain=tell)
+            now = run_grid(grid, out, LocalPool(workers), time_limit=left, say=tell, complain=tell)
             update(project, listing, name)
             if now > SIGNALLED:
                 return now
@@ -103,7 +103,7 @@ def union(grid: Grid, needs: Sequence[Need]) -> Grid:
     keys = {
         cell_key(cell.config)
         for need in needs
-        for cell in chosen(grid, need.blocks, need.only).cells
+        for cell in filter_cells(grid, need.blocks, need.only).cells
     }
     cells: tuple[GridCell, ...] = tuple(
         cell for cell in grid.cells if cell_key(cell.config) in keys
@@ -151,14 +151,14 @@ def update(project: Project, listing: Listing, name: str) -> None:
         histograms = table.with_name(f"{table.stem}{HISTOGRAMS}")
         earlier = read_npz(histograms) if histograms.exists() else []
         computed = records_of(store, [cell for cell in cells if cell.key in blocks])
-        laws = {record.origin["key"]: record for record in (*earlier, *computed)}
-        laws = {
+        kept = {record.origin["key"]: record for record in (*earlier, *computed)}
+        kept = {
             key: replace(record, origin={**record.origin, "block": blocks[key]})
-            for key, record in sorted(laws.items())
+            for key, record in sorted(kept.items())
             if key in blocks
         }
-        write_npz(list(laws.values()), histograms)
-        tell(f"{_shown(project, histograms)}: histograms of {len(laws)} cells")
+        write_npz(list(kept.values()), histograms)
+        tell(f"{_shown(project, histograms)}: histograms of {len(kept)} cells")
 
 
 def _shown(project: Project, path: Path) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from book_tools.figures import load_figures
 from book_tools.project import Project
-from feature_learning.analysis.obtain import chosen
+from feature_learning.analysis.loading import filter_cells
 from feature_learning.errors import FeatureLearningError, StoreError
 from feature_learning.experiments.keys import cell_key
 from feature_learning.sweeps.densities import HISTOGRAMS, read_npz
@@ -64,7 +64,7 @@ def merge(
     frame = pd.concat(frames, ignore_index=True) if frames else computed.iloc[:0].copy()
     frame["block"] = frame["key"].map(blocks)
     frame = frame.astype(schema())
-    order = ["block", "method", "kappa", "samples", "seed", "key"]
+    order = ["block", "method", "kappa", "n_train", "seed", "key"]
     replaced = len(old) - len(kept)
     messages = [f"{replaced} rows replaced, {int(fresh.sum()) - replaced} added"]
     if gone:
@@ -85,7 +85,7 @@ def holes(grid: Grid, frame: pd.DataFrame) -> list[str]:
             first = left[0]
             lines.append(
                 f"{block}: {len(left)} of {len(mine)} cells are not stored, the first of them "
-                f"P={first.samples} kappa={first.kappa:g} seed={first.seed}"
+                f"P={first.n_train} kappa={first.kappa:g} seed={first.seed}"
             )
     return lines
 
@@ -95,7 +95,7 @@ def pages_with_holes(project: Project) -> set[str]:
     found = set()
     for figure in load_figures(project).figures:
         for need in figure.needs if figure.page else ():
-            asked = chosen(read_grid(project.sweeps / need.grid), need.blocks, need.only)
+            asked = filter_cells(read_grid(project.sweeps / need.grid), need.blocks, need.only)
             table = project.table(need.grid)
             known = set(read_csv(table)["key"]) if table.is_file() else set()
             if any(cell_key(cell.config) not in known for cell in asked.cells):

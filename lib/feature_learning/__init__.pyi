@@ -7,12 +7,12 @@ from .experiments.flat import configure
 from .experiments.paper import published
 from .experiments.point import run_point
 from .experiments.posterior import posterior
-from .inference.chains import run
+from .inference.chains import run_chains
 from .inference.diagnostics import ConvergenceRule
 from .inference.observables import Observer
 from .inference.sampling import sample
 from .model.student import Student
-from .model.teachers import SingleIndex, SparseParity, draw
+from .model.teachers import SingleIndex, SparseParity, make_dataset
 from .samplers import (
     HMC,
     MALA,
@@ -25,7 +25,7 @@ from .samplers import (
     ReplicaExchange,
     Underdamped,
 )
-from .samplers.options import Sampling
+from .samplers.options import SamplingOptions
 
 __version__: str
 
@@ -45,19 +45,19 @@ __all__ = [
     "PreconditionedSGLD",
     "QuantisedLangevin",
     "ReplicaExchange",
-    "Sampling",
+    "SamplingOptions",
     "SingleIndex",
     "SparseParity",
     "Student",
     "Underdamped",
     "__version__",
     "configure",
-    "draw",
+    "make_dataset",
     "mean_field_energy",
     "network_posterior",
     "posterior",
     "published",
-    "run",
+    "run_chains",
     "run_point",
     "sample",
 ]

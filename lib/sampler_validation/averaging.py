@@ -34,7 +34,7 @@ class Sums:
         Σ w q, Σ w q² and Σ q.
     weights : array (chains, 1)
         Σ w with the weights of the sampler's samples; w = 1 if the sampler has no weights.
-    looks : int
+    measurements : int
         Number of measurements.
     """
 
@@ -42,7 +42,7 @@ class Sums:
     squares: FloatArray
     plain: FloatArray
     weights: FloatArray
-    looks: int
+    measurements: int
 
 
 def sums(
@@ -52,7 +52,7 @@ def sums(
     observe: Callable[[Tensor], Tensor],
     random: torch.Generator,
     *,
-    looks: int,
+    measurements: int,
     every: int,
     done: int,
 ) -> Sums:
@@ -64,7 +64,7 @@ def sums(
         The run; the state is changed in place.
     observe : callable
         Flat parameter vector to quantities (chains, quantities); a ladder gives one row.
-    looks : int
+    measurements : int
         Number of measurements.
     every : int
         Steps before each measurement.
@@ -72,13 +72,13 @@ def sums(
         Steps made before this call.
     """
     weighted = squares = plain = total = torch.zeros((), dtype=torch.float64)
-    for look in range(looks):
-        sampler.advance(state, energy, every, random, done=done + look * every)
+    for measurement in range(measurements):
+        sampler.advance(state, energy, every, random, done=done + measurement * every)
         values, weight = observe(state.position), sampler.weight(state)
         weight = torch.ones_like(values[:, :1]) if weight is None else weight.unsqueeze(1)
         total, plain = total + weight, plain + values
         weighted, squares = weighted + weight * values, squares + weight * values.square()
-    return Sums(weighted.numpy(), squares.numpy(), plain.numpy(), total.numpy(), looks)
+    return Sums(weighted.numpy(), squares.numpy(), plain.numpy(), total.numpy(), measurements)
 
 
 def ratio(parts: FloatArray, whole: FloatArray | float) -> tuple[FloatArray, FloatArray]:

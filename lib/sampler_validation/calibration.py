@@ -70,23 +70,23 @@ class OwnLabels(ParticleEnergy):
             )
         if labels.dim() != 2 or labels.shape[1] != len(inputs):
             raise ArgumentError(
-                f"labels must be (chains, samples = {len(inputs)}), not {tuple(labels.shape)}"
+                f"labels must be (chains, n_train = {len(inputs)}), not {tuple(labels.shape)}"
             )
         zero = Dataset(inputs, torch.zeros_like(inputs[:, 0]))
         super().__init__(student, zero, kappa=kappa, chains=len(labels))
         self.labels = labels
-        flat = torch.zeros_like(self.prior.stiffness)
-        self._share, self._power = (self.views(flat.clone()) for _ in range(2))
+        flat = torch.zeros_like(self.prior.spring_constant)
+        self._share, self._grad_square = (self.views(flat.clone()) for _ in range(2))
 
     def _correlated(self, w: Tensor) -> Parameters:
         """Σ_μ y_μ φ' x_μ and Σ_μ y_μ φ of every neuron."""
-        self.field.correlate_frozen(
+        self.forward.accumulate_fixed_gradients(
             w,
             residual=self.labels,
-            drive=self._share.w,
-            drive_readout=self._share.a,
-            power=self._power.w,
-            power_readout=self._power.a,
+            grad_w=self._share.w,
+            grad_a=self._share.a,
+            grad_square=self._grad_square.w,
+            square_sum=self._grad_square.a,
         )
         return self._share
 
@@ -94,21 +94,21 @@ class OwnLabels(ParticleEnergy):
         """∂U/∂θ."""
         super().gradient(theta, out)
         parameters, gradient = self.views(theta), self.views(out)
-        share, k = self._correlated(parameters.w), 2 * self.student.scale / len(self.field)
+        share, k = self._correlated(parameters.w), 2 * self.student.scale / len(self.forward)
         gradient.w.addcmul_(share.w, parameters.a.unsqueeze(2), value=-k)
         gradient.a.sub_(share.a, alpha=k)
 
     def loss(self, theta: Tensor) -> Tensor:
         """Loss L of each chain on its own labels, in double precision."""
-        residual = self.field.predict(self.views(theta)).double() - self.labels
+        residual = self.forward.predict(self.views(theta)).double() - self.labels
         return residual.square().mean(dim=1)
 
     def readout_law(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Mean of the readouts given the weights, and the factor of their precision."""
         _, factor = super().readout_law(theta)
-        unit = 2 / (len(self.field) * self.temperature)
-        drive = unit * self.scale * self._correlated(self.views(theta).w).a.double()
-        return torch.cholesky_solve(drive.unsqueeze(2), factor).squeeze(2), factor
+        unit = 2 / (len(self.forward) * self.temperature)
+        grad_w = unit * self.scale * self._correlated(self.views(theta).w).a.double()
+        return torch.cholesky_solve(grad_w.unsqueeze(2), factor).squeeze(2), factor
 
 
 @dataclass(frozen=True)
@@ -150,11 +150,11 @@ class Calibration:
         return min(self.p_values(bins).values()) > false_alarms / len(self.ranks)
 
 
-def calibrate(
+def run_sbc(
     student: Student,
     sampler: Sampler,
     *,
-    samples: int,
+    n_train: int,
     kappa: float,
     steps: int,
     replications: int,
@@ -172,7 +172,7 @@ def calibrate(
     sampler : Sampler
         Sampler with its step size, which may adapt in the first half of the steps. Its samples must
         not have weights.
-    samples : int
+    n_train : int
         Number of training samples P.
     kappa : float
     steps : int
@@ -187,24 +187,24 @@ def calibrate(
         Factor of the sampling temperature: 2 simulates a mistake in the temperature.
     seed : int
     """
-    check_integer("samples", samples, at_least=1)
+    check_integer("n_train", n_train, at_least=1)
     check_integer("steps", steps, at_least=2)
     check_integer("replications", replications, at_least=1)
     check_integer("draws", draws, at_least=1)
     check_integer("dim", student.dim, at_least=2)
     check_scale("kappa", kappa)
     check_scale("heat", heat)
-    variance = kappa**2 * samples if noise_variance is None else noise_variance
+    variance = kappa**2 * n_train if noise_variance is None else noise_variance
     check_scale("noise_variance", variance)
     starts, random = generator(seed, "start"), generator(seed, "data")
     cube = torch.tensor(list(product((1.0, -1.0), repeat=student.dim)), dtype=torch.float64)
-    inputs = cube[torch.randint(len(cube), (samples,), generator=random)]
+    inputs = cube[torch.randint(len(cube), (n_train,), generator=random)]
 
     def prior(chains: int, stream: torch.Generator) -> Tensor:
         return student.sample_prior(chains, student.width, stream, dtype=torch.float64)
 
     truth = student.views(prior(replications, random), replications, student.width)
-    noise = torch.randn(replications, samples, generator=random, dtype=torch.float64)
+    noise = torch.randn(replications, n_train, generator=random, dtype=torch.float64)
     labels = student.forward(truth, inputs) + math.sqrt(variance) * noise
     chains = replications * draws
     energy = OwnLabels(student, inputs, labels.repeat_interleave(draws, dim=0), kappa=kappa)
@@ -214,7 +214,7 @@ def calibrate(
     if sampler.weight(state) is not None:
         raise ArgumentError("calibration needs draws without weights")
     half = steps // 2
-    sampler.burning().advance(state, energy, half, noises, done=0)
+    sampler.for_burn_in().advance(state, energy, half, noises, done=0)
     sampler.advance(state, energy, steps - half, noises, done=half)
     measure = _measure(student, inputs, cube)
     found = measure(energy.views(state.position), energy.labels).view(replications, draws, -1)

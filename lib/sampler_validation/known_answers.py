@@ -74,7 +74,7 @@ class Frozen:
         nothing = theta.new_empty(self.chains, 0)
         return Parameters(nothing.unsqueeze(2), theta.view(self.chains, -1), nothing)
 
-    def readout(self, theta: Tensor) -> Parameters:
+    def predictor_parameters(self, theta: Tensor) -> Parameters:
         """The parameters that define the predictor."""
         parameters: Parameters = self.inner.views(self.whole(theta))
         return parameters
@@ -159,9 +159,9 @@ class KnownAnswer:
 
     def observe(self, energy: Any, theta: Tensor) -> Tensor:
         """:data:`QUANTITIES` of every chain, (chains, 4)."""
-        w, a, _ = energy.readout(theta)
-        rungs = getattr(energy, "rungs", 1)
-        w, a = w[::rungs], a[::rungs]
+        w, a, _ = energy.predictor_parameters(theta)
+        replicas = getattr(energy, "replicas", 1)
+        w, a = w[::replicas], a[::replicas]
         field = self.field(w, a, torch.cat([self.point, self.data.inputs]))
         f, loss = field[:, 0], (field[:, 1:] - self.data.labels).square().mean(dim=1)
         return torch.stack([f, f.square(), a.square().sum(dim=1), loss], dim=1)
@@ -233,10 +233,10 @@ def linear_network() -> KnownAnswer:
     return KnownAnswer("linear network", student, data, point, kappa, exact, curvature)
 
 
-def _data(dim: int, samples: int, seed: int) -> tuple[Dataset, Tensor]:
+def _data(dim: int, n_train: int, seed: int) -> tuple[Dataset, Tensor]:
     """Normal inputs, labels of order one that no linear function fits, and a test point."""
     random = np.random.default_rng(seed)
-    inputs = random.normal(size=(samples + 1, dim))
+    inputs = random.normal(size=(n_train + 1, dim))
     labels = 0.8 * inputs[1:, 0] + 0.6 * np.sign(inputs[1:, -1])
     tensors = (torch.from_numpy(each) for each in (inputs[1:], labels, inputs[:1]))
     data, outputs, point = tensors

@@ -38,7 +38,7 @@ def test_the_share_is_counted_and_the_expected_one_is_met_by_equal_seeds():
     def means(seeds):
         return pd.DataFrame(
             {
-                "samples": np.arange(1, 4001),
+                "n_train": np.arange(1, 4001),
                 "kappa": 0.01,
                 "value": seeds.mean(axis=1),
                 "sem": seeds.std(axis=1, ddof=1) / np.sqrt(3),

@@ -37,7 +37,7 @@ def test_onsets_are_compared_in_columns_of_their_common_grid():
     assert columns_apart(early, late, 0.01) == -2
     assert columns_apart(early, early, 0.01) == 0
     # A column that only we have does not count.
-    assert columns_apart(late, early[early["samples"] != 1000], 0.01) == 1
+    assert columns_apart(late, early[early["n_train"] != 1000], 0.01) == 1
 
 
 def test_onsets_are_not_compared_where_a_cell_is_missing_or_nothing_is_learned():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from feature_learning.analysis.obtain import chosen, obtain
+from feature_learning.analysis.loading import filter_cells, load_or_compute
 from feature_learning.analysis.results import Results, error_column, published_curve
 from feature_learning.errors import ArgumentError
 from feature_learning.experiments.flat import configure
@@ -20,8 +20,8 @@ GRID = """
 dim = 6
 sparsity = 2
 width = 8
-test_samples = 50
-looks = 8
+n_test = 50
+measurements = 8
 langevin_time = 12
 step = 0.3
 chains = 2
@@ -29,7 +29,7 @@ chains = 2
 [[block]]
 name = "network"
 reason = "Sampled."
-samples = [20, 40]
+n_train = [20, 40]
 seed = [0, 1]
 kappa = 0.1
 
@@ -41,8 +41,8 @@ chains = "default"
 langevin_time = "default"
 step = "default"
 width = "default"
-looks = "default"
-samples = [20, 40]
+measurements = "default"
+n_train = [20, 40]
 kappa = [0.1, 0.2]
 """
 
@@ -62,7 +62,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def computed(grid, folder):
     """The entire grid, once."""
-    return obtain("paper", grid, folder / "none.csv", folder=folder / "cells", workers=1)
+    return load_or_compute("paper", grid, folder / "none.csv", folder=folder / "cells", workers=1)
 
 
 @pytest.fixture
@@ -82,35 +82,35 @@ def test_profile_paper_computes_every_cell(computed, grid):
 
 
 def test_profile_stored_reads_the_same_numbers_and_counts_what_is_missing(computed, grid, stored):
-    found = obtain("stored", grid, stored)
+    found = load_or_compute("stored", grid, stored)
     assert found.missing == 1
     pd.testing.assert_frame_equal(found.frame, computed.frame.iloc[1:].reset_index(drop=True))
 
 
 def test_a_stored_row_of_another_configuration_is_no_result_of_this_grid(computed, grid, tmp_path):
     foreign = computed.frame.copy()
-    foreign.loc[0, "key"] = cell_key(configure(samples=20, kappa=0.3))
+    foreign.loc[0, "key"] = cell_key(configure(n_train=20, kappa=0.3))
     write_csv(foreign, tmp_path / "table.csv")
-    assert obtain("stored", grid, tmp_path / "table.csv").missing == 1
+    assert load_or_compute("stored", grid, tmp_path / "table.csv").missing == 1
 
 
 def test_stored_rows_have_the_blocks_of_the_grid_as_it_is(computed, grid, tmp_path):
     renamed = computed.frame.assign(block="old name").astype({"block": "string"})
     write_csv(renamed, tmp_path / "table.csv")
-    found = obtain("stored", grid, tmp_path / "table.csv")
+    found = load_or_compute("stored", grid, tmp_path / "table.csv")
     assert set(found.frame["block"]) == {"network", "kernel"}
 
 
 def test_profile_quick_computes_what_it_is_told_and_keeps_it_for_this_source_only(
     computed, grid, tmp_path
 ):
-    found = obtain(
+    found = load_or_compute(
         "quick", grid, tmp_path / "none.csv", folder=tmp_path, workers=1,
-        quick={"samples": [20], "seed": [0]}, quick_blocks={"kernel": {"kappa": [0.2]}},
+        quick={"n_train": [20], "seed": [0]}, quick_blocks={"kernel": {"kappa": [0.2]}},
     )  # fmt: skip
     network, kernel = found.select("network"), found.select("kernel")
-    assert list(zip(network["samples"], network["seed"], strict=True)) == [(20, 0)]
-    assert list(zip(kernel["samples"], kernel["kappa"], strict=True)) == [(20, 0.2), (40, 0.2)]
+    assert list(zip(network["n_train"], network["seed"], strict=True)) == [(20, 0)]
+    assert list(zip(kernel["n_train"], kernel["kappa"], strict=True)) == [(20, 0.2), (40, 0.2)]
     assert len(list((tmp_path / f"quick-{source_fingerprint()}").glob("*.json"))) == 3
     same = computed.frame.set_index("key")["m_S"]
     for key, value in found.frame.set_index("key")["m_S"].items():
@@ -118,7 +118,7 @@ def test_profile_quick_computes_what_it_is_told_and_keeps_it_for_this_source_onl
 
 
 def test_only_and_blocks_hold_in_every_profile(grid, stored):
-    found = obtain("stored", grid, stored, blocks=["kernel"], only={"kappa": [0.2]})
+    found = load_or_compute("stored", grid, stored, blocks=["kernel"], only={"kappa": [0.2]})
     assert len(found.frame) + found.missing == 2
     assert set(found.frame["kappa"]) <= {0.2}
 
@@ -133,23 +133,23 @@ def test_only_and_blocks_hold_in_every_profile(grid, stored):
 )
 def test_what_cannot_be_had_is_refused(grid, stored, options, message):
     with pytest.raises(ArgumentError, match=message):
-        obtain(**{"profile": "stored", "grid": grid, "table": stored, **options})
+        load_or_compute(**{"profile": "stored", "grid": grid, "table": stored, **options})
 
 
 # Reading a table
 
 
 def test_a_summary_has_mean_and_standard_error_over_seeds(computed):
-    rows = computed.select("network", samples=20)["m_S"].to_numpy(float)
-    row = computed.summary("network", "m_S", samples=20).iloc[0]
+    rows = computed.select("network", n_train=20)["m_S"].to_numpy(float)
+    row = computed.summary("network", "m_S", n_train=20).iloc[0]
     assert row["value"] == pytest.approx(rows.mean())
     assert row["sem"] == pytest.approx(abs(rows[0] - rows[1]) / 2)
     assert (row["seeds"], row["converged"]) == (2, False)
 
 
 def test_the_error_of_one_seed_is_that_over_its_chains(computed):
-    one = computed.select("network", samples=20, seed=1)
-    row = computed.summary("network", "m_S", samples=20, seed=1).iloc[0]
+    one = computed.select("network", n_train=20, seed=1)
+    row = computed.summary("network", "m_S", n_train=20, seed=1).iloc[0]
     assert row["sem"] == one["m_S_sem"].item() > 0
 
 
@@ -162,7 +162,7 @@ def test_a_curve_is_the_summary_in_order_of_samples(computed):
 def test_a_block_of_which_nothing_is_stored_has_no_points(computed, grid, tmp_path):
     table = tmp_path / "table.csv"
     write_csv(computed.select("network").reset_index(drop=True), table)
-    found = obtain("stored", grid, table)
+    found = load_or_compute("stored", grid, table)
     assert found.missing == 4
     assert found.curve("kernel", "m_S").x.size == 0
     assert "4 cells of the grid are not computed yet" in found.provenance()
@@ -185,10 +185,10 @@ def test_provenance_says_when_where_and_with_what(computed):
 
 
 def test_an_account_has_the_time_only_of_what_was_computed(computed):
-    assert computed.account("quick", 90) == (
+    assert computed.summary_line("quick", 90) == (
         f"profile quick, computed in 1.5 minutes\n{computed.provenance()}"
     )
-    assert computed.account("stored", 0.1) == f"profile stored\n{computed.provenance()}"
+    assert computed.summary_line("stored", 0.1) == f"profile stored\n{computed.provenance()}"
 
 
 def test_the_error_of_a_kernel_is_that_of_its_mean():
@@ -207,15 +207,15 @@ def test_a_published_curve_has_the_published_points():
 
 
 def test_stored_weights_lie_beside_the_table(computed, grid, stored):
-    assert obtain("stored", grid, stored).weights == {}
-    cells = chosen(read_grid(grid), ["network"], {"seed": [0]})
+    assert load_or_compute("stored", grid, stored).weights == {}
+    cells = filter_cells(read_grid(grid), ["network"], {"seed": [0]})
     keys = {cell_key(cell.config) for cell in cells.cells}
     archive = stored.with_suffix(".npz")
     kept = ({key: each[key] for key in keys} for each in (computed.weights, computed.readouts))
     weights, readouts = kept
     write_weights(weights, archive, readouts)
     try:
-        results = obtain("stored", grid, stored)
+        results = load_or_compute("stored", grid, stored)
     finally:
         archive.unlink()
     found = results.weights

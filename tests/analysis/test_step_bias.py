@@ -11,14 +11,14 @@ from feature_learning.analysis.step_bias import halvings
 from feature_learning.errors import ArgumentError
 
 
-def table(values, sems=None, steps=(0.5, 0.25), block="a", samples=1000):
+def table(values, sems=None, steps=(0.5, 0.25), block="a", n_train=1000):
     """One row for every step and seed; ``values`` is (steps, seeds)."""
     values = np.asarray(values, dtype=float)
     sems = np.full(values.shape, math.nan) if sems is None else np.asarray(sems, dtype=float)
     rows = [
         {
             "block": block,
-            "samples": samples,
+            "n_train": n_train,
             "kappa": 0.005,
             "seed": seed,
             "asked_step": step,
@@ -43,7 +43,7 @@ def halving(frame, observable="test_mse_one_sample"):
 
 def test_seeds_are_compared_in_pairs():
     found = halving(table([[3.0, 5.0, 7.0], [2.9, 4.7, 6.8]]))
-    assert (found.seeds, found.step, found.samples) == (3, 0.5, 1000)
+    assert (found.seeds, found.step, found.n_train) == (3, 0.5, 1000)
     assert found.value == pytest.approx(5)
     assert found.difference == pytest.approx(0.2)
     assert found.sem == pytest.approx(np.std([0.1, 0.3, 0.2], ddof=1) / math.sqrt(3))

@@ -18,7 +18,7 @@ import pytest
 from benchmarks import speed, speed_report
 
 ROOT = Path(__file__).parents[2]
-TINY = ["--samples", "7", "20", "--chains", "1", "3", "--width", "16", "--dim", "5"]
+TINY = ["--n-train", "7", "20", "--chains", "1", "3", "--width", "16", "--dim", "5"]
 TINY += ["--rounds", "2", "--turn", "0.001", "--threads", "1"]
 STEPS = ["--ours-only", "--parts", "steps"]
 
@@ -31,8 +31,8 @@ def module(monkeypatch):
 
 
 @pytest.fixture
-def contenders(module):
-    return module("contenders")
+def packages(module):
+    return module("packages")
 
 
 @pytest.fixture
@@ -42,14 +42,14 @@ def main(module, monkeypatch):
 
 
 @pytest.fixture(params=[1, 3], ids=["one chain", "three chains"])
-def problem(contenders, request):
-    return contenders.Problem.make(samples=20, chains=request.param, width=64, dim=8)
+def problem(packages, request):
+    return packages.Problem.make(n_train=20, chains=request.param, width=64, dim=8)
 
 
-def ours(contenders, problem):
+def ours(packages, problem):
     return [
-        kind(contenders.checkable(problem, dynamics))
-        for (name, dynamics), kind in contenders.CONTENDERS.items()
+        kind(packages.checkable(problem, dynamics))
+        for (name, dynamics), kind in packages.CONTENDERS.items()
         if name == "feature_learning"
     ]
 
@@ -78,7 +78,7 @@ def test_the_command_prints_a_table_and_writes_one_that_is_sound(tmp_path):
     assert list(speed.problems(frame)) == []
     assert len(speed.select(frame, "step_time")) == len(speed.select(frame, "matrix_share")) == 12
     # The share is what it says: 4 P N d operations over the time and the rate.
-    of = {"samples": 20, "chains": 3, "dynamics": "sgld"}
+    of = {"n_train": 20, "chains": 3, "dynamics": "sgld"}
     time = speed.value(frame, "step_time", **of)
     rate = speed.value(frame, "matrix_rate")
     share = speed.value(frame, "matrix_share", **of)
@@ -87,11 +87,11 @@ def test_the_command_prints_a_table_and_writes_one_that_is_sound(tmp_path):
 
 @pytest.mark.parametrize("peer", ["blackjax", "posteriors"])
 def test_a_missing_peer_is_one_line_that_names_the_extra(
-    main, contenders, monkeypatch, peer, capsys, tmp_path
+    main, packages, monkeypatch, peer, capsys, tmp_path
 ):
-    for key in list(contenders.CONTENDERS):
+    for key in list(packages.CONTENDERS):
         if key[0] not in (peer, "feature_learning"):
-            monkeypatch.delitem(contenders.CONTENDERS, key)
+            monkeypatch.delitem(packages.CONTENDERS, key)
     for name in (peer, "posteriors.sgmcmc"):
         monkeypatch.setitem(sys.modules, name, None)
     out = str(tmp_path / "speed.csv")
@@ -104,7 +104,7 @@ def test_a_missing_peer_is_one_line_that_names_the_extra(
 
 
 @pytest.mark.parametrize(
-    "bad", [["--rounds", "one"], ["--samples", "1.5"], ["--turn", "long"], ["--effort", "huge"]]
+    "bad", [["--rounds", "one"], ["--n-train", "1.5"], ["--turn", "long"], ["--effort", "huge"]]
 )
 def test_bad_options_end_with_exit_code_2(main, bad, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -121,15 +121,15 @@ def test_bad_options_end_with_exit_code_2(main, bad, capsys):
         (["--store"], "--store needs --effort full"),
         (["--effort", "full", "--store", "--ours-only"], "--store needs"),
         (["--effort", "full", "--store", "--parts", "steps"], "--store needs"),
-        (["--effort", "full", "--store", "--samples", "100"], "--store needs"),
+        (["--effort", "full", "--store", "--n-train", "100"], "--store needs"),
         (["--effort", "full", "--store", "--width", "64"], "--store needs"),
         (["--effort", "full", "--store", "--device", "cuda"], "--store needs"),
         (["--device", "cuda", "--parts", "steps", "settling"], "measures the part steps, not"),
         (["--rounds", "0"], "--rounds must be a whole number"),
-        (["--samples", "100", "-1"], "--samples must be a whole number"),
+        (["--n-train", "100", "-1"], "--n-train must be a whole number"),
         (["--threads", "9" * 12], "--threads must be a whole number"),
         (["--rounds", "9" * 30], "--rounds must be a whole number"),
-        (["--samples", "9" * 12], "MiB of memory"),
+        (["--n-train", "9" * 12], "MiB of memory"),
         (["--chains", "9" * 12], "MiB of memory"),
         (["--width", "9" * 400], "--width must be a whole number"),
         (["--dim", "9" * 12], "MiB of memory"),
@@ -161,9 +161,9 @@ def test_a_busy_machine_is_named_and_an_idle_one_is_not(module):
 # The steps
 
 
-def test_our_steps_are_the_steps_of_the_problem(contenders, problem):
-    for contender in ours(contenders, problem):
-        contenders.check(contenders.checkable(problem, contender.dynamics), [contender])
+def test_our_steps_are_the_steps_of_the_problem(packages, problem):
+    for contender in ours(packages, problem):
+        packages.check(packages.checkable(problem, contender.dynamics), [contender])
 
 
 def wrong_gradient(contender):
@@ -210,32 +210,32 @@ def wrong_start(contender):
         (wrong_start, "start"),
     ],
 )
-def test_a_wrong_step_is_refused(contenders, problem, spoil, message):
-    for contender in ours(contenders, problem):
+def test_a_wrong_step_is_refused(packages, problem, spoil, message):
+    for contender in ours(packages, problem):
         spoil(contender)
-        with pytest.raises(contenders.DisagreementError, match=message):
-            contenders.check(contenders.checkable(problem, contender.dynamics), [contender])
+        with pytest.raises(packages.DisagreementError, match=message):
+            packages.check(packages.checkable(problem, contender.dynamics), [contender])
 
 
-def test_noise_shared_between_chains_is_refused(contenders):
-    problem = contenders.Problem.make(samples=20, chains=3, width=64, dim=8)
+def test_noise_shared_between_chains_is_refused(packages):
+    problem = packages.Problem.make(n_train=20, chains=3, width=64, dim=8)
     problem.w[:], problem.a[:] = problem.w[:1].copy(), problem.a[:1].copy()
-    contender = contenders.Ours(problem)
+    contender = packages.Ours(problem)
     the_same_noise_in_every_chain(contender)
-    with pytest.raises(contenders.DisagreementError, match="correlated"):
-        contenders.check(problem, [contender])
+    with pytest.raises(packages.DisagreementError, match="correlated"):
+        packages.check(problem, [contender])
 
 
 @pytest.mark.parametrize("change", [{"friction": 0.1}, {"inertial_step": 0.4}])
-def test_another_friction_or_step_is_refused(contenders, problem, change):
-    contender = contenders.CONTENDERS["feature_learning", "underdamped"](problem)
-    with pytest.raises(contenders.DisagreementError):
-        contenders.check(replace(problem, **change), [contender])
+def test_another_friction_or_step_is_refused(packages, problem, change):
+    contender = packages.CONTENDERS["feature_learning", "underdamped"](problem)
+    with pytest.raises(packages.DisagreementError):
+        packages.check(replace(problem, **change), [contender])
 
 
-def test_a_turn_of_hmc_is_whole_trajectories(contenders, module):
-    problem = contenders.Problem.make(samples=7, chains=1, width=16, dim=5)
-    contender = contenders.CONTENDERS["feature_learning", "hmc"](problem)
+def test_a_turn_of_hmc_is_whole_trajectories(packages, module):
+    problem = packages.Problem.make(n_train=7, chains=1, width=16, dim=5)
+    contender = packages.CONTENDERS["feature_learning", "hmc"](problem)
     assert contender.unit == problem.leapfrogs == 20
     (timing,) = module("steps").measure(
         7, 1, [("feature_learning", "hmc")], seconds=0.001, rounds=3, width=16, dim=5
@@ -245,10 +245,10 @@ def test_a_turn_of_hmc_is_whole_trajectories(contenders, module):
     assert all(0 < value < math.inf for value in timing.microseconds)
 
 
-def timing(module, contender, dynamics, values, *, samples=100, chains=1):
-    shape, operations = "batch", 4 * samples * 512 * 35
+def timing(module, contender, dynamics, values, *, n_train=100, chains=1):
+    shape, operations = "batch", 4 * n_train * 512 * 35
     kind = module("steps").Timing
-    return kind(samples, chains, contender, dynamics, shape, 5, operations, values)
+    return kind(n_train, chains, contender, dynamics, shape, 5, operations, values)
 
 
 def test_ratios_are_over_our_time_of_the_same_dynamics(module):
@@ -268,7 +268,7 @@ def test_on_a_gpu_batches_of_this_library_are_timed(main, module, monkeypatch, c
     monkeypatch.setitem(module("machine").EDGES, "cuda", 64)
     monkeypatch.syspath_prepend(ROOT / "tests" / "lib")
     pretended, out = importlib.import_module("pretended").pretended, tmp_path / "speed.csv"
-    tiny = ["--samples", "7", "--width", "16", "--dim", "5", "--rounds", "2", "--turn", "0.001"]
+    tiny = ["--n-train", "7", "--width", "16", "--dim", "5", "--rounds", "2", "--turn", "0.001"]
     with pretended(monkeypatch) as device:
         assert main([*tiny, "--device", "cuda", "--out", str(out)]) == 0
     assert device.seen & {"bmm", "mm", "matmul"}
@@ -298,64 +298,66 @@ def test_cells_a_minute_are_those_of_the_published_protocol(module):
 
 def test_effective_samples_are_counted_within_each_chain(module):
     random = np.random.default_rng(0)
-    looks, width = 2000, 6
-    white = random.normal(size=(2, looks, width))
+    measurements, width = 2000, 6
+    white = random.normal(size=(2, measurements, width))
     slow = white.copy()
-    for at in range(1, looks):  # an autoregression of memory 1/(1-0.9): τ = (1+0.9)/(1-0.9) = 19
+    for at in range(
+        1, measurements
+    ):  # an autoregression of memory 1/(1-0.9): τ = (1+0.9)/(1-0.9) = 19
         slow[:, at, 3] = 0.9 * slow[:, at - 1, 3] + white[:, at, 3]
     # Chains that lie apart, as those in different metastable states do.
     slow[1] += 10
-    overlaps = np.array([[0.0], [5.0]]) + random.normal(size=(2, looks))
-    sizes = module("effective").effective_sizes(overlaps, slow)
-    assert sizes["m_S"] == pytest.approx(looks, rel=0.15)
-    assert sizes["median readout"] == pytest.approx(looks, rel=0.15)
+    overlaps = np.array([[0.0], [5.0]]) + random.normal(size=(2, measurements))
+    sizes = module("ess").effective_sizes(overlaps, slow)
+    assert sizes["m_S"] == pytest.approx(measurements, rel=0.15)
+    assert sizes["median readout"] == pytest.approx(measurements, rel=0.15)
     # The relative error of an estimate of τ from 2000/19 memories is about 0.2.
-    assert sizes["slowest readout"] == pytest.approx(looks / 19, rel=0.6)
+    assert sizes["slowest readout"] == pytest.approx(measurements / 19, rel=0.6)
 
 
 def test_the_bound_of_a_reversible_chain_is_met_by_one_memory_and_holds_for_several(module):
-    random, looks, width = np.random.default_rng(2), 4000, 64
+    random, measurements, width = np.random.default_rng(2), 4000, 64
     kept = np.exp(-1 / np.array([50.0] * width))
     mixed = np.exp(-1 / np.array([5.0, 500.0] * (width // 2)))
     bounds, rates = [], []
     for factor in (kept, mixed):
-        series = random.normal(size=(1, looks, width))
-        for at in range(1, looks):
+        series = random.normal(size=(1, measurements, width))
+        for at in range(1, measurements):
             fresh = np.sqrt(1 - factor**2) * series[:, at]
             series[:, at] = factor * series[:, at - 1] + fresh
         # Lags of 1000 looks would have forgotten everything: look at the first 160 alone.
         pieces = series[0].reshape(-1, 160, width)
-        bounds.append(module("effective").reversible_bound(pieces, 10).mean())
+        bounds.append(module("ess").reversible_bound(pieces, 10).mean())
         rates.append(((1 - factor) / (1 + factor)).mean() / 10)
     # D over 40 looks of a memory of 50 is 0.55, known to a few per cent from so many pieces.
     assert bounds[0] == pytest.approx(np.tanh(40 / 50 / 2) / 400, rel=0.1)
     assert bounds[0] > 0.8 * rates[0]
-    assert module("effective").reversible_bound(np.zeros((2, 8, 3)), 5) == pytest.approx(0)
+    assert module("ess").reversible_bound(np.zeros((2, 8, 3)), 5) == pytest.approx(0)
     # Two memories: the slow half has far fewer than the bound, which is of the mean.
     slow = (1 - np.exp(-1 / 500)) / (1 + np.exp(-1 / 500)) / 10
     assert bounds[1] > slow
 
 
 def test_few_effective_samples_are_only_a_bound(module):
-    kind = module("effective").Effective
+    kind = module("ess").Effective
     assert kind("sgld", "m_S", 5, 1000, (0.02, 0.02), "").bound == ""
     assert kind("sgld", "m_S", 5, 1000, (0.02, 0.009), "").bound == "at most"
     assert kind("sgld", "m_S", 5, 1000, (0.02, 0.02), "", bounded=True).bound == "at most"
 
 
-def test_chains_that_have_learned_keep_the_problem_and_move(contenders, module):
-    problem = contenders.Problem.make(samples=20, chains=2, width=16, dim=5)
-    effective = module("effective")
-    warm = effective.learned(problem, 50)
+def test_chains_that_have_learned_keep_the_problem_and_move(packages, module):
+    problem = packages.Problem.make(n_train=20, chains=2, width=16, dim=5)
+    ess = module("ess")
+    warm = ess.learned(problem, 50)
     assert not np.array_equal(warm.w, problem.w)
     assert np.array_equal(warm.inputs, problem.inputs)
-    found = effective.measure(warm, "underdamped", seconds=0.01, every=5)
+    found = ess.measure(warm, "underdamped", seconds=0.01, every=5)
     assert [each.observable for each in found] == ["m_S", "median readout", "slowest readout"]
     assert all(each.steps >= 40 and each.steps % 5 == 0 for each in found)
     assert found[2].value <= found[1].value
     stuck = replace(warm, leapfrog_step=1e3, leapfrogs=5)  # every trajectory is rejected
-    assert effective.measure(stuck, "hmc", seconds=0.01, every=5) == []
-    accepted = effective.measure(replace(warm, leapfrogs=5), "hmc", seconds=0.01, every=5)
+    assert ess.measure(stuck, "hmc", seconds=0.01, every=5) == []
+    accepted = ess.measure(replace(warm, leapfrogs=5), "hmc", seconds=0.01, every=5)
     assert "acceptance" in accepted[0].setting
 
 
@@ -385,53 +387,53 @@ class Told:
     def __init__(self, problem):
         pass
 
-    def look(self, overlap, error):
+    def measurement(self, overlap, error):
         return overlap, overlap + error
 
 
 @pytest.fixture
-def settling(module, monkeypatch):
-    found = module("settling")
+def convergence_time(module, monkeypatch):
+    found = module("convergence_time")
     monkeypatch.setattr(found, "Watch", Told)
     return found
 
 
-def test_chains_that_agree_have_settled_and_say_at_which_rate(settling, contenders):
-    problem = contenders.Problem.make(samples=20, chains=4, width=16, dim=5)
-    run = settling.run(Made, problem, 60.0)
+def test_chains_that_agree_have_settled_and_say_at_which_rate(convergence_time, packages):
+    problem = packages.Problem.make(n_train=20, chains=4, width=16, dim=5)
+    run = convergence_time.run(Made, problem, 60.0)
     assert run.settled
     assert run.r_hat < 1.01
-    assert (run.package, run.dynamics, run.samples) == ("blackjax", "nuts", 20)
+    assert (run.package, run.dynamics, run.n_train) == ("blackjax", "nuts", 20)
     assert run.kappa == pytest.approx(0.005)
-    looks = run.steps // 5
-    assert run.steps == 5 * looks
-    assert looks >= settling.FIRST
+    measurements = run.steps // 5
+    assert run.steps == 5 * measurements
+    assert measurements >= convergence_time.FIRST
     # White draws: as many effective samples as looks of the second half, in less than all the time.
-    assert run.rates["m_S"] * run.seconds > 1.2 * looks
-    assert "have settled after" in settling.line(run)
+    assert run.rates["m_S"] * run.seconds > 1.2 * measurements
+    assert "have settled after" in convergence_time.line(run)
     mean, error = run.means["m_S"]
     assert abs(mean) < 5 * error < 1
-    assert "blackjax, NUTS" in settling.line(run)
+    assert "blackjax, NUTS" in convergence_time.line(run)
 
 
-def test_chains_that_stay_apart_are_given_up_when_their_time_is_over(settling, contenders):
-    problem = contenders.Problem.make(samples=20, chains=4, width=16, dim=5)
+def test_chains_that_stay_apart_are_given_up_when_their_time_is_over(convergence_time, packages):
+    problem = packages.Problem.make(n_train=20, chains=4, width=16, dim=5)
 
     class Apart(Made):
         apart = 10.0
 
-    run = settling.run(Apart, problem, 0.05)
+    run = convergence_time.run(Apart, problem, 0.05)
     assert not run.settled
     assert run.r_hat > 1.5
     assert run.seconds > 0.05
-    assert "have not settled within" in settling.line(run)
+    assert "have not settled within" in convergence_time.line(run)
     # However short the time: without a few looks there would be nothing to say.
-    assert settling.run(Apart, problem, 1e-9).steps >= 5 * settling.FIRST
+    assert convergence_time.run(Apart, problem, 1e-9).steps >= 5 * convergence_time.FIRST
 
 
 def test_all_start_in_the_code_of_largest_evidence(module):
-    settling = module("settling")
-    problem = settling.begin(50, width=64, dim=10, kappa=0.005)
+    convergence_time = module("convergence_time")
+    problem = convergence_time.begin(50, width=64, dim=10, kappa=0.005)
     assert problem.w.shape == (4, 64, 10)
     patterns = np.sign(problem.w[:, :8, :4]).astype(int)
     for chain in patterns:
@@ -443,12 +445,12 @@ def test_all_start_in_the_code_of_largest_evidence(module):
 
 
 def test_this_library_is_tuned_from_its_start_and_then_measured(module, monkeypatch):
-    settling = module("settling")
-    problem = settling.begin(50, width=64, dim=10, kappa=0.005)
-    (run,) = settling.measure(problem, seconds=0.01, tuning={}, alone=True)
+    convergence_time = module("convergence_time")
+    problem = convergence_time.begin(50, width=64, dim=10, kappa=0.005)
+    (run,) = convergence_time.measure(problem, seconds=0.01, tuning={}, alone=True)
     # The peers come after it, and one that is missing is said in one sentence.
     monkeypatch.setitem(sys.modules, "jax", None)
-    found = settling.measure(problem, seconds=0.01, tuning={"mclmc": 10})
+    found = convergence_time.measure(problem, seconds=0.01, tuning={"mclmc": 10})
     assert next(found).package == "feature_learning"
     with pytest.raises(module("problem").MissingPeerError, match="blackjax cannot be imported"):
         next(found)
@@ -464,19 +466,19 @@ def measured(module):
     """Numbers of everybody, made up."""
     packages = ("feature_learning", "blackjax", "posteriors")
     steps = [
-        timing(module, name, "sgld", (2.0 + at, 3.0 + at, 5.0 + at), samples=p, chains=c)
+        timing(module, name, "sgld", (2.0 + at, 3.0 + at, 5.0 + at), n_train=p, chains=c)
         for p in (100, 5000)
         for c in (1, 4)
         for at, name in enumerate(packages)
     ]
-    steps += [timing(module, "feature_learning", "underdamped", (4.0,), samples=5000)]
-    kind = module("effective").Effective
+    steps += [timing(module, "feature_learning", "underdamped", (4.0,), n_train=5000)]
+    kind = module("ess").Effective
     sizes = [
         (kind(dynamics, name, 5000, 10_000, values, "step 1"), 2)
         for dynamics, values in (("sgld", (1e-5, 3e-5)), ("underdamped", (0.01, 0.03)))
         for name in ("m_S", "slowest readout")
     ]
-    run = module("settling").Settling
+    run = module("convergence_time").Settling
     rates = {"m_S": 6.0, "test_mse": 3.0}
     slow = {"m_S": 2.0, "test_mse": math.nan}
     settlings = [

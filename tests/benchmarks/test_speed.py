@@ -21,7 +21,7 @@ RUN = {
     "date_utc": "2026-01-02T03:04:05+00:00",
     "revision": "0123456789abcdef",
 }
-CASE = {"samples": 5000, "chains": 1, "kappa": 0.005}
+CASE = {"n_train": 5000, "chains": 1, "kappa": 0.005}
 
 
 def row(quantity, package, value, **case):
@@ -189,7 +189,7 @@ def several(package, value, **case):
 
 def test_the_readme_part_has_a_row_a_number_of_samples_and_the_fastest_peer():
     more = [several(speed.OURS, 900.0), several("posteriors", 3000.0), several("blackjax", 2700.0)]
-    more += [several(speed.OURS, 90.0, samples=100)]
+    more += [several(speed.OURS, 90.0, n_train=100)]
     frame = table([*rows(), *more])
     text = speed_report.render(frame)
     head, _, first, second, *_ = text.splitlines()

@@ -93,16 +93,16 @@ dim = 6
 sparsity = 2
 width = 8
 kappa = 0.1
-test_samples = 50
+n_test = 50
 
 [[block]]
 name = "chains"
 reason = "Cells with a standard error over chains."
 langevin_time = 40
 step = 0.2
-looks = 20
+measurements = 20
 chains = 4
-samples = [10, 20]
+n_train = [10, 20]
 seed = [0, 1]
 
 [[block]]
@@ -111,16 +111,16 @@ reason = "Cells whose error is that of the seeds."
 method = "mf"
 langevin_time = 40
 step = 0.2
-looks = 20
+measurements = 20
 chains = 1
-samples = [10, 20]
+n_train = [10, 20]
 seed = [0, 1, 2]
 
 [[block]]
 name = "exact"
 reason = "Cells without error."
 method = "nngp"
-samples = [10, 20]
+n_train = [10, 20]
 """
 FIGURES = """\
 histograms = ["small.toml"]
@@ -134,7 +134,7 @@ hours = 0.5
 [[figure.needs]]
 grid = "small.toml"
 blocks = ["chains"]
-only = { samples = [10] }
+only = { n_train = [10] }
 
 [[figure.needs]]
 grid = "small.toml"
@@ -152,7 +152,7 @@ blocks = ["chains", "single", "exact"]
 [[arrays]]
 grid = "small.toml"
 blocks = ["chains"]
-only = { samples = [10] }
+only = { n_train = [10] }
 reason = "For the picture."
 """
 

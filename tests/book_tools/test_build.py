@@ -22,7 +22,7 @@ from book_tools.errors import BookError
 from book_tools.glued import glued_sections, glued_values, parse_value
 from book_tools.links import follow_execution
 from book_tools.notebooks import declared_figures, default_parameters, read_notebook, with_values
-from book_tools.polish import keep_together, link_pictures
+from book_tools.postprocess import keep_together, link_pictures
 from book_tools.project import Project
 from book_tools.staging import convert
 

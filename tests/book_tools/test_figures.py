@@ -7,7 +7,7 @@ from book_tools.cli import main
 from book_tools.errors import BookError
 from book_tools.figures import load_figures, render_figures
 from book_tools.project import Project
-from feature_learning.analysis.obtain import chosen
+from feature_learning.analysis.loading import filter_cells
 from feature_learning.sweeps.grid import read_grid
 
 
@@ -16,7 +16,7 @@ def test_a_figure_says_what_it_needs(small):
     figure = listing.figure("1")
     assert (figure.page, figure.hours) == ("book/page", 0.5)
     assert [need.blocks for need in figure.needs] == [("chains",), ("exact",)]
-    assert figure.needs[0].only == {"samples": [10]}
+    assert figure.needs[0].only == {"n_train": [10]}
     assert listing.grids("1") == listing.grids() == ["small.toml"]
 
 
@@ -67,7 +67,7 @@ def test_a_book_without_the_file_needs_nothing(small):
         ("hours = 3", "hours = 3\ncost = 1", "figure '2': 'cost' is none of its fields"),
         ('"book/page"', '"book/none"', "page 'book/none' is not in _toc.yml"),
         ('blocks = ["exact"]', "blocks = []", "figure '1': blocks is \\[\\]"),
-        ("only = { samples = [10] }", "only = { samples = 10 }", "must be a table of lists"),
+        ("only = { n_train = [10] }", "only = { n_train = 10 }", "must be a table of lists"),
         ('reason = "For the picture."', "", "arrays 1: reason is None"),
         ("small.toml", "large.toml", "there is no sweep 'large.toml'"),
         ("[[figure]]", "[figure", "is not TOML"),
@@ -97,7 +97,7 @@ def test_the_files_of_this_book_name_blocks_and_values_that_there_are(root):
     for need in (*listing.arrays, *(each for figure in listing.figures for each in figure.needs)):
         grid = read_grid(project.sweeps / need.grid)
         for block in need.blocks:
-            cells = chosen(grid, [block], need.only).cells
+            cells = filter_cells(grid, [block], need.only).cells
             for name, values in need.only.items():
                 assert {getattr(cell.config, name) for cell in cells} == set(values)
 

@@ -11,8 +11,8 @@ import pytest
 from book_tools.cli import main
 from book_tools.errors import BookError
 from book_tools.recheck import compare, compute, draw, eligible, identity, recheck
-from book_tools.spread import FALSE_ALARM, over_chains, over_seeds, tolerance
 from book_tools.stored import rows
+from book_tools.tolerance import FALSE_ALARM, over_chains, over_seeds, tolerance
 from feature_learning.experiments.flat import replaced
 from feature_learning.experiments.point import run_point
 from feature_learning.sweeps.provenance import provenance
@@ -75,7 +75,7 @@ def test_a_single_chain_needs_three_seeds(frame):
     assert eligible(row, frame)
     other = frame[
         (frame["method"] == "mf")
-        & (frame["samples"] == row["samples"])
+        & (frame["n_train"] == row["n_train"])
         & (frame["seed"] != row["seed"])
     ].index[0]
     assert not eligible(row, frame.drop(index=other))

@@ -11,7 +11,7 @@ from book_tools.figures import load_figures
 from book_tools.project import Project
 from book_tools.reproduce import reproduce, update
 from book_tools.stored import check_results, holes, merge, pages_with_holes, rows, tables
-from feature_learning.analysis.obtain import obtain
+from feature_learning.analysis.loading import load_or_compute
 from feature_learning.errors import StoreError
 from feature_learning.experiments.flat import configure, flat
 from feature_learning.experiments.keys import cell_key
@@ -43,7 +43,7 @@ def change(stored):
 
 def test_reproducing_a_figure_computes_what_it_needs_and_goes_on(small, computed, capsys):
     # A wish to stop at once: nothing is computed, and there is no table of nothing.
-    assert call(small, "reproduce", "--figure", "1", "--workers", 1, "--limit", 1e-6) == 1
+    assert call(small, "reproduce", "--figure", "1", "--workers", 1, "--time-limit", 1e-6) == 1
     assert "4 left" in capsys.readouterr().err
     assert tables(small) == []
     assert call(small, "reproduce", "--figure", "1", "--workers", 1) == 0
@@ -67,7 +67,7 @@ def test_reproducing_a_figure_computes_what_it_needs_and_goes_on(small, computed
 def test_weights_are_stored_of_the_cells_that_are_listed(computed):
     weights, readouts = read_weights(computed.table("small.toml").with_suffix(".npz"))
     frame = read_csv(computed.table("small.toml"))
-    listed = frame[(frame["block"] == "chains") & (frame["samples"] == 10)]
+    listed = frame[(frame["block"] == "chains") & (frame["n_train"] == 10)]
     assert set(weights) == set(listed["key"])
     assert {values.shape for values in weights.values()} == {(4, 8, 6)}
     assert set(readouts) == set(weights)
@@ -79,7 +79,7 @@ def test_weights_are_stored_of_the_cells_that_are_listed(computed):
     [
         (("--figure", "7"), "figure is '7'; figures.toml knows 1, 2"),
         (("--workers", 0), "workers must be"),
-        (("--limit", -1), "limit must be"),
+        (("--time-limit", -1), "limit must be"),
     ],
 )
 def test_a_wrong_option_ends_with_one_line_and_exit_code_2(small, capsys, arguments, words):
@@ -157,7 +157,7 @@ def test_the_pages_with_holes_are_those_whose_own_cells_are_missing(change, smal
     assert pages_with_holes(change(lambda frame: frame)) == set()
     # The page needs cells of P = 10 alone, and its table may lack others.
     assert pages_with_holes(change(lambda frame: frame[frame["block"] != "single"])) == set()
-    gone = change(lambda frame: frame[(frame["block"] != "chains") | (frame["samples"] == 20)])
+    gone = change(lambda frame: frame[(frame["block"] != "chains") | (frame["n_train"] == 20)])
     assert pages_with_holes(gone) == {"book/page"}
     gone.table("small.toml").unlink()
     assert pages_with_holes(gone) == {"book/page"}
@@ -225,17 +225,17 @@ def test_the_stored_results_of_this_book_are_sound(root):
 
 def test_a_page_reads_what_is_stored_and_can_say_where_it_comes_from(stored):
     grid, table = stored.sweeps / "small.toml", stored.table("small.toml")
-    results = obtain("stored", grid, table, blocks=["chains"])
+    results = load_or_compute("stored", grid, table, blocks=["chains"])
     assert "4 cells, seeds [0, 1], computed " in results.provenance()
     assert len(results.frame) == 4
-    (first, *_) = results.select("chains", samples=10)["key"]
+    (first, *_) = results.select("chains", n_train=10)["key"]
     assert results.weights[first].shape == (4, 8, 6)
     assert len(results.weights) == 2
 
 
 def test_a_page_whose_table_is_not_there_says_how_to_get_it(small):
     with pytest.raises(StoreError, match="does not exist; compute it with `make reproduce`"):
-        obtain("stored", small.sweeps / "small.toml", small.table("small.toml"))
+        load_or_compute("stored", small.sweeps / "small.toml", small.table("small.toml"))
 
 
 def test_histograms_of_the_listed_sweeps_are_stored_beside_the_table(stored):

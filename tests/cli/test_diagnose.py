@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from feature_learning.analysis.draws import compare, read_draws
+from feature_learning.analysis.chain_history import compare, read_draws
 from feature_learning.cli.main import main
 from feature_learning.experiments.flat import configure
 from feature_learning.experiments.point import run_point
@@ -59,7 +59,7 @@ def shifted(path, by):
 
 
 def test_the_report_for_people_has_every_number_and_the_verdict(keep):
-    path = keep("run", langevin_time=400.0, looks=200)
+    path = keep("run", langevin_time=400.0, measurements=200)
     code, out, err = call(path)
     assert (code, err) == (0, "")
     lines, found = out.splitlines(), read_draws(path).report()
@@ -121,7 +121,7 @@ def test_without_velocities_there_is_no_temperature(keep):
 
 
 def test_several_runs_are_compared(keep):
-    one, two = keep("one", langevin_time=80.0, looks=40), keep("two", start="planted")
+    one, two = keep("one", langevin_time=80.0, measurements=40), keep("two", start="planted")
     code, out, _ = call(one, two)
     assert code == 0
     for words in ("one: network", "two: network", "one: prior", "two: planted", "all together"):
@@ -166,7 +166,9 @@ def test_bad_files_end_with_one_line_that_names_them(keep, tmp_path):
 def test_runs_that_cannot_be_judged_or_compared_end_with_one_line(keep, tmp_path):
     good = keep("run")
     assert_refused(call(keep("single", chains=1)), "holds 1 chain", "at least 2")
-    assert_refused(call(keep("short", looks=6)), "holds 3 measurements after burn-in", "at least 4")
+    assert_refused(
+        call(keep("short", measurements=6)), "holds 3 measurements after burn-in", "at least 4"
+    )
     assert_refused(
         call(good, keep("hot", kappa=0.2)), "same distribution", "kappa is 0.2 in hot, 0.1 in run"
     )

@@ -38,16 +38,16 @@ SMALL = {
     "dim": 6,
     "sparsity": 2,
     "width": 8,
-    "samples": 20,
+    "n_train": 20,
     "kappa": 0.1,
-    "test-samples": 50,
-    "langevin-time": 40,
+    "n_test": 50,
+    "langevin_time": 40,
     "step": 0.2,
-    "looks": 20,
+    "measurements": 20,
     "chains": 2,
 }
 #: The published protocol has a clock and looks of its own.
-PUBLISHED = {"langevin_time": None, "looks": None, "protocol": "published"}
+PUBLISHED = {"langevin_time": None, "measurements": None, "protocol": "published"}
 KEYS = [
     *("test_mse", "test_mse_posterior_mean", "train_mse", "m_S", "noise"),
     *("test_mse_sem", "test_mse_posterior_mean_sem", "train_mse_sem", "m_S_sem", "noise_sem"),
@@ -60,11 +60,15 @@ def arguments(*flags, **options):
     """``point`` with the small problem's options, some replaced; None leaves one out."""
     small = SMALL
     if options.get("method") == "nngp":  # which refuses what is only for chains
-        kept = ("dim", "sparsity", "samples", "kappa")
-        kept += ("test-samples",) if options.get("nngp_variant") != "as-published" else ()
+        kept = ("dim", "sparsity", "n_train", "kappa")
+        kept += ("n_test",) if options.get("nngp_variant") != "as-published" else ()
         small = {name: SMALL[name] for name in kept}
-    given_options = {**small, **{name.replace("_", "-"): each for name, each in options.items()}}
-    pairs = [f"--{name}={each}" for name, each in given_options.items() if each is not None]
+    given_options = {**small, **options}
+    pairs = [
+        f"--{name.replace('_', '-')}={each}"
+        for name, each in given_options.items()
+        if each is not None
+    ]
     return ["point", *pairs, *flags]
 
 
@@ -122,7 +126,7 @@ def test_json_is_one_object_and_nothing_else_on_standard_output(options):
     row = json.loads(out, parse_constant=pytest.fail)
     assert row.keys() >= set(KEYS)
     assert row["version"] == __version__
-    for name in ("dim", "sparsity", "samples", "kappa"):
+    for name in ("dim", "sparsity", "n_train", "kappa"):
         assert row["config"][name] == options.get(name, SMALL[name])
     for name, value in options.items():
         if value is not None:
@@ -200,7 +204,7 @@ def test_help_explains(capsys):
     out, err = capsys.readouterr()
     assert (ended.value.code, err) == (0, "")
     for option in SMALL:
-        assert f"--{option}" in out
+        assert f"--{option.replace('_', '-')}" in out
     words = " ".join(out.split())
     for phrase in (
         "not half of it",
@@ -249,8 +253,8 @@ def test_threads_are_set_and_change_no_number():
         ({"teacher": "majority"}, ["teacher", "majority", "parity"]),
         ({"sampler": "nuts"}, ["sampler", "nuts", "sgld"]),
         ({"activation": "gelu"}, ["activation", "gelu", "relu"]),
-        ({"samples": 0}, ["samples", "0"]),
-        ({"samples": 2.5}, ["samples", "2.5"]),
+        ({"n_train": 0}, ["n_train", "0"]),
+        ({"n_train": 2.5}, ["n_train", "2.5"]),
         ({"step": 1000}, ["step size 1000", "use at most"]),
         ({"step": 1e30}, ["step"]),
         ({"step": "inf"}, ["step", "inf"]),
@@ -260,9 +264,9 @@ def test_threads_are_set_and_change_no_number():
         ({"method": "mf", "particles": 5, "output_bias_variance": 1}, ["particles", "bias"]),
         ({"method": "mf", "solver": "collapsed", "output_bias_variance": 1}, ["output_bias"]),
         ({"method": "nngp", "activation": "tanh"}, ["activation", "tanh"]),
-        ({"method": "nngp", "samples": 10**7}, ["out of memory", "GiB"]),
-        ({"samples": 10**20}, ["samples", str(10**20)]),
-        ({"samples": 10**18}, ["out of memory"]),
+        ({"method": "nngp", "n_train": 10**7}, ["out of memory", "GiB"]),
+        ({"n_train": 10**20}, ["n_train", str(10**20)]),
+        ({"n_train": 10**18}, ["out of memory"]),
         ({"device": "cuda:99999999999999999999"}, ["device"]),
         ({"scheduler": "x"}, ["scheduler"]),
         ({"width": 10**12}, ["out of memory"]),
@@ -272,7 +276,7 @@ def test_threads_are_set_and_change_no_number():
         ({**PUBLISHED, "method": "mf"}, ["protocol", "mf"]),
         ({"device": "tpu"}, ["device", "tpu"]),
         ({"langevin_time": 1e300, "step": 1e-5}, ["langevin_time"]),
-        ({"method": "nngp", "samples": 200, "kappa": 1e-200}, ["kappa"]),
+        ({"method": "nngp", "n_train": 200, "kappa": 1e-200}, ["kappa"]),
         ({"checkpoint": "/dev/null/file"}, ["/dev/null"]),
         ({"unknown": 3}, ["unknown"]),
     ],
@@ -290,32 +294,32 @@ WITHOUT_EFFECT = [
     ("quantum", 0.1, {}),
     ("quantum", 0.1, {"sampler": "sgld"}),
     ("rounding", "floor", {}),
-    ("quantum-epoch", 10, {"sampler": "hmc"}),
-    ("step-schedule", "cyclical", {"sampler": "quantised"}),
-    ("step-schedule", "polynomial", PUBLISHED),
-    ("batch-size", 5, {}),
-    ("batch-size", 5, {"sampler": "sgld", "method": "mf-ard"}),
+    ("quantum_epoch", 10, {"sampler": "hmc"}),
+    ("step_schedule", "cyclical", {"sampler": "quantised"}),
+    ("step_schedule", "polynomial", PUBLISHED),
+    ("batch_size", 5, {}),
+    ("batch_size", 5, {"sampler": "sgld", "method": "mf-ard"}),
     ("sampler", "sgld", {"method": "nngp"}),
     ("sampler", "underdamped", PUBLISHED),
     ("sampler", "underdamped", {"method": "nngp"}),
-    ("test-samples", 50, {"method": "nngp", "nngp_variant": "as-published"}),
-    ("burn-in", 0.5, PUBLISHED),
-    ("looks", 20, PUBLISHED),
-    ("looks", 20, {"method": "nngp"}),
+    ("n_test", 50, {"method": "nngp", "nngp_variant": "as-published"}),
+    ("burn_in", 0.5, PUBLISHED),
+    ("measurements", 20, PUBLISHED),
+    ("measurements", 20, {"method": "nngp"}),
     ("degree", 4, {}),
     ("alpha0", 4, {}),
     ("alpha0", 4, {"method": "mf"}),
     ("solver", "particles", {}),
     ("particles", 5, {}),
-    ("rungs", 2, {"sampler": "quantised"}),
-    ("rung-ratio", 1.03, {}),
-    ("nngp-variant", "matched", {}),
-    ("nngp-variant", "matched", {"method": "mf-ard"}),
+    ("replicas", 2, {"sampler": "quantised"}),
+    ("kappa_ratio", 1.03, {}),
+    ("nngp_variant", "matched", {}),
+    ("nngp_variant", "matched", {"method": "mf-ard"}),
     *(
         (option, value, {"method": "nngp"})
         for option, value in (
-            *(("step", 0.2), ("langevin-time", 40), ("friction", 0.1), ("burn-in", 0.5)),
-            *(("start", "prior"), ("chains", 2), ("width", 8), ("block-elements", 1000)),
+            *(("step", 0.2), ("langevin_time", 40), ("friction", 0.1), ("burn_in", 0.5)),
+            *(("start", "prior"), ("chains", 2), ("width", 8), ("tile_elements", 1000)),
             *(("solver", "particles"), ("particles", 5), ("alpha0", 4)),
             ("checkpoint", "point.npz"),
         )
@@ -334,7 +338,7 @@ def test_an_option_without_effect_is_refused_even_at_its_default(option, value, 
     ("option", "value", "choices"),
     [
         ("sampler", "sgld", PUBLISHED),
-        ("rungs", 1, {"method": "mf"}),
+        ("replicas", 1, {"method": "mf"}),
     ],
     ids=str,
 )
@@ -385,8 +389,8 @@ def test_a_checkpoint_is_a_file(tmp_path, monkeypatch):
 
 
 def test_noise_too_small_for_exact_readouts_is_one_line():
-    options = {"sampler": "gibbs", "samples": 100, "width": 200, "kappa": 1e-8, "chains": 1}
-    result = call("--quiet", **options | {"langevin_time": 2, "looks": 3, "step": None})
+    options = {"sampler": "gibbs", "n_train": 100, "width": 200, "kappa": 1e-8, "chains": 1}
+    result = call("--quiet", **options | {"langevin_time": 2, "measurements": 3, "step": None})
     assert_refused(result, "kappa must be larger", "1e_08")
 
 
@@ -410,7 +414,13 @@ TOGETHER = [
 @pytest.mark.parametrize("chosen", TOGETHER, ids=str)
 def test_the_help_lists_the_options_of_the_parts_and_no_others(capsys, chosen):
     with pytest.raises(SystemExit):
-        main(["point", *(f"--{name}={value}" for name, value in chosen.items()), "--help"])
+        main(
+            [
+                "point",
+                *(f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()),
+                "--help",
+            ]
+        )
     text = capsys.readouterr().out
     config = flat.composed(chosen)[0]
     known = {name for part in flat.parts(chosen) for name in part.options}
@@ -445,7 +455,7 @@ def test_cuda_where_there_is_none_is_refused(monkeypatch):
 def test_memory_that_runs_out_on_the_way_ends_with_one_line(monkeypatch):
     # The estimate is blind; the kernel matrix, 288 TB, is beyond any address space.
     monkeypatch.setattr(hardware, "memory_available", lambda device: None)
-    options = {"method": "nngp", "samples": 6_000_000, "dim": 2}
+    options = {"method": "nngp", "n_train": 6_000_000, "dim": 2}
     assert_refused(call("--quiet", **options), "memory")
 
 
@@ -496,12 +506,12 @@ def test_no_command_and_a_wrong_command_are_refused(capsys):
 
 
 POSITIVE = [
-    *("kappa", "weight-variance", "readout-variance", "hidden-bias-variance"),
-    *("output-bias-variance", "langevin-time", "step", "friction"),
+    *("kappa", "weight_variance", "readout_variance", "hidden_bias_variance"),
+    *("output_bias_variance", "langevin_time", "step", "friction"),
 ]
-COUNTS = {"dim": 1, "sparsity": 1, "width": 1, "samples": 1, "test-samples": 2, "chains": 1} | {
-    "looks": 1,
-    "block-elements": 1,
+COUNTS = {"dim": 1, "sparsity": 1, "width": 1, "n_train": 1, "n_test": 2, "chains": 1} | {
+    "measurements": 1,
+    "tile_elements": 1,
     "threads": 1,
     "seed": 0,
 }
@@ -540,7 +550,7 @@ WRONG = st.one_of(
     st.tuples(st.just("alpha0"), wrong_real(above=0), st.just("mf-ard")),
     st.tuples(st.just("particles"), wrong_count(1), st.just("mf")),
     st.tuples(st.just("gamma"), wrong_real(above=0, below=2, open_below=False), st.none()),
-    st.tuples(st.just("burn-in"), wrong_real(above=0, below=0.99, open_below=False), st.none()),
+    st.tuples(st.just("burn_in"), wrong_real(above=0, below=0.99, open_below=False), st.none()),
     st.tuples(st.just("degree"), wrong_count(1), st.none()),
     st.tuples(st.just("sparsity"), st.integers(7, 10**30).map(str), st.none()),
 )
@@ -549,10 +559,10 @@ WRONG = st.one_of(
 @settings(max_examples=150)
 @given(case=WRONG)
 @example(case=("kappa", "-0.0", None))
-@example(case=("samples", "1e3", None))
+@example(case=("n_train", "1e3", None))
 @example(case=("seed", "--", None))
-@example(case=("burn-in", "1", "nngp"))
-@example(case=("block-elements", "0", "nngp"))
+@example(case=("burn_in", "1", "nngp"))
+@example(case=("tile_elements", "0", "nngp"))
 def test_any_wrong_number_ends_with_one_line_that_names_its_option(case):
     option, value, method = case
     options = {option: value, "method": method or "network"}
@@ -572,15 +582,15 @@ def test_any_wrong_number_ends_with_one_line_that_names_its_option(case):
 def test_any_right_number_however_extreme_ends_without_a_traceback(
     option, exponent, method, solver
 ):
-    if option == "langevin-time":
+    if option == "langevin_time":
         exponent = min(exponent, 2)  # more would be a right answer, in a very long time
     if option == "step":
         exponent = max(exponent, -1)
     options = {option: f"1e{exponent}", "method": method}
     if method == "mf-ard":
         options["solver"] = solver
-    if option != "langevin-time" and method != "nngp":
-        options["langevin-time"] = 10
+    if option != "langevin_time" and method != "nngp":
+        options["langevin_time"] = 10
     code, out, err = call("--quiet", "--json", **options)
     if code == 0:
         assert math.isfinite(json.loads(out)["test_mse"])
@@ -592,7 +602,7 @@ def test_any_right_number_however_extreme_ends_without_a_traceback(
 # Interrupts and checkpoints
 
 
-def interrupt_at_look(monkeypatch, number):
+def interrupt_at_measurement(monkeypatch, number):
     plain, seen = Observer.measure, []
 
     def measure(self, theta, *, average):
@@ -605,7 +615,7 @@ def interrupt_at_look(monkeypatch, number):
 
 
 def test_an_interrupt_prints_what_there_is_with_exit_code_130(monkeypatch):
-    interrupt_at_look(monkeypatch, 16)  # the start, 10 looks of burn-in, 5 that count
+    interrupt_at_measurement(monkeypatch, 16)  # the start, 10 looks of burn-in, 5 that count
     code, out, err = call("--json", "--quiet")
     assert (code, err) == (130, "")
     row = json.loads(out, parse_constant=pytest.fail)
@@ -617,7 +627,7 @@ def test_an_interrupt_prints_what_there_is_with_exit_code_130(monkeypatch):
 
 
 def test_an_interrupt_in_burn_in_makes_no_number_up(monkeypatch):
-    interrupt_at_look(monkeypatch, 5)
+    interrupt_at_measurement(monkeypatch, 5)
     code, out, _ = call("--json", "--quiet")
     assert code == 130
     row = json.loads(out, parse_constant=pytest.fail)
@@ -627,7 +637,7 @@ def test_an_interrupt_in_burn_in_makes_no_number_up(monkeypatch):
 
 
 def test_an_interrupt_prints_a_table_too(monkeypatch):
-    interrupt_at_look(monkeypatch, 16)
+    interrupt_at_measurement(monkeypatch, 16)
     code, out, _ = call("--quiet")
     assert code == 130
     assert "not settled:\n" in out
@@ -635,7 +645,7 @@ def test_an_interrupt_prints_a_table_too(monkeypatch):
 
 
 def test_an_interrupt_in_burn_in_says_so_in_place_of_an_empty_table(monkeypatch):
-    interrupt_at_look(monkeypatch, 5)
+    interrupt_at_measurement(monkeypatch, 5)
     code, out, _ = call("--quiet")
     assert code == 130
     _, *lines = out.splitlines()
@@ -648,7 +658,9 @@ def test_an_interrupt_in_burn_in_says_so_in_place_of_an_empty_table(monkeypatch)
 
 @pytest.mark.parametrize("method", ["network", "mf", "mf-ard"])
 @pytest.mark.parametrize("form", ["--json", "--quiet"])
-def test_an_interrupt_before_the_first_look_ends_without_a_traceback(monkeypatch, method, form):
+def test_an_interrupt_before_the_first_measurement_ends_without_a_traceback(
+    monkeypatch, method, form
+):
     plain = Underdamped.advance
 
     def advance(self, *arguments, **options):
@@ -657,7 +669,7 @@ def test_an_interrupt_before_the_first_look_ends_without_a_traceback(monkeypatch
 
     monkeypatch.setattr(Underdamped, "advance", advance)
     # One look in 200 steps: the loop hears of the interrupt before it gets there.
-    code, out, err = call(form, "--quiet", method=method, looks=1)
+    code, out, err = call(form, "--quiet", method=method, measurements=1)
     assert code == 130
     assert "Traceback" not in err
     if out and form == "--json":
@@ -667,23 +679,23 @@ def test_an_interrupt_before_the_first_look_ends_without_a_traceback(monkeypatch
 
 
 def tick(clock):
-    clock.now += clock.pace
+    clock.now += clock.step_multiplier
     return clock.now
 
 
 @pytest.mark.parametrize("method", ["network", "mf-ard"])
 def test_the_same_command_resumes_from_its_checkpoint(monkeypatch, tmp_path, method):
     # A clock that goes a second further whenever it is read, and a thousand in the first call.
-    clock = SimpleNamespace(now=0.0, pace=1.0)
+    clock = SimpleNamespace(now=0.0, step_multiplier=1.0)
     monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: tick(clock)))
     flags = ("--json", "--quiet")
     whole = json.loads(call(*flags, method=method)[1])
     path = tmp_path / "point.npz"
     with monkeypatch.context() as patch:
-        interrupt_at_look(patch, 14)
-        clock.pace = 1000.0
+        interrupt_at_measurement(patch, 14)
+        clock.step_multiplier = 1000.0
         code, out, _ = call(*flags, method=method, checkpoint=path)
-        clock.pace = 1.0
+        clock.step_multiplier = 1.0
         assert code == 130
         assert json.loads(out)["steps"] == 130
     # Quiet is quiet; without it standard error says where the run goes on.
@@ -747,7 +759,7 @@ def test_a_process_prints_json_on_standard_output_and_progress_on_standard_error
 
 def test_a_process_that_is_interrupted_prints_what_there_is(environment):
     running = subprocess.Popen(
-        command("--json", langevin_time=1e6, looks=100_000, burn_in=0),
+        command("--json", langevin_time=1e6, measurements=100_000, burn_in=0),
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -108,7 +108,7 @@ ending.leave(ending.run_program("program", press))
 
 def test_who_reads_no_further_ends_the_program_without_a_traceback(environment):
     program = "from feature_learning.cli.main import program; program()"
-    small = ("--method", "nngp", "--samples", "20", "--test-samples", "50", "--json")
+    small = ("--method", "nngp", "--n-train", "20", "--n-test", "50", "--json")
     reading, writing = os.pipe()
     os.close(reading)
     run = subprocess.run(

@@ -99,7 +99,7 @@ def test_failed_cells_are_named_at_the_end_with_exit_code_1(describe, out, here,
     assert err.count("\n") == 1
     assert "failed: block extra: " in err
     assert re.search(r"method=network, .*seed=[01]", err)
-    assert re.search(r"samples=\d+, .*kappa=0\.\d+", err)
+    assert re.search(r"n_train=\d+, .*kappa=0\.\d+", err)
     assert "step=1000.0" in err
     assert "use at most" in err
     assert len(list(out.glob("*.json"))) == 2
@@ -177,7 +177,7 @@ def test_a_folder_without_results_gives_a_table_without_rows_and_says_so(out, tm
 
 
 def test_cells_that_are_left_after_the_limit_give_exit_code_1(describe, out):
-    code, _, err = call("sweep", describe(), "--out", out, "--limit", 1e-9, "--workers", 1)
+    code, _, err = call("sweep", describe(), "--out", out, "--time-limit", 1e-9, "--workers", 1)
     assert code == 1
     assert err.endswith("0 found, 0 computed, 0 failed, 1 left\n")
 
@@ -192,7 +192,7 @@ def test_a_device_that_is_not_there_is_heard_of_before_any_cell(describe, out):
 
 def test_another_device_is_for_all_cells(describe, out, tiny, monkeypatch):
     monkeypatch.setattr(cli_sweep, "check_device", lambda device: None)
-    options = ("--device", "cuda:1", "--workers", 1, "--limit", 1e-9)
+    options = ("--device", "cuda:1", "--workers", 1, "--time-limit", 1e-9)
     assert call("sweep", describe(), "--out", out, *options)[0] == 1
     (asked,) = Store(out).labels()
     assert asked == cell_key(configure(**{**tiny, "device": "cuda:1"}))
@@ -203,8 +203,8 @@ def test_another_device_is_for_all_cells(describe, out, tiny, monkeypatch):
     [
         (["--workers", "0"], ["workers", "0"]),
         (["--workers", "many"], ["workers", "many"]),
-        (["--limit", "-1"], ["limit", "-1"]),
-        (["--limit", "nan"], ["limit", "nan"]),
+        (["--time-limit", "-1"], ["limit", "-1"]),
+        (["--time-limit", "nan"], ["limit", "nan"]),
         (["--workers", "1", "--scheduler", "x"], ["scheduler"]),
         (["--scheduler", "ftp://x:1"], ["scheduler", "'ftp://x:1'"]),
         (["--dry"], ["--dry"]),
@@ -221,7 +221,7 @@ def test_wrong_files_end_with_one_line_that_names_them(describe, out, tmp_path):
     good = describe()
     assert_refused(call("sweep", tmp_path / "no.toml", "--out", out), "no.toml")
     assert_refused(call("sweep", good, "--out", good), "sweep.toml", "cannot be used")
-    assert_refused(call("sweep", describe("samples = 0"), "--out", out), "main", "samples")
+    assert_refused(call("sweep", describe("n_train = 0"), "--out", out), "main", "n_train")
     assert_refused(call("sweep", describe("kapa = 1"), "--out", out), "main", "kapa")
     assert_refused(call("sweep", good), "--out")
     assert_refused(call("table", tmp_path / "none", "--csv", "x.csv"), "none")
@@ -263,7 +263,7 @@ def test_the_file_of_the_help_is_a_file_of_a_sweep(tmp_path):
 def test_an_interrupted_command_keeps_everything_and_the_same_one_goes_on(
     describe, out, environment, tiny
 ):
-    file = describe(langevin_time=3000.0, looks=300)
+    file = describe(langevin_time=3000.0, measurements=300)
     command = [sys.executable, "-m", "feature_learning.cli.main", "sweep", str(file)]
     process = subprocess.Popen(
         [*command, "--out", str(out), "--workers", "1"],
@@ -285,7 +285,7 @@ def test_an_interrupted_command_keeps_everything_and_the_same_one_goes_on(
     assert list(out.glob("*.json")) == []
     (kept,) = out.glob("checkpoints/*")
     assert call("sweep", file, "--out", out, "--workers", 1, "--quiet") == (0, "", "")
-    config = configure(**{**tiny, "langevin_time": 3000.0, "looks": 300})
+    config = configure(**{**tiny, "langevin_time": 3000.0, "measurements": 300})
     stored, alone = Store(out).read(config).row, run_point(config).row
     assert {**stored, "seconds": 0} == {**alone, "seconds": 0}
     assert not kept.exists()
@@ -311,7 +311,7 @@ def test_the_workers_are_as_many_as_the_processors_this_process_may_use(describe
     monkeypatch.setattr(cli_sweep, "LocalPool", make)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5})
     monkeypatch.setattr(hardware, "processors_allowed", lambda: None)
-    call("sweep", describe(), "--out", out, "--limit", 1e-9)
+    call("sweep", describe(), "--out", out, "--time-limit", 1e-9)
     assert asked == [3]
 
 

@@ -13,7 +13,7 @@ from feature_learning.errors import ArgumentError
 from feature_learning.model.activations import ACTIVATIONS
 from feature_learning.model.priors import Ard
 from feature_learning.model.student import Student
-from feature_learning.model.teachers import Dataset, SingleIndex, SparseParity, draw
+from feature_learning.model.teachers import Dataset, SingleIndex, SparseParity, make_dataset
 from feature_learning.samplers import SGLD, Underdamped
 
 DIM, WIDTH, SAMPLES, KAPPA = 4, 5, 11, 0.3
@@ -32,7 +32,7 @@ def problem(name="relu", hidden=None, output=None, **student):
         output_bias_variance=output,
         **student,
     )
-    return made, draw(SingleIndex(DIM, 2, 2), SAMPLES, seed=0, dtype=torch.float64)
+    return made, make_dataset(SingleIndex(DIM, 2, 2), SAMPLES, seed=0, dtype=torch.float64)
 
 
 def start(energy, readout=True, seed=1):
@@ -62,14 +62,14 @@ def by_hand(energy, theta):
 def test_the_gradient_is_autograds(name, hidden, output, self_energy):
     student, data = problem(name, hidden, output)
     for chains in (1, 3):
-        for block_elements in (2**20, 3 * chains * WIDTH, 1):
+        for tile_elements in (2**20, 3 * chains * WIDTH, 1):
             energy = ParticleEnergy(
                 student,
                 data,
                 kappa=KAPPA,
                 chains=chains,
                 self_energy=self_energy,
-                block_elements=block_elements,
+                tile_elements=tile_elements,
             )
             theta = start(energy)
             torch.testing.assert_close(by_hand(energy, theta), by_autograd(energy, theta), **EXACT)
@@ -81,7 +81,7 @@ def test_the_gradient_is_autograds(name, hidden, output, self_energy):
 def test_the_mean_field_gradient_is_autograds_for_any_number_of_particles(particles, gamma, ard):
     student, data = problem(gamma=gamma, hidden=0.7)
     energy = mean_field_energy(
-        student, data, kappa=KAPPA, chains=2, particles=particles, ard=ard, block_elements=50
+        student, data, kappa=KAPPA, chains=2, particles=particles, ard=ard, tile_elements=50
     )
     theta = start(energy)
     energy.refresh(theta)
@@ -94,7 +94,7 @@ def test_the_mean_field_gradient_is_autograds_for_any_number_of_particles(partic
 def test_the_collapsed_gradient_is_autograds(name, hidden, ard):
     student, data = problem(name, hidden)
     for chains, particles in ((1, WIDTH), (3, 3), (2, 14)):
-        for block_elements in (2**20, 3 * chains * particles):
+        for tile_elements in (2**20, 3 * chains * particles):
             energy = CollapsedEnergy(
                 student,
                 data,
@@ -102,7 +102,7 @@ def test_the_collapsed_gradient_is_autograds(name, hidden, ard):
                 chains=chains,
                 particles=particles,
                 ard=ard,
-                block_elements=block_elements,
+                tile_elements=tile_elements,
             )
             theta = start(energy, readout=False)
             energy.refresh(theta)
@@ -190,14 +190,16 @@ def test_the_collapsed_field_solves_its_linear_system(particles, hidden):
     energy.refresh(theta)
     noise, scale = KAPPA**2 * SAMPLES, WIDTH**-0.8
     for chain in range(2):
-        phi = energy.field.features(energy.readout(theta).w)[chain].numpy()
+        phi = energy.forward.features(energy.predictor_parameters(theta).w)[chain].numpy()
         a = 1 / student.readout_variance + (phi**2).sum(axis=1) * scale**2 / noise
         g = WIDTH * scale**2 / (particles * noise) * phi.T @ np.diag(1 / a) @ phi
         residual = np.linalg.solve(np.eye(SAMPLES) + g, data.labels.numpy())
         np.testing.assert_allclose(energy.residual[chain].numpy(), residual, rtol=1e-10)
         # and the mean readouts are B/A in that residual: self-consistent.
         mean = phi @ residual * scale / noise / a
-        np.testing.assert_allclose(energy.readout(theta).a[chain].numpy(), mean, rtol=1e-9)
+        np.testing.assert_allclose(
+            energy.predictor_parameters(theta).a[chain].numpy(), mean, rtol=1e-9
+        )
 
 
 def test_ard_gives_a_coordinate_with_larger_weights_a_weaker_prior():
@@ -215,15 +217,17 @@ def test_ard_gives_a_coordinate_with_larger_weights_a_weaker_prior():
             target = (1.5 + 6 / 2) / (1.5 * 1.3 / DIM + 0.5 * (w[chain, :, j] ** 2).sum().item())
             expected = 0.75 * DIM / 1.3 + 0.25 * target
             assert energy.prior.precision[chain, 0, j].item() == pytest.approx(expected)
-    stiffness = energy.views(energy.prior.stiffness)
+    spring_constant = energy.views(energy.prior.spring_constant)
     assert torch.allclose(
-        stiffness.w[..., :DIM], energy.temperature * energy.prior.precision.expand(2, 6, DIM)
+        spring_constant.w[..., :DIM], energy.temperature * energy.prior.precision.expand(2, 6, DIM)
     )
     # The bias and the readouts keep their own prior.
     assert torch.allclose(
-        stiffness.w[..., DIM], torch.tensor(energy.temperature / 0.7, dtype=torch.float64)
+        spring_constant.w[..., DIM], torch.tensor(energy.temperature / 0.7, dtype=torch.float64)
     )
-    assert torch.allclose(stiffness.a, torch.tensor(energy.temperature / 0.8, dtype=torch.float64))
+    assert torch.allclose(
+        spring_constant.a, torch.tensor(energy.temperature / 0.8, dtype=torch.float64)
+    )
 
 
 @pytest.mark.parametrize("make", [mean_field_energy, CollapsedEnergy])
@@ -234,7 +238,7 @@ def test_an_energy_put_back_is_the_energy_that_was_stored(make):
     theta = start(used, readout=make is mean_field_energy)
     used.refresh(theta)
     used.refresh(theta + 0.2)
-    fresh.restore({name: tensor.clone() for name, tensor in used.memory().items()})
+    fresh.load_state_dict({name: tensor.clone() for name, tensor in used.state_dict().items()})
     assert torch.equal(by_hand(fresh, theta), by_hand(used, theta))
     # and follows the particles in the same way afterwards
     for energy in (used, fresh):
@@ -248,7 +252,7 @@ def test_a_step_allocates_nothing_of_the_size_of_the_activations(name, self_ener
     student = Student(
         dim=8, width=64, activation=name, hidden_bias_variance=1.0, output_bias_variance=1.0
     )
-    data = draw(SparseParity(8, 2), 2000, seed=0)
+    data = make_dataset(SparseParity(8, 2), 2000, seed=0)
     energy = ParticleEnergy(student, data, kappa=KAPPA, chains=2, self_energy=self_energy)
     random = torch.Generator().manual_seed(0)
     position = student.sample_prior(2, 64, random)
@@ -311,7 +315,7 @@ def test_neurons_are_exchangeable(output):
 def transformed(kind, flip_one=False):
     """An energy, its start, and the same after a symmetry of inputs, labels and parameters."""
     teacher = SparseParity(6, 3)
-    inputs = draw(teacher, 40, seed=2, dtype=torch.float64).inputs
+    inputs = make_dataset(teacher, 40, seed=2, dtype=torch.float64).inputs
     order, signs = torch.arange(6), torch.ones(6, dtype=torch.float64)
     if kind == "permute irrelevant":
         order = torch.tensor([0, 1, 2, 5, 3, 4])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from feature_learning import SingleIndex, Student, draw, network_posterior
+from feature_learning import SingleIndex, Student, make_dataset, network_posterior
 from feature_learning.energies.minibatch import MiniBatchEnergy
 from feature_learning.energies.own_prior import OwnPriorEnergy
 from feature_learning.errors import ArgumentError
@@ -11,7 +11,7 @@ from feature_learning.samplers import Gibbs
 
 CHAINS = 3
 STUDENT = Student(dim=4, width=5, hidden_bias_variance=0.7, weight_variance=1.3)
-DATA = draw(SingleIndex(4, 2, 2), 11, seed=0, dtype=torch.float64)
+DATA = make_dataset(SingleIndex(4, 2, 2), 11, seed=0, dtype=torch.float64)
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
 
 
@@ -58,10 +58,10 @@ def test_the_energy_is_the_mse_minus_t_times_the_log_prior():
 
 def test_mini_batches_keep_the_prior():
     batches, theta, mean = MiniBatchEnergy(own(laplace), 4), start(), 0
-    for block, samples in enumerate((4, 4, 3)):
+    for block, n_train in enumerate((4, 4, 3)):
         out = torch.empty_like(theta)
         batches.estimate_from(theta, out, [block] * CHAINS)
-        mean = mean + out * samples / 11
+        mean = mean + out * n_train / 11
     torch.testing.assert_close(mean, gradient(own(laplace), theta), **EXACT)
 
 

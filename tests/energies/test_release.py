@@ -8,19 +8,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from feature_learning import SparseParity, Student, configure, draw, network_posterior, run_point
+from feature_learning import (
+    SparseParity,
+    Student,
+    configure,
+    make_dataset,
+    network_posterior,
+    run_point,
+)
 from feature_learning.energies.release import FIRST_TILT, ReleasedEnergy
 from feature_learning.errors import ArgumentError
 from feature_learning.inference.sampling import sample, starting_position
-from feature_learning.samplers.options import Sampling
+from feature_learning.samplers.options import SamplingOptions
 from feature_learning.samplers.registry import UnderdampedOptions
 from feature_learning.sweeps.table import read_csv
 
 STUDENT = Student(dim=6, width=20, weight_variance=1.5, tilt=3.0, tilted=2)
 
 
-def data(samples=15):
-    return draw(SparseParity(6, 2), samples, seed=0)
+def data(n_train=15):
+    return make_dataset(SparseParity(6, 2), n_train, seed=0)
 
 
 def released(student=STUDENT, **options):
@@ -42,7 +49,7 @@ def test_a_tilt_multiplies_the_prior_variance_of_the_first_weights():
 
 def test_gradient_and_value_of_a_tilted_posterior():
     energy = network_posterior(
-        STUDENT, draw(SparseParity(6, 2), 9, seed=1, dtype=torch.float64), kappa=0.4
+        STUDENT, make_dataset(SparseParity(6, 2), 9, seed=1, dtype=torch.float64), kappa=0.4
     )
     theta = STUDENT.sample_prior(1, 20, torch.Generator().manual_seed(0), dtype=torch.float64)
     leaf, out = theta.clone().requires_grad_(), torch.empty_like(theta)
@@ -59,15 +66,15 @@ def test_gradient_and_value_of_a_tilted_posterior():
 def test_the_tilt_is_lowered_to_that_of_the_student_and_stays():
     energy, plain = released(), network_posterior(STUDENT, data(), kappa=0.1, chains=3)
     energy.release_over(100)
-    theta, seen = torch.zeros_like(plain.prior.stiffness), []
+    theta, seen = torch.zeros_like(plain.prior.spring_constant), []
     for _ in range(15):
-        seen.append(float(energy.views(energy.prior.stiffness).w[0, 0, 0]))
+        seen.append(float(energy.views(energy.prior.spring_constant).w[0, 0, 0]))
         energy.refresh(theta)
     tilts = [energy.temperature * 6 / 1.5 / each for each in seen]
     assert tilts[0] == pytest.approx(FIRST_TILT)
     assert tilts[5] == pytest.approx(math.sqrt(FIRST_TILT * 3))
     assert tilts[10:] == pytest.approx([3.0] * 5)
-    torch.testing.assert_close(energy.prior.stiffness, plain.prior.stiffness)
+    torch.testing.assert_close(energy.prior.spring_constant, plain.prior.spring_constant)
 
 
 def test_a_release_is_part_of_a_checkpoint():
@@ -76,17 +83,17 @@ def test_a_release_is_part_of_a_checkpoint():
         each.release_over(100)
     for _ in range(4):
         energy.refresh(torch.zeros(0))
-    other.restore(energy.memory())
-    assert torch.equal(energy.prior.stiffness, other.prior.stiffness)
+    other.load_state_dict(energy.state_dict())
+    assert torch.equal(energy.prior.spring_constant, other.prior.spring_constant)
     other.refresh(torch.zeros(0))
-    assert not torch.equal(energy.prior.stiffness, other.prior.stiffness)
+    assert not torch.equal(energy.prior.spring_constant, other.prior.spring_constant)
 
 
 def test_without_a_release_the_posterior_is_that_of_the_student():
     energy = released()
     energy.release_over(0)
     plain = network_posterior(STUDENT, data(), kappa=0.1, chains=3)
-    torch.testing.assert_close(energy.prior.stiffness, plain.prior.stiffness)
+    torch.testing.assert_close(energy.prior.spring_constant, plain.prior.spring_constant)
     with pytest.raises(ArgumentError, match=r"^steps must be"):
         energy.release_over(-1)
     with pytest.raises(ArgumentError, match=r"^relevant must be"):
@@ -99,19 +106,23 @@ def test_a_released_run_starts_tilted_and_is_released_in_half_of_burn_in():
     theta = starting_position(energy, student, teacher, start="released", seed=0)
     variance = energy.views(theta).w.square().mean(dim=(0, 1))
     assert float(variance[:2].mean() / variance[2:].mean()) == pytest.approx(FIRST_TILT, rel=0.2)
-    sampling = Sampling(
-        UnderdampedOptions(step=0.1), langevin_time=20, burn_in=0.6, looks=10, start="released"
+    sampling = SamplingOptions(
+        UnderdampedOptions(step=0.1),
+        langevin_time=20,
+        burn_in=0.6,
+        measurements=10,
+        start="released",
     )
-    test = draw(teacher, 50, seed=0, stream="test")
+    test = make_dataset(teacher, 50, seed=0, stream="test")
     result, _ = sample(energy, student, teacher, test, sampling, seed=0)
     assert energy.over == 60
-    assert float(energy.memory()["passed"]) == 60
+    assert float(energy.state_dict()["passed"]) == 60
     assert result.steps[-1] == 200
 
 
 def test_a_released_point_stays_near_the_target_where_one_from_the_prior_is_far():
-    options = {"dim": 20, "sparsity": 4, "width": 64, "samples": 250, "kappa": 0.005, "chains": 2}
-    options |= {"langevin_time": 200.0, "test_samples": 500, "looks": 20}
+    options = {"dim": 20, "sparsity": 4, "width": 64, "n_train": 250, "kappa": 0.005, "chains": 2}
+    options |= {"langevin_time": 200.0, "n_test": 500, "measurements": 20}
     found = {
         start: run_point(configure(start=start, **options)).row for start in ("prior", "released")
     }

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.special import logsumexp
 
-from feature_learning import Gibbs, SparseParity, Student, draw, network_posterior
+from feature_learning import Gibbs, SparseParity, Student, make_dataset, network_posterior
 from feature_learning.energies.tether import Tether
 from feature_learning.errors import ArgumentError, CheckpointError
 from feature_learning.evidence import populations as evidence
@@ -38,9 +38,11 @@ def one_side(label, kappa):
     return logsumexp(logs) + 2 * math.log(0.005) - math.log(2 * math.pi)
 
 
-def shorter(monkeypatch, *, nodes, looks):
+def shorter(monkeypatch, *, nodes, measurements):
     """Integrals of a small problem, whose ways are short."""
-    monkeypatch.setattr(evidence_work, "integrate", partial(integrate, nodes=nodes, looks=looks))
+    monkeypatch.setattr(
+        evidence_work, "integrate", partial(integrate, nodes=nodes, measurements=measurements)
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def test_two_neurons_with_two_roles_have_the_evidence_of_the_integral(
     monkeypatch, nodes, populations, members
 ):
     student, data = two_sides()
-    shorter(monkeypatch, nodes=nodes, looks=12)
+    shorter(monkeypatch, nodes=nodes, measurements=12)
     kappa = 0.1
     exact = one_side(0.8, kappa) + one_side(-0.7, kappa) + math.log(2)
     found = run(
@@ -74,7 +76,7 @@ def test_two_neurons_with_two_roles_have_the_evidence_of_the_integral(
 
 def test_the_evidence_of_a_small_network_is_that_of_thermodynamic_integration():
     student = Student(dim=4, width=6)
-    data = draw(SparseParity(4, 2), 8, seed=2, dtype=torch.float64)
+    data = make_dataset(SparseParity(4, 2), 8, seed=2, dtype=torch.float64)
     kappas, chains = np.geomspace(10, 0.2, 14), 400
     losses, errors = [], []
     random = torch.Generator().manual_seed(4)
@@ -84,9 +86,9 @@ def test_the_evidence_of_a_small_network_is_that_of_thermodynamic_integration():
         sampler = Gibbs(0.3 / math.sqrt(1 + 2 * kappa**2 * 4), every=8, friction=1 + kappa)
         state = sampler.init(energy, position, random)
         seen = []
-        for look in range(60):
-            sampler.advance(state, energy, 8, random, done=8 * look)
-            if look >= 20:
+        for measurement in range(60):
+            sampler.advance(state, energy, 8, random, done=8 * measurement)
+            if measurement >= 20:
                 seen.append(energy.loss(state.position).numpy())
         position = state.position.clone()
         by_chain = np.mean(seen, axis=0)
@@ -165,7 +167,7 @@ def test_a_student_with_output_bias_is_refused():
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch, integral):
     """Broken off after every single step, in all three stages."""
     student, data = two_sides()
-    shorter(monkeypatch, nodes=4, looks=5)
+    shorter(monkeypatch, nodes=4, measurements=5)
     options = {"kappa": 0.1, "populations": 2, "members": 16, "steps": 4, "langevin_time": 300.0}
     options["integral"] = integral
     whole = run(student, data, [[1], [-1]], **options, random=torch.Generator().manual_seed(2))
@@ -280,9 +282,10 @@ def test_integrals_are_averaged_as_they_are():
 
 
 @pytest.mark.parametrize(
-    ("options", "words"), [({"nodes": 1}, "^nodes must be"), ({"looks": 3}, "^looks must be")]
+    ("options", "words"),
+    [({"nodes": 1}, "^nodes must be"), ({"measurements": 3}, "^measurements must be")],
 )
-def test_too_few_nodes_or_looks_are_refused(options, words):
+def test_too_few_nodes_or_measurements_are_refused(options, words):
     student, data = two_sides()
     path = Cooling(student, data, kappa=1.0, members=2)
     random = torch.Generator().manual_seed(1)

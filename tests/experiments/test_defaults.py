@@ -18,7 +18,7 @@ from feature_learning.experiments.keys import cell_key
 from feature_learning.experiments.point import run_point
 from feature_learning.inference.sampling import starting_position
 from feature_learning.model.student import Student
-from feature_learning.model.teachers import SparseParity, draw
+from feature_learning.model.teachers import SparseParity, make_dataset
 from feature_learning.randomness import STREAMS, generator
 from feature_learning.samplers import HMC, Underdamped
 
@@ -29,8 +29,8 @@ CASES = [
     {"teacher": "single-index", "degree": 2, "hidden_bias_variance": 0.5},
     {"method": "mf-ard", "solver": "collapsed"},
     {"sampler": "gibbs"},
-    {"rungs": 2},
-    {"samples": 400, "sampler": "sgld", "step": 0.1, "batch_size": 150},  # inputs in codes of bits
+    {"replicas": 2},
+    {"n_train": 400, "sampler": "sgld", "step": 0.1, "batch_size": 150},  # inputs in codes of bits
 ]
 
 
@@ -68,13 +68,13 @@ def test_the_settings_of_the_caller_change_no_number(tiny, options, request):
 
 @pytest.mark.parametrize("teacher", ["parity", "single-index"])
 def test_data_and_starts_are_the_same_whatever_the_default_precision(teacher):
-    config = configure(teacher=teacher, dim=6, sparsity=2, width=8, samples=20, test_samples=50)
+    config = configure(teacher=teacher, dim=6, sparsity=2, width=8, n_train=20, n_test=50)
     student, known = config.student, config.teacher
 
     def drawn():
-        data = draw(known, 20, seed=3)
+        data = make_dataset(known, 20, seed=3)
         energy = type("Energy", (), {"chains": 2, "particles": 8})()
-        energy.field = type("Field", (), {"labels": data.labels})()
+        energy.forward = type("Field", (), {"labels": data.labels})()
         starts = [
             starting_position(energy, student, known, start=start, seed=3)
             for start in ("prior", "planted")
@@ -110,7 +110,7 @@ def test_a_seed_that_would_share_a_stream_or_cannot_be_stored_is_refused(seed):
 
 @pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
 def test_numbers_of_numpy_are_as_good_as_pythons(tiny, kind):
-    whole = {"dim": 6, "sparsity": 2, "width": 8, "samples": 20, "test_samples": 50, "chains": 2}
+    whole = {"dim": 6, "sparsity": 2, "width": 8, "n_train": 20, "n_test": 50, "chains": 2}
     theirs = {name: kind(value) for name, value in whole.items()}
     theirs |= {"kappa": np.float64(0.1), "step": np.float32(0.25), "seed": kind(0)}
     theirs |= {"method": np.str_("network"), "stop_when_converged": np.bool_(False)}
@@ -125,7 +125,7 @@ def test_numbers_of_numpy_are_as_good_as_pythons(tiny, kind):
 
 def test_a_fraction_is_a_number_and_one_too_large_is_none():
     assert configure(kappa=Fraction(1, 200)) == configure(kappa=0.005)
-    for name in ("kappa", "penalty", "gamma", "langevin_time", "friction"):
+    for name in ("kappa", "homogeneity_penalty", "gamma", "langevin_time", "friction"):
         with pytest.raises(ArgumentError, match=name):
             configure(**{name: 10**400})
 
@@ -139,7 +139,9 @@ def test_parts_of_a_configuration_take_numbers_of_numpy():
     assert type(Underdamped(np.float32(0.5)).step_size) is float
 
 
-@pytest.mark.parametrize("name", ["block_elements", "samples", "looks", "particles", "chains"])
+@pytest.mark.parametrize(
+    "name", ["tile_elements", "n_train", "measurements", "particles", "chains"]
+)
 def test_a_number_too_large_for_a_table_is_refused(name):
     method = "mf" if name == "particles" else "network"
     with pytest.raises(ArgumentError, match=name):

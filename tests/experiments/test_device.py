@@ -22,7 +22,7 @@ ASKED = [
     {"activation": "tanh", "hidden_bias_variance": 0.5, "output_bias_variance": 0.5},
     {"activation": "sigmoid", "method": "mf"},
     {"activation": "linear"},
-    {"penalty": 0.1},
+    {"homogeneity_penalty": 0.1},
     {"tilt": 2.0},
     {"method": "nngp", "nngp_variant": "as-published"},
     {"start": "planted"},
@@ -32,8 +32,8 @@ ASKED = [
     {"protocol": "published", "langevin_time": None, "step": 0.25},
     {"sampler": "sgld", "batch_size": 6},
     {"sampler": "sgld", "step_schedule": "cyclical"},
-    {"rungs": 3, "rung_ratio": 1.1},
-    {"rungs": 2, "sampler": "sgld"},
+    {"replicas": 3, "kappa_ratio": 1.1},
+    {"replicas": 2, "sampler": "sgld"},
     {"method": "mf", "sampler": "gibbs"},
     {"method": "mf", "sampler": "hmc"},
     {"sampler": "sgld", "batch_size": 6, "step_schedule": "polynomial"},
@@ -47,7 +47,7 @@ ASKED = [
     {"sampler": "population", "members": 4, "moves": 3, "langevin_time": None},
     {
         **{"sampler": "population", "members": 4, "moves": 3, "code": "+ -"},
-        **{"dim": 1, "sparsity": 1, "width": 2, "samples": 40, "kappa": 0.03},
+        **{"dim": 1, "sparsity": 1, "width": 2, "n_train": 40, "kappa": 0.03},
         "langevin_time": 100.0,
     },
 ]
@@ -62,7 +62,7 @@ def values(config, **where):
 @pytest.mark.parametrize("asked", ASKED, ids=str)
 def test_a_point_on_the_device_is_the_point_on_the_cpu(tiny, asked, monkeypatch):
     """Bit by bit, since it is the same arithmetic; tensors that mix are refused."""
-    config = {**tiny, "dtype": "float64", "block_elements": 700, **asked}
+    config = {**tiny, "dtype": "float64", "tile_elements": 700, **asked}
     here, _ = values(config)
     with pretended(monkeypatch) as device:
         there, result = values({**config, "device": "cuda"})
@@ -79,12 +79,12 @@ def test_single_precision_has_no_compiled_pass_on_the_device(tiny, monkeypatch):
 
 def test_an_interrupted_run_goes_on_on_the_device(tiny, monkeypatch, tmp_path):
     path = tmp_path / "run.npz"
-    config = {**tiny, "dtype": "float64", "sampler": "hmc", "block_elements": 700}
+    config = {**tiny, "dtype": "float64", "sampler": "hmc", "tile_elements": 700}
     whole, _ = values(config)
-    watched, looks = Observer.measure, iter(range(100))
+    watched, measurements = Observer.measure, iter(range(100))
 
     def stopping(self, *arguments, **options):
-        if next(looks) == 7:
+        if next(measurements) == 7:
             signal.raise_signal(signal.SIGINT)
         return watched(self, *arguments, **options)
 

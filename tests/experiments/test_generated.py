@@ -31,16 +31,16 @@ WHOLE = {
     "sparsity": (1, 2**63 - 1),
     "degree": (1, 20),
     "width": (1, 2**63 - 1),
-    "samples": (1, 2**63 - 1),
-    "test_samples": (2, 2**63 - 1),
+    "n_train": (1, 2**63 - 1),
+    "n_test": (2, 2**63 - 1),
     "chains": (1, 2**63 - 1),
     "seed": (0, 2**32 - 1),
-    "looks": (1, 2**63 - 1),
+    "measurements": (1, 2**63 - 1),
     "particles": (1, 2**63 - 1),
-    "block_elements": (1, 2**63 - 1),
+    "tile_elements": (1, 2**63 - 1),
     "batch_size": (1, 2**63 - 1),
     "quantum_epoch": (1, 2**63 - 1),
-    "rungs": (1, 250),
+    "replicas": (1, 250),
     "members": (2, 100_000),
     "moves": (1, 2**63 - 1),
 }
@@ -53,8 +53,8 @@ REAL = {
     "gamma": (0, 2),
     "burn_in": (0, 0.99),
     "langevin_time": (math.ulp(0), math.inf),
-    "penalty": (0, math.inf),
-    "rung_ratio": (1 + 1e-16, 10),
+    "homogeneity_penalty": (0, math.inf),
+    "kappa_ratio": (1 + 1e-16, 10),
 }
 WORDS = {
     "teacher": ["parity", "single-index"],
@@ -97,15 +97,20 @@ def sound(config, given):
             return f"{name} = {value!r}"
     if config.sparsity > config.dim:
         return "more relevant coordinates than there are"
-    if config.batch_size is not None and config.batch_size > config.samples:
+    if config.batch_size is not None and config.batch_size > config.n_train:
         return "a batch of more samples than there are"
-    chains_only = {"sampler", "step", "friction", "burn_in", "looks", "start", "chains"}
+    chains_only = {"sampler", "step", "friction", "burn_in", "measurements", "start", "chains"}
     chains_only |= {"langevin_time", "particles", "batch_size", "quantum", "rounding", "width"}
     if config.method == "nngp" and given & chains_only:
         return "chains of what is exact"
     if config.method in ("network", "nngp") and given & {"particles", "alpha0", "solver"}:
         return "a mean field's option without one"
-    if config.protocol is not None and given & {"langevin_time", "burn_in", "looks", "friction"}:
+    if config.protocol is not None and given & {
+        "langevin_time",
+        "burn_in",
+        "measurements",
+        "friction",
+    }:
         return "a clock beside that of the protocol"
     if config.protocol is not None and config.method != "network":
         return "the protocol of something else"
@@ -116,11 +121,11 @@ def sound(config, given):
     planted = config.start in ("planted", "spread") and config.method == "network"
     if "code" in given and not planted and config.sampler not in EVIDENCE_SAMPLERS:
         return "a code of neurons that nobody plants"
-    if config.sampler in EVIDENCE_SAMPLERS and given & {"start", "burn_in", "looks", "step"}:
+    if config.sampler in EVIDENCE_SAMPLERS and given & {"start", "burn_in", "measurements", "step"}:
         return "the clock of a chain for a population"
     if config.teacher == "parity" and "degree" in given:
         return "a degree of parity"
-    if config.rungs == 1 and config.rung_ratio is not None:
+    if config.replicas == 1 and config.kappa_ratio is not None:
         return "the ratio of one rung"
     return None
 
@@ -232,8 +237,14 @@ def places(tmp_path_factory):
 WORD = st.one_of(st.sampled_from(ODD), st.text(st.characters(codec="utf-8"), max_size=4))
 REST = st.sampled_from(
     [
-        *(["--workers", "2"], ["--workers", "0"], ["--workers", "x"], ["--limit", "nan"]),
-        *(["--limit", "-1"], ["--limit", "5"], ["--block", "a"], ["--block", "b"], ["--block"]),
+        *(["--workers", "2"], ["--workers", "0"], ["--workers", "x"], ["--time-limit", "nan"]),
+        *(
+            ["--time-limit", "-1"],
+            ["--time-limit", "5"],
+            ["--block", "a"],
+            ["--block", "b"],
+            ["--block"],
+        ),
         *(["--device", "tpu"], ["--device", "cpu"], ["--scheduler", "foo"], ["--scheduler", ""]),
         *(["--scheduler", "http://a:1"], ["--quiet"], ["--no-weights"], ["--dry-run"]),
         *(["--table", "-"], ["--table", "store"], ["--json"], ["--plots", "bytes/x"], ["--what"]),
@@ -316,7 +327,7 @@ def test_any_file_of_a_sweep_lists_sound_cells_or_is_refused(
     lines += ["[[block]]", 'name = "a"', 'reason = "r"']
     lines += [f"{name} = {toml(value)}" for name, value in values.items()]
     if override:
-        condition = dict(when) | ({} if bound is None else {"samples": bound})
+        condition = dict(when) | ({} if bound is None else {"n_train": bound})
         lines += ["[[block.override]]", 'reason = "r"', f"when = {toml(condition)}"]
         lines += [f"{name} = {toml(value)}" for name, value in override.items()]
     path = tmp_path_factory.getbasetemp() / "generated.toml"

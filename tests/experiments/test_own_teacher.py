@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from feature_learning import PointConfig, SparseParity, configure, draw, run_point
+from feature_learning import PointConfig, SparseParity, configure, make_dataset, run_point
 from feature_learning.choices import option
 from feature_learning.errors import ArgumentError, FeatureLearningError
 from feature_learning.experiments.flat import flat
@@ -40,8 +40,8 @@ class Ridge:
     def second_moment(self):
         return sum(each**2 for each in self.coefficients) * self.width**2
 
-    def inputs(self, samples, random):
-        return torch.randn(samples, self.dim, generator=random)
+    def inputs(self, n_train, random):
+        return torch.randn(n_train, self.dim, generator=random)
 
     def target(self, inputs):
         c = torch.tensor(self.coefficients, dtype=inputs.dtype)
@@ -49,14 +49,14 @@ class Ridge:
 
 
 def config(**changes):
-    run = Chains(UnderdampedOptions(0.1), langevin_time=40.0, looks=20, chains=2)
+    run = Chains(UnderdampedOptions(0.1), langevin_time=40.0, measurements=20, chains=2)
     parts = {
         "teacher": Ridge(),
         "network": Network(width=8, activation="linear"),
         "run": run,
-        "samples": 40,
+        "n_train": 40,
         "kappa": 0.05,
-        "test_samples": 60,
+        "n_test": 60,
     }
     return PointConfig(**parts | changes)
 
@@ -80,7 +80,7 @@ def test_a_point_of_ones_own_teacher_learns_it(start):
     [
         {"method": MeanField()},
         {"method": KernelLimit(), "run": None},
-        {"run": Chains(langevin_time=None, looks=16)},
+        {"run": Chains(langevin_time=None, measurements=16)},
     ],
 )
 def test_every_method_takes_it(changes):
@@ -107,13 +107,13 @@ def test_a_subclass_of_a_known_teacher_is_not_that_teacher():
             return -super().target(inputs)
 
     assert cell_key(config(teacher=Flipped(5, 2))) != cell_key(config(teacher=SparseParity(5, 2)))
-    row = run_point(config(teacher=Flipped(5, 2), run=Chains(chains=4, looks=16))).row
+    row = run_point(config(teacher=Flipped(5, 2), run=Chains(chains=4, measurements=16))).row
     assert row["config"]["teacher"].endswith("Flipped")
 
 
 def test_a_registered_teacher_is_known_by_name(monkeypatch):
     monkeypatch.setitem(TEACHERS, "ridge", Ridge)
-    given = configure(teacher="ridge", dim=7, samples=30)
+    given = configure(teacher="ridge", dim=7, n_train=30)
     assert given.teacher == Ridge(dim=7)
     assert configure(**flat(given)) == given
     assert canonical(given)["teacher"] == "ridge"
@@ -128,8 +128,8 @@ def test_known_teachers_keep_their_keys():
 class Broken(Ridge):
     what: str = ""
 
-    def inputs(self, samples, random):
-        drawn = super().inputs(samples, random)
+    def inputs(self, n_train, random):
+        drawn = super().inputs(n_train, random)
         return drawn[:, 1:] if self.what == "inputs" else drawn
 
     def target(self, inputs):
@@ -147,8 +147,8 @@ class Broken(Ridge):
 )
 def test_data_of_other_shapes_are_refused(what, words):
     with pytest.raises(ArgumentError, match=words):
-        draw(Broken(what=what), 9, seed=0)
-    assert len(draw(Broken(), 9, seed=0)) == 9
+        make_dataset(Broken(what=what), 9, seed=0)
+    assert len(make_dataset(Broken(), 9, seed=0)) == 9
 
 
 @dataclass

@@ -32,11 +32,11 @@ def test_every_row_of_the_file_is_found_once():
 def test_points_are_in_the_units_of_the_library(series):
     rows = [row for row in ROWS if (row["table"], row["method"], row["observable"]) == series]
     points = published(*series)
-    keys = [(point.samples, point.kappa) for point in points]
+    keys = [(point.n_train, point.kappa) for point in points]
     assert keys == sorted(set(keys))
     by_key = dict(zip(keys, points, strict=True))
     for row in rows:
-        point = by_key[int(row["samples"]), float(row["kappa"])]
+        point = by_key[int(row["n_train"]), float(row["kappa"])]
         # E[y²] of the fourth Hermite polynomial is 24; m_S = E[f y]/E[y²].
         unit = {"half MSE": 2.0, "MSE": 1.0, "1": 1.0, "E[f y]": 1 / 24}[row["unit"]]
         assert point.value == pytest.approx(unit * float(row["value"]), rel=1e-12)
@@ -51,8 +51,8 @@ def test_points_are_in_the_units_of_the_library(series):
 
 
 def test_known_values_of_the_paper():
-    def at(points, samples, kappa):
-        return next(p for p in points if (p.samples, p.kappa) == (samples, kappa))
+    def at(points, n_train, kappa):
+        return next(p for p in points if (p.n_train, p.kappa) == (n_train, kappa))
 
     grid = published("parity-grid", "SGLD")
     assert at(grid, 5000, 1e-3).value == pytest.approx(2 * 0.0129, rel=0.01)
@@ -61,7 +61,7 @@ def test_known_values_of_the_paper():
     assert at(published("figure-1", "MF-ARD"), 1000, 0.005).value == pytest.approx(0.0332, rel=0.01)
     # Seeds of the learning curves scatter by a standard deviation: the error bar is smaller.
     sgld = published("figure-1", "SGLD")
-    assert [point.samples for point in sgld] == [
+    assert [point.n_train for point in sgld] == [
         10,
         100,
         500,
@@ -90,7 +90,7 @@ def test_a_misspelt_series_is_refused_and_not_empty(method, observable):
 
 
 @pytest.mark.parametrize(
-    ("samples", "kappa", "watches"),
+    ("n_train", "kappa", "watches"),
     [
         (550, 1e-3, True),
         (551, 1e-3, False),
@@ -99,27 +99,27 @@ def test_a_misspelt_series_is_refused_and_not_empty(method, observable):
         (10, 0.1, True),
     ],
 )
-def test_training_is_watched_at_few_samples_or_high_noise_only(samples, kappa, watches):
+def test_training_is_watched_at_few_samples_or_high_noise_only(n_train, kappa, watches):
     for protocol in PROTOCOLS.values():
-        assert protocol.rule(samples, kappa).watch_training is watches
+        assert protocol.rule(n_train, kappa).watch_training is watches
 
 
 def first_end(rule, **series):
     """Look at which each chain is first told to stop, -1 for never, fed one look at a time."""
     arrays = {name: np.asarray(values, dtype=float) for name, values in series.items()}
-    chains, looks = next(iter(arrays.values())).shape
+    chains, measurements = next(iter(arrays.values())).shape
     ends = np.full(chains, -1)
-    for look in range(looks):
-        seen = {name: values[:, : look + 1] for name, values in arrays.items()}
-        done = rule.finished(seen, np.ones(look + 1, dtype=bool))
+    for measurement in range(measurements):
+        seen = {name: values[:, : measurement + 1] for name, values in arrays.items()}
+        done = rule.finished(seen, np.ones(measurement + 1, dtype=bool))
         assert done.shape == (chains,)
         # Once done, always done.
         assert done[ends >= 0].all()
-        ends[(ends < 0) & done] = look
+        ends[(ends < 0) & done] = measurement
     return ends.tolist()
 
 
-def test_the_parity_rule_ends_one_look_after_the_test_error_falls_below_003():
+def test_the_parity_rule_ends_one_measurement_after_the_test_error_falls_below_003():
     test = [
         [0.5, 0.0299, 0.5, 0.5, 0.5],  # noise: the first hit counts, later looks do not undo it
         [0.5, 0.03, 0.03, 0.03, 0.03],  # below, not at
@@ -139,7 +139,7 @@ def test_the_parity_rule_watches_the_training_0_1_error_up_to_one_percent():
     assert first_end(rule, test_mse=test, train_error=train, train_mse=zero) == [2, -1, 3]
 
 
-def test_the_single_index_rule_ends_two_looks_after_and_watches_the_training_mse():
+def test_the_single_index_rule_ends_two_measurements_after_and_watches_the_training_mse():
     test = [[0.0149, 1, 1, 1, 1], [0.015, 1, 1, 1, 1], [1, 1, 1, 1, 1]]
     train = [[1, 1, 1, 1, 1], [1, 1, 1, 1, 1], [1, 0.01, 1, 1, 1]]
     zero = np.zeros((3, 5))

@@ -10,7 +10,7 @@ import torch
 from small_runs import fitting
 
 from feature_learning import __version__
-from feature_learning.analysis.draws import read_draws
+from feature_learning.analysis.chain_history import read_draws
 from feature_learning.cli.point import _evidence_lines
 from feature_learning.energies.minibatch import HELD
 from feature_learning.energies.particles import ParticleEnergy, network_posterior
@@ -33,9 +33,9 @@ from feature_learning.inference.observables import Observer, anisotropy
 from feature_learning.inference.sampling import sample, starting_position
 from feature_learning.model.codes import codes_of, summary
 from feature_learning.model.student import Student
-from feature_learning.model.teachers import SingleIndex, SparseParity, draw
+from feature_learning.model.teachers import SingleIndex, SparseParity, make_dataset
 from feature_learning.samplers import SamplerState
-from feature_learning.samplers.options import Sampling
+from feature_learning.samplers.options import SamplingOptions
 from feature_learning.samplers.registry import SGLDOptions, UnderdampedOptions
 from feature_learning.sweeps import pool
 from feature_learning.sweeps.grid import read_grid
@@ -75,7 +75,7 @@ def comparable(row):
 def test_the_row_says_which_neurons_have_specialised(tiny):
     """Of planted neurons, which know the target, and only those at the start."""
     sizes = {"dim": 12, "sparsity": 3, "width": 120}
-    still = {"looks": 1, "burn_in": 0, "step": 1e-5, "langevin_time": 1e-4}
+    still = {"measurements": 1, "burn_in": 0, "step": 1e-5, "langevin_time": 1e-4}
     config = fitting(**{**tiny, **sizes, **still, "start": "planted"})
     point = run_point(config)
     codes = codes_of(point.weights, dim=12, sparsity=3)
@@ -142,8 +142,8 @@ def test_the_data_belong_to_the_seed_and_not_to_how_they_are_used(tiny):
     train, test = plain.datasets()
     assert (len(train), len(test)) == (20, 50)
     teacher = SparseParity(6, 2)
-    assert torch.equal(train.inputs, draw(teacher, 20, seed=0).inputs)
-    assert torch.equal(test.inputs, draw(teacher, 50, seed=0, stream="test").inputs)
+    assert torch.equal(train.inputs, make_dataset(teacher, 20, seed=0).inputs)
+    assert torch.equal(test.inputs, make_dataset(teacher, 50, seed=0, stream="test").inputs)
     changed, _ = fitting(**{**tiny, "seed": 1}).datasets()
     assert not torch.equal(changed.inputs, train.inputs)
 
@@ -176,7 +176,7 @@ def test_the_kernel_limit_is_a_row_too(tiny, variant):
     assert (row["steps"], row["test_mse_sem"], row["r_hat"]) == (0, None, None)
     train, test = config.datasets()
     if variant == "as-published":
-        fresh = draw(SparseParity(6, 2), 50_000, seed=0, stream="test")
+        fresh = make_dataset(SparseParity(6, 2), 50_000, seed=0, stream="test")
         test = kernel_limit.as_published_points(train, fresh)
         assert len(test) == 50_000
     result = kernel_limit.solve(config.student, train, test, kappa=0.1, variant=variant)
@@ -211,20 +211,20 @@ def test_the_weights_of_the_published_protocol_are_of_the_sample_it_reports(monk
         protocol="published",
         dim=8,
         width=16,
-        samples=600,
+        n_train=600,
         kappa=0.01,
         start="spread",
-        test_samples=200,
+        n_test=200,
     )
     point = run_point(config)
     ((run, _),) = runs
-    assert len(set(run.final_look.tolist())) > 1  # or the batch's end would be every chain's
+    assert len(set(run.final_measurement.tolist())) > 1  # or the batch's end would be every chain's
     np.testing.assert_array_equal(point.weights, run.weights.double().numpy())
     # The anisotropy measured at a chain's final look is that of its weights.
     found = anisotropy(torch.from_numpy(point.weights), 8, 4)
     np.testing.assert_allclose(found, run.last("anisotropy"), rtol=1e-5)
     present = anisotropy(config.student.views(run.state.position, 4, 16).w, 8, 4)
-    early = run.final_look < run.final_look.max()
+    early = run.final_measurement < run.final_measurement.max()
     assert (np.abs(present.numpy() - run.last("anisotropy"))[early] > 1e-3).all()
 
 
@@ -242,7 +242,7 @@ def test_a_snapshot_is_never_called_equilibrium(tiny, monkeypatch):
 
 def test_a_point_stops_when_converged_only_if_asked(tiny):
     options = {**tiny, "kappa": 0.3, "chains": 4, "step": 0.15, "friction": 0.1, "width": 32}
-    options |= {"langevin_time": 700.0, "looks": 350}
+    options |= {"langevin_time": 700.0, "measurements": 350}
     full = run_point(configure(**options)).row
     early = run_point(configure(**options, stop_when_converged=True)).row
     assert full["steps"] == 4667
@@ -256,7 +256,7 @@ def test_a_point_stops_when_converged_only_if_asked(tiny):
 def test_chains_that_sample_the_prior_at_the_default_step_can_be_converged(tiny):
     # Every direction is as stiff as the stiffest: all velocities are a little cold, by h²λ/4.
     options = {**tiny, "kappa": 3.0, "chains": 4, "step": None, "friction": 0.5, "width": 32}
-    row = run_point(configure(**{**options, "langevin_time": 300.0, "looks": 500})).row
+    row = run_point(configure(**{**options, "langevin_time": 300.0, "measurements": 500})).row
     assert row["r_hat"] < 1.01
     assert row["ess"] > 100
     assert row["converged"]
@@ -269,8 +269,8 @@ def test_chains_that_sample_the_prior_at_the_default_step_can_be_converged(tiny)
 @pytest.mark.parametrize("bias", [None, 0.5])
 def test_planted_chains_know_the_target_and_spread_ones_every_other(teacher, bias):
     student = Student(dim=8, width=120, hidden_bias_variance=bias)
-    data = draw(teacher, 30, seed=0)
-    test = draw(teacher, 20_000, seed=0, stream="test")
+    data = make_dataset(teacher, 30, seed=0)
+    test = make_dataset(teacher, 20_000, seed=0, stream="test")
     energy = network_posterior(student, data, kappa=0.1, chains=4)
     observer = Observer(student, energy, test, sparsity=2)
     overlap, positions = {}, {}
@@ -292,10 +292,20 @@ def test_planted_chains_know_the_target_and_spread_ones_every_other(teacher, bia
 #: Options that a method does not have.
 WITHOUT = {
     "network": {"solver", "particles", "alpha0", "nngp_variant"},
-    "mf-ard": {"penalty", "tilt", "nngp_variant"},
+    "mf-ard": {"homogeneity_penalty", "tilt", "nngp_variant"},
     "nngp": {
-        *("solver", "particles", "alpha0", "penalty", "tilt", "width", "chains", "looks", "step"),
-        *("start", "friction", "burn_in", "langevin_time", "block_elements"),
+        *(
+            "solver",
+            "particles",
+            "alpha0",
+            "homogeneity_penalty",
+            "tilt",
+            "width",
+            "chains",
+            "measurements",
+            "step",
+        ),
+        *("start", "friction", "burn_in", "langevin_time", "tile_elements"),
     },
 }
 
@@ -317,13 +327,13 @@ WITHOUT = {
         ({"sparsity": 36}, "sparsity"),
         ({"teacher": "single-index", "degree": 0}, "degree"),
         ({"width": 0}, "width"),
-        ({"samples": 0}, "samples"),
-        ({"samples": 10.0}, "samples"),
-        ({"test_samples": 1}, "test_samples"),
+        ({"n_train": 0}, "n_train"),
+        ({"n_train": 10.0}, "n_train"),
+        ({"n_test": 1}, "n_test"),
         ({"chains": 0}, "chains"),
         ({"seed": -1}, "seed"),
-        ({"looks": 0}, "looks"),
-        ({"block_elements": 0}, "block_elements"),
+        ({"measurements": 0}, "measurements"),
+        ({"tile_elements": 0}, "tile_elements"),
         ({"kappa": 0.0}, "kappa"),
         ({"kappa": -0.005}, "kappa"),
         ({"kappa": math.nan}, "kappa"),
@@ -351,7 +361,7 @@ def test_a_configuration_out_of_range_is_refused_by_name_before_any_work(options
     known = name not in WITHOUT[method] or "method" in options
     words = "must be" if known else "has no effect with method"
     with pytest.raises(ArgumentError, match=rf"^{name} {words}"):
-        configure(**{"method": method, "samples": 20} | options)
+        configure(**{"method": method, "n_train": 20} | options)
 
 
 @pytest.mark.parametrize(
@@ -435,7 +445,7 @@ def test_extreme_numbers_end_in_a_named_error_or_a_finite_row(tiny, method, solv
 def test_points_of_a_pool_are_those_of_this_process(tiny):
     configs = {
         ("network", 20): configure(**tiny),
-        "mf": fitting(**{**tiny, "method": "mf-ard", "samples": 40}),
+        "mf": fitting(**{**tiny, "method": "mf-ard", "n_train": 40}),
     }
     found = run_points(configs, workers=1)
     assert list(found) == list(configs)
@@ -508,10 +518,10 @@ def test_the_memory_estimate_is_a_lower_bound_and_not_far_below(options):
         **{
             "dim": 20,
             "width": 2000,
-            "samples": 3000,
-            "test_samples": 5000,
+            "n_train": 3000,
+            "n_test": 5000,
             "chains": 2,
-            "block_elements": 2**12,
+            "tile_elements": 2**12,
             **options,
         }
     )
@@ -525,10 +535,10 @@ def test_the_memory_estimate_is_a_lower_bound_and_not_far_below(options):
         chains=config.chains,
         particles=config.particles,
         self_energy=config.method.name == "mf",
-        block_elements=config.machine.block_elements,
+        tile_elements=config.machine.tile_elements,
     )
     observer = Observer(
-        student, energy, test, sparsity=4, block_elements=config.machine.block_elements
+        student, energy, test, sparsity=4, tile_elements=config.machine.tile_elements
     )
     position = starting_position(energy, student, config.teacher, start="prior", seed=0)
     state = SamplerState.start(position)
@@ -542,7 +552,7 @@ def test_the_memory_estimate_is_a_lower_bound_and_not_far_below(options):
 @pytest.mark.parametrize("batch_size", [1, 7, 500])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_mini_batches_hold_a_few_blocks_however_many_there_are(batch_size, dtype):
-    options = {"dim": 20, "width": 100, "samples": 2000, "test_samples": 50, "chains": 2}
+    options = {"dim": 20, "width": 100, "n_train": 2000, "n_test": 50, "chains": 2}
     config = configure(**options, sampler="sgld", batch_size=batch_size, dtype=dtype)
     train, _ = config.datasets()
     batches = config.sampling.sampler.energy(network_posterior(config.student, train, kappa=0.1))
@@ -551,7 +561,7 @@ def test_mini_batches_hold_a_few_blocks_however_many_there_are(batch_size, dtype
     assert len({id(field) for _, field in batches._holders.values()}) == min(len(batches), HELD + 1)
 
 
-@pytest.mark.parametrize("name", ["samples", "chains", "width", "dim", "test_samples"])
+@pytest.mark.parametrize("name", ["n_train", "chains", "width", "dim", "n_test"])
 def test_more_of_anything_needs_more_memory(name):
     small = configure()
     large = configure(**{name: 100 * flat(small)[name]})
@@ -566,17 +576,17 @@ def test_only_a_mean_field_is_collapsed():
 
 def test_the_kernel_and_the_collapsed_field_need_their_matrices():
     many = 50_000
-    kernel = configure(method="nngp", samples=many)
+    kernel = configure(method="nngp", n_train=many)
     assert memory_needed(kernel) >= 8 * many**2
-    collapsed = configure(method="mf", solver="collapsed", samples=many, particles=many, chains=1)
+    collapsed = configure(method="mf", solver="collapsed", n_train=many, particles=many, chains=1)
     assert memory_needed(collapsed) >= 8 * many**2
     # The smaller of the two systems is solved: few particles are cheap.
-    few = configure(method="mf", solver="collapsed", samples=many, particles=100, chains=1)
+    few = configure(method="mf", solver="collapsed", n_train=many, particles=100, chains=1)
     assert memory_needed(few) < 8 * many**2
 
 
 def test_a_generous_bound_on_blocks_needs_no_more_memory_than_the_samples(tiny):
-    generous = fitting(**{**tiny, "block_elements": 10**12})
+    generous = fitting(**{**tiny, "tile_elements": 10**12})
     assert memory_needed(generous) < 10**8
     assert math.isfinite(run_point(generous).row["test_mse"])
 
@@ -585,7 +595,7 @@ def test_what_cannot_fit_is_refused_with_what_it_needs_and_what_is_free(tiny, mo
     monkeypatch.setattr(hardware, "memory_available", lambda device: 1000)
     with pytest.raises(
         DeviceError,
-        match=r"out of memory: network with samples=20.* [\d.]+ GiB and [\d.]+ GiB are free",
+        match=r"out of memory: network with n_train=20.* [\d.]+ GiB and [\d.]+ GiB are free",
     ):
         run_point(configure(**tiny))
     monkeypatch.setattr(hardware, "memory_available", lambda device: None)
@@ -619,7 +629,7 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
             {"sampler": "sgld", "batch_size": 3, "method": "mf", "solver": "collapsed"},
             "batch_size needs solver particles",
         ),
-        ({"sampler": "sgld", "batch_size": 21, "samples": 20}, "^batch_size must be"),
+        ({"sampler": "sgld", "batch_size": 21, "n_train": 20}, "^batch_size must be"),
         ({"sampler": "quantised", "quantum": -1.0}, "^quantum must be"),
         ({"quantum": 0.1}, "^quantum has no effect"),
         ({"rounding": "nearest"}, "^rounding has no effect"),
@@ -641,14 +651,17 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
             {"sampler": "population", "start": "planted"},
             "^start has no effect with .*, sampler population",
         ),
-        ({"sampler": "population", "penalty": 1.0}, "^sampler population needs penalty"),
+        (
+            {"sampler": "population", "homogeneity_penalty": 1.0},
+            "^sampler population needs penalty",
+        ),
         ({"sampler": "population", "tilt": 2.0}, "^sampler population needs tilt"),
         ({"sampler": "population", "step": 0.1}, "^step has no effect with .*, sampler population"),
         (
             {"sampler": "integration", "step": 0.1},
             "^step has no effect with .*, sampler integration",
         ),
-        ({"sampler": "population", "rungs": 2}, "^rungs has no effect"),
+        ({"sampler": "population", "replicas": 2}, "^replicas has no effect"),
         (
             {"sampler": "population", "output_bias_variance": 0.1},
             "^sampler population needs output_bias_variance = None",
@@ -687,7 +700,7 @@ def test_one_code_has_one_name():
 
 
 #: A target that two neurons have to share.
-EASY = {"dim": 1, "sparsity": 1, "width": 2, "samples": 40, "kappa": 0.03, "test_samples": 200}
+EASY = {"dim": 1, "sparsity": 1, "width": 2, "n_train": 40, "kappa": 0.03, "n_test": 200}
 POPULATION = {**EASY, "sampler": "population", "members": 8, "moves": 5, "chains": 3}
 
 
@@ -752,9 +765,9 @@ def test_a_sampling_refuses_what_its_sampler_does_not_have():
     with pytest.raises(TypeError, match="batch_size"):
         UnderdampedOptions(batch_size=10)
     with pytest.raises(TypeError, match="rounding"):
-        Sampling(SGLDOptions(rounding="floor"))
+        SamplingOptions(SGLDOptions(rounding="floor"))
     with pytest.raises(ArgumentError, match="sampler must be options such as"):
-        Sampling("hmc")
+        SamplingOptions("hmc")
 
 
 def test_rounding_and_its_schedule_reach_the_sampler(tiny):
@@ -774,7 +787,7 @@ def test_rounding_and_its_schedule_reach_the_sampler(tiny):
 
 @pytest.mark.parametrize("shape", ["polynomial", "cyclical"])
 def test_steps_that_change_over_the_run_weigh_its_samples(tiny, shape):
-    options = {**tiny, "sampler": "sgld", "looks": 20}
+    options = {**tiny, "sampler": "sgld", "measurements": 20}
     steady = run_point(configure(**options)).row
     row = run_point(configure(**options, step_schedule=shape)).row
     assert row["steps"] == steady["steps"]
@@ -783,8 +796,8 @@ def test_steps_that_change_over_the_run_weigh_its_samples(tiny, shape):
     assert row["test_mse"] != steady["test_mse"]
 
 
-def test_a_cycle_needs_two_looks(tiny):
-    options = {**tiny, "sampler": "sgld", "looks": 5, "step_schedule": "cyclical"}
+def test_a_cycle_needs_two_measurements(tiny):
+    options = {**tiny, "sampler": "sgld", "measurements": 5, "step_schedule": "cyclical"}
     with pytest.raises(ArgumentError, match=r"^cycles must be"):
         run_point(configure(**options))
 
@@ -796,7 +809,7 @@ def test_points_of_before_keep_their_key():
         assert (
             not {"batch_size", "step_schedule", "rounding", "quantum_epoch", "tilt"} & plain.keys()
         )
-        assert not {"rungs", "rung_ratio"} & plain.keys()
+        assert not {"replicas", "kappa_ratio"} & plain.keys()
     batched = configure(sampler="sgld", batch_size=10)
     assert cell_key(batched) != cell_key(configure(sampler="sgld"))
 
@@ -813,12 +826,12 @@ def test_a_device_without_that_name_is_an_argument_error(name):
         ({"sampler": "nuts"}, "sampler"),
         ({"langevin_time": math.nan}, "langevin_time"),
         ({"burn_in": 2.0}, "burn_in"),
-        ({"looks": 0}, "looks"),
+        ({"measurements": 0}, "measurements"),
     ],
 )
 def test_settings_of_a_sampling_out_of_range_are_refused_by_name(options, name):
     with pytest.raises(ArgumentError, match=f"^{name} must be"):
-        Sampling(**options)
+        SamplingOptions(**options)
     for options, name in (({"step": 0.0}, "step"), ({"friction": -1.0}, "friction")):
         with pytest.raises(ArgumentError, match=f"^{name} must be"):
             UnderdampedOptions(**options)

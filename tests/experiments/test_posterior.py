@@ -162,7 +162,7 @@ def test_without_a_draw_nothing_is_made_up():
         ({"max_time": math.nan}, "max_time must be a finite number above 0, not nan"),
         ({"sampler": "sgd"}, "sampler must be one of adaptive, .*, not 'sgd'"),
         ({"sampler": 3}, "sampler must be options or a name, not 3"),
-        ({"sampler": UnderdampedOptions(rungs=2)}, "rungs must be 1"),
+        ({"sampler": UnderdampedOptions(replicas=2)}, "replicas must be 1"),
         ({"sampler": SGLDOptions(batch_size=7)}, "batch_size must be .* at most 6, not 7"),
         ({"dtype": "float16"}, "dtype must be one of float32, float64, not 'float16'"),
         ({"device": "tpu"}, "device"),

@@ -15,7 +15,7 @@ from feature_learning.inference.verdict import AGREED, NOT_SETTLED, WITHIN
 
 HALF_CUBE = "++++ +++- ++-+ ++-- +-++ +-+- +--+ +---"
 #: Two coordinates that matter of six: learned and agreed in a second.
-EASY = {"dim": 6, "sparsity": 2, "width": 32, "samples": 40, "kappa": 0.1, "test_samples": 200}
+EASY = {"dim": 6, "sparsity": 2, "width": 32, "n_train": 40, "kappa": 0.1, "n_test": 200}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_a_network_whose_length_nobody_sets_runs_until_it_is_settled():
         {"step": 0.1},
         {"start": "prior"},
         {"chains": 3},
-        {"rungs": 2},
+        {"replicas": 2},
         {"stop_when_converged": True},
         {"sampler": "gibbs"},
         {"protocol": "published"},
@@ -78,8 +78,8 @@ def test_the_code_that_is_planted_has_one_neuron_of_each_pair(options, code):
 
 
 def test_what_is_chosen_is_what_it_would_be_if_it_were_given():
-    chosen = configure(samples=500)
-    given = configure(samples=500, until_settled=True, chains=8, start="spread", code=HALF_CUBE)
+    chosen = configure(n_train=500)
+    given = configure(n_train=500, until_settled=True, chains=8, start="spread", code=HALF_CUBE)
     assert chosen == given == configure(**flat(chosen))
 
 
@@ -87,7 +87,7 @@ def test_what_is_chosen_is_what_it_would_be_if_it_were_given():
     ("options", "message"),
     [
         ({"until_settled": True, "burn_in": 0.3}, "burn_in must be 0.5 with until_settled"),
-        ({"looks": 15}, "looks must be a whole number of at least 16, not 15"),
+        ({"measurements": 15}, "measurements must be a whole number of at least 16, not 15"),
         ({"until_settled": True, "sampler": "sgld", "step_schedule": "cyclical"}, "step_schedule"),
         ({"until_settled": True, "protocol": "published"}, "until_settled has no effect"),
         ({"until_settled": True, "method": "nngp"}, "until_settled has no effect"),
@@ -118,7 +118,7 @@ def test_the_row_says_what_was_earned_and_by_how_many(easy):
 
 
 def test_both_kinds_of_start_end_where_a_long_run_of_fixed_length_does(easy):
-    other = {**EASY, "start": "prior", "chains": 8, "langevin_time": 6000.0, "looks": 600}
+    other = {**EASY, "start": "prior", "chains": 8, "langevin_time": 6000.0, "measurements": 600}
     fixed = run_point(configure(**other)).row
     for name in ("m_S", "test_mse"):
         found = np.array(easy.row["chains"][name])
@@ -152,7 +152,7 @@ def test_averages_are_over_the_chains_of_the_code(monkeypatch):
 
 
 def test_time_that_is_over_is_said_and_is_no_interrupt(capsys):
-    command = "point --dim 6 --sparsity 2 --width 32 --samples 40 --kappa 0.0001 --test-samples 200"
+    command = "point --dim 6 --sparsity 2 --width 32 --n-train 40 --kappa 0.0001 --n-test 200"
     command += " --max-time 0.5 --json --quiet"
     assert main(command.split()) == 0
     row = json.loads(capsys.readouterr().out)
@@ -165,7 +165,7 @@ def test_time_that_is_over_is_said_and_is_no_interrupt(capsys):
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
 def test_a_time_is_positive(seconds, capsys):
-    assert main(["point", "--samples", "20", "--max-time", seconds]) == 2
+    assert main(["point", "--n-train", "20", "--max-time", seconds]) == 2
     assert "max_time must be" in capsys.readouterr().err
 
 
@@ -178,14 +178,14 @@ def test_what_runs_no_chains_has_no_time_limit(options):
 
 
 def test_a_population_has_no_time_limit(capsys):
-    command = "point --samples 20 --sampler population --max-time 3"
+    command = "point --n-train 20 --sampler population --max-time 3"
     with pytest.raises(SystemExit, match="2"):
         main(command.split())
     assert "--max-time has no effect with" in capsys.readouterr().err
 
 
 def test_the_command_prints_the_word(capsys):
-    command = "point --dim 6 --sparsity 2 --width 32 --samples 40 --kappa 0.1 --test-samples 200"
+    command = "point --dim 6 --sparsity 2 --width 32 --n-train 40 --kappa 0.1 --n-test 200"
     assert main([*command.split(), "--quiet"]) == 0
     assert capsys.readouterr().out.endswith(" s\nagreed\n")
     assert main([*command.split(), "--quiet", "--no-until-settled"]) == 0

@@ -16,11 +16,11 @@ from feature_learning.energies.particles import mean_field_energy, network_poste
 from feature_learning.energies.release import ReleasedEnergy
 from feature_learning.experiments.flat import composed
 from feature_learning.inference.chain_run import ChainRun
-from feature_learning.inference.chains import run
+from feature_learning.inference.chains import run_chains
 from feature_learning.inference.observables import Observer
 from feature_learning.model.priors import Ard
 from feature_learning.model.student import Student
-from feature_learning.model.teachers import SparseParity, draw
+from feature_learning.model.teachers import SparseParity, make_dataset
 from feature_learning.randomness import generator
 from feature_learning.samplers import (
     HMC,
@@ -56,7 +56,7 @@ SAMPLERS = {
 
 
 @dataclass
-class Trial:
+class MomentTest:
     """A small run, ready to go; ``before_gradient`` and ``before_look`` are called with a count."""
 
     kind: str = "sgld"
@@ -65,19 +65,19 @@ class Trial:
     width: int = 16
     kappa: float = 0.05
     steps: int = 480
-    looks: int = 6
+    measurements: int = 6
     step_size: float = 0.1
     burn_in: float = 0.5
     before_gradient: object = None
-    before_look: object = None
+    before_measurement: object = None
     gradients: int = field(default=0, init=False)
     measured: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.teacher = SparseParity(8, 2)
         self.student = Student(dim=8, width=self.width)
-        self.data = draw(self.teacher, 40, seed=0)
-        self.test = draw(self.teacher, 100, seed=0, stream="test")
+        self.data = make_dataset(self.teacher, 40, seed=0)
+        self.test = make_dataset(self.teacher, 100, seed=0, stream="test")
         common = {"kappa": self.kappa, "chains": self.chains}
         ard = Ard(2.0, every=3)
         if self.kind == "mf-ard":
@@ -98,7 +98,7 @@ class Trial:
             if self.kind == "minibatch":
                 self.energy = MiniBatchEnergy(self.energy, 15)
             elif self.kind == "exchange":  # one ladder of all chains
-                kappas = [self.kappa * 1.1**rung for rung in range(self.chains)]
+                kappas = [self.kappa * 1.1**replica for replica in range(self.chains)]
                 self.energy = LadderEnergy(self.student, self.data, kappas=kappas)
         self.sampler = SAMPLERS.get(self.kind, Underdamped)(self.step_size)
         self.observer = Observer(self.student, self.energy, self.test, sparsity=2)
@@ -108,10 +108,13 @@ class Trial:
         )
         self.random = generator(self.seed, "noise")
         self.schedule = uniform(
-            step_size=self.step_size, steps=self.steps, looks=self.looks, burn_in=self.burn_in
+            step_size=self.step_size,
+            steps=self.steps,
+            measurements=self.measurements,
+            burn_in=self.burn_in,
         )
         self._count_gradients()
-        self._count_looks()
+        self._count_measurements()
 
     def _count_gradients(self) -> None:
         plain = self.energy.gradient
@@ -134,20 +137,20 @@ class Trial:
 
             self.energy.estimate = estimate
 
-    def _count_looks(self) -> None:
+    def _count_measurements(self) -> None:
         """The first look at all is the starting point's: it has the count 0."""
         plain = self.observer.measure
 
         def measure(theta, *, average):
-            if self.before_look is not None:
-                self.before_look(self.measured)
+            if self.before_measurement is not None:
+                self.before_measurement(self.measured)
             self.measured += 1
             return plain(theta, average=average)
 
         self.observer.measure = measure
 
     def run(self, **options) -> ChainRun:
-        return run(
+        return run_chains(
             self.energy,
             self.sampler,
             self.position,
@@ -203,5 +206,5 @@ def killed_while_saving(path: str, kind: str) -> None:
         plain(handle)
 
     os.fsync = fsync
-    Trial(kind).run(checkpoint=Path(path), checkpoint_every=1)
+    MomentTest(kind).run(checkpoint=Path(path), checkpoint_every=1)
     sys.exit("the run ended without being killed")

@@ -68,7 +68,7 @@ def moved(sampler, energy, position, steps, *, seed=1, burn_in=0):
     """Where the chains are after ``burn_in`` steps of burn-in and ``steps`` others."""
     random = torch.Generator().manual_seed(seed)
     state = sampler.init(energy, position, random)
-    sampler.burning().advance(state, energy, burn_in, random, done=0)
+    sampler.for_burn_in().advance(state, energy, burn_in, random, done=0)
     sampler.advance(state, energy, steps, random, done=burn_in)
     return state
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from feature_learning.analysis.draws import read_draws
+from feature_learning.analysis.chain_history import read_draws
 from feature_learning.errors import (
     ArgumentError,
     CheckpointError,
@@ -50,7 +50,7 @@ def assert_same(left, right):
     assert left.series.keys() == right.series.keys()
     for name, values in right.series.items():
         np.testing.assert_array_equal(left.series[name], values, err_msg=name)
-    for name in ("counted", "times", "steps", "final_look"):
+    for name in ("counted", "times", "steps", "final_measurement"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
     assert torch.equal(left.state.position, right.state.position)
     assert torch.equal(left.weights, right.weights)
@@ -73,20 +73,20 @@ def test_a_run_measures_what_it_says_when_it_says(trial, kind):
     assert result.steps.tolist() == [80, 160, 240, 320, 400, 480]
     np.testing.assert_allclose(result.times, 0.1 * result.steps, rtol=1e-12)
     assert result.counted.tolist() == [False] * 3 + [True] * 3
-    assert result.final_look.tolist() == [5, 5]
+    assert result.final_measurement.tolist() == [5, 5]
     assert not result.interrupted
     for name, values in result.series.items():
         assert values.shape == (2, 6)
         # The last rung of a ladder has no next one to swap with.
         assert np.isfinite(values[:-1] if name == "swapped" else values).all()
     # The last look is of the state that is returned, by a plain evaluation.
-    parameters = small.energy.readout(result.state.position)
-    f = small.observer.field.predict(parameters)
+    parameters = small.energy.predictor_parameters(result.state.position)
+    f = small.observer.forward.predict(parameters)
     labels = small.test.labels
     error = (f - labels).square().mean(dim=1).numpy()
     np.testing.assert_allclose(result.last("test_mse"), error, rtol=1e-5)
     np.testing.assert_allclose(result.series["test_mse"][:, -1], error, rtol=1e-5)
-    train = (small.energy.field.predict(parameters) - small.data.labels).square().mean(dim=1)
+    train = (small.energy.forward.predict(parameters) - small.data.labels).square().mean(dim=1)
     np.testing.assert_allclose(result.last("train_mse"), train.numpy(), rtol=1e-5)
     draws = result.series["m_S"][:, 3:]
     weights = result.series.get("weight", np.ones((2, 6)))[:, 3:]
@@ -95,14 +95,14 @@ def test_a_run_measures_what_it_says_when_it_says(trial, kind):
     )
 
 
-def test_the_posterior_mean_is_of_the_looks_past_burn_in_only(trial):
+def test_the_posterior_mean_is_of_the_measurements_past_burn_in_only(trial):
     small, predictions = trial("sgld"), []
     plain = small.observer.measure
 
     def measure(theta, *, average):
         values = plain(theta, average=average)
-        parameters = small.energy.readout(theta)
-        predictions.append(small.observer.field.predict(parameters).double().clone())
+        parameters = small.energy.predictor_parameters(theta)
+        predictions.append(small.observer.forward.predict(parameters).double().clone())
         return values
 
     small.observer.measure = measure
@@ -121,15 +121,15 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not(trial, kind):
 
 
 def test_velocities_have_the_right_temperature_and_overdamped_chains_none(trial):
-    assert trial("underdamped", steps=2000, looks=100).run().kinetic_temperature == pytest.approx(
-        1, abs=0.1
-    )
+    assert trial(
+        "underdamped", steps=2000, measurements=100
+    ).run().kinetic_temperature == pytest.approx(1, abs=0.1)
     assert math.isnan(trial("sgld").run().kinetic_temperature)
 
 
 def test_no_average_is_made_up_where_nothing_counts(trial):
     small = trial("sgld")  # interrupted in the middle of burn-in
-    small.before_look = at_count(2)
+    small.before_measurement = at_count(2)
     result = small.run()
     assert result.interrupted
     assert result.counted.tolist() == [False, False]
@@ -168,25 +168,25 @@ class InterruptLater(Guards):
         return curvature
 
 
-@pytest.mark.parametrize("where", ["look", "segment", "first segment"])
+@pytest.mark.parametrize("where", ["measurement", "segment", "first segment"])
 def test_a_run_resumed_after_an_interrupt_is_the_uninterrupted_one(trial, kind, where, tmp_path):
     whole, path = trial(kind).run(), tmp_path / "deep" / "run.npz"
     part, guards = trial(kind), Guards()
-    if where == "look":
-        part.before_look = at_count(3)
+    if where == "measurement":
+        part.before_measurement = at_count(3)
     else:
         guards = InterruptLater(part, checks=1 if where == "first segment" else 3)
     stopped = part.run(checkpoint=path, guards=guards)
     assert stopped.interrupted
     assert "the run was interrupted" in stopped.convergence.reasons
-    looks = {"look": 3, "segment": 2, "first segment": 0}[where]
-    assert len(stopped.times) == looks
+    measurements = {"measurement": 3, "segment": 2, "first segment": 0}[where]
+    assert len(stopped.times) == measurements
     with np.load(path) as archive:
         segment, within, done, _ = archive["counters"]
-    assert (segment, within) == (looks, 0 if where == "look" else 50)
+    assert (segment, within) == (measurements, 0 if where == "measurement" else 50)
     assert done == 80 * segment + within
     for name, values in stopped.series.items():
-        np.testing.assert_array_equal(values, whole.series[name][:, :looks], err_msg=name)
+        np.testing.assert_array_equal(values, whole.series[name][:, :measurements], err_msg=name)
     assert_same(trial(kind).run(checkpoint=path), whole)
     # A finished run is read back, not run again.
     before = trial(kind)
@@ -197,9 +197,9 @@ def test_a_run_resumed_after_an_interrupt_is_the_uninterrupted_one(trial, kind, 
 def test_several_interrupts_in_a_row_change_nothing(trial, tmp_path):
     whole, path = trial("underdamped").run(), tmp_path / "run.npz"
     # A resumed run does not look at its start: its first look has the count 0.
-    for look in (1, 0, 1):
+    for measurement in (1, 0, 1):
         part = trial("underdamped")
-        part.before_look = at_count(look)
+        part.before_measurement = at_count(measurement)
         assert part.run(checkpoint=path, checkpoint_every=100).interrupted
     assert_same(trial("underdamped").run(checkpoint=path), whole)
 
@@ -208,7 +208,7 @@ def test_a_resumed_run_steps_less_than_a_whole_one(trial, tmp_path):
     whole = trial("sgld")
     whole.run()
     part, path = trial("sgld"), tmp_path / "run.npz"
-    part.before_look = at_count(5)
+    part.before_measurement = at_count(5)
     part.run(checkpoint=path)
     rest = trial("sgld")
     rest.run(checkpoint=path)
@@ -217,17 +217,17 @@ def test_a_resumed_run_steps_less_than_a_whole_one(trial, tmp_path):
 
 def test_an_interrupt_without_a_checkpoint_returns_what_there_is(trial):
     part, whole = trial("sgld"), trial("sgld").run()
-    part.before_look = at_count(5)
+    part.before_measurement = at_count(5)
     result = part.run()
     assert result.interrupted
     np.testing.assert_array_equal(result.series["m_S"], whole.series["m_S"][:, :5])
-    assert result.final_look.tolist() == [4, 4]
+    assert result.final_measurement.tolist() == [4, 4]
     np.testing.assert_array_equal(result.mean("m_S"), whole.series["m_S"][:, 3:5].mean(axis=1))
 
 
-def test_an_interrupt_at_the_last_look_is_no_interrupt(trial):
+def test_an_interrupt_at_the_last_measurement_is_no_interrupt(trial):
     last = trial("sgld")
-    last.before_look = at_count(6)
+    last.before_measurement = at_count(6)
     assert not last.run().interrupted
 
 
@@ -247,7 +247,7 @@ def test_a_second_interrupt_means_it_and_the_handler_is_put_back(trial):
     assert len(seen) == 102
     assert signal.getsignal(signal.SIGINT) is before
     patient = trial("sgld")
-    patient.before_look = at_count(2)
+    patient.before_measurement = at_count(2)
     patient.run()
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -273,12 +273,12 @@ def test_the_seconds_of_all_calls_are_in_the_checkpoint(trial, tmp_path):
     path, watch = tmp_path / "run.npz", Stopwatch()
     watch.earlier = 1000.0  # as if it had taken that long
     first = trial("sgld")
-    first.before_look = at_count(2)
+    first.before_measurement = at_count(2)
     first.run(checkpoint=path, stopwatch=watch)
-    for look in (2, None):
+    for measurement in (2, None):
         before, watch = watch.seconds, Stopwatch()
         part = trial("sgld")
-        part.before_look = at_count(look)
+        part.before_measurement = at_count(measurement)
         part.run(checkpoint=path, stopwatch=watch)
         # What the checkpoint could not know of is the time between its being written and now.
         assert 1000 < watch.earlier <= before
@@ -297,7 +297,7 @@ def test_a_resumed_run_says_so_and_where_it_resumes(trial, tmp_path, capsys):
     part.run(**said)
     assert "resumes" not in capsys.readouterr().err
     part = trial("sgld")
-    part.before_look = at_count(2)
+    part.before_measurement = at_count(2)
     part.run(**said)
     err = capsys.readouterr().err
     first = err.splitlines()[0]
@@ -318,7 +318,7 @@ def test_a_resumed_run_says_so_and_where_it_resumes(trial, tmp_path, capsys):
 def stored(trial, tmp_path):
     """A checkpoint in the middle of a run with a fingerprint."""
     path, part = tmp_path / "run.npz", trial("sgld")
-    part.before_look = at_count(3)
+    part.before_measurement = at_count(3)
     part.run(checkpoint=path, fingerprint={"kappa": 0.05, "seed": 0})
     return path
 
@@ -397,12 +397,12 @@ def test_a_checkpoint_that_does_not_fit_is_refused_even_without_a_fingerprint(
     trial, tmp_path, change
 ):
     path, part = tmp_path / "run.npz", trial("mf-ard")
-    part.before_look = at_count(3)
+    part.before_measurement = at_count(3)
     part.run(checkpoint=path)
     if change.get("kind"):
         # ρ is in the file and not in the run, or the other way round.
         path, part = tmp_path / "other.npz", trial("underdamped")
-        part.before_look = at_count(3)
+        part.before_measurement = at_count(3)
         part.run(checkpoint=path)
         change = {}
     with pytest.raises(CheckpointError, match=re.escape(str(path))):
@@ -491,16 +491,16 @@ def test_a_run_whose_disk_fills_resumes_from_the_save_before(trial, tmp_path, mo
 class StopAt:
     """Stops chain c from look ``looks[c]`` on."""
 
-    def __init__(self, *looks):
-        self.looks = np.array(looks)
+    def __init__(self, *measurements):
+        self.measurements = np.array(measurements)
 
     def finished(self, series, counted):
-        return len(counted) - 1 >= self.looks
+        return len(counted) - 1 >= self.measurements
 
 
-def test_a_stopping_rule_ends_each_chain_at_its_own_look(trial):
+def test_a_stopping_rule_ends_each_chain_at_its_own_measurement(trial):
     whole, result = trial("sgld").run(), trial("sgld").run(stop=StopAt(3, 1))
-    assert result.final_look.tolist() == [3, 1]
+    assert result.final_measurement.tolist() == [3, 1]
     assert len(result.times) == 4  # the batch ends with its last chain
     assert not result.interrupted
     np.testing.assert_array_equal(result.series["m_S"], whole.series["m_S"][:, :4])
@@ -508,26 +508,26 @@ def test_a_stopping_rule_ends_each_chain_at_its_own_look(trial):
     np.testing.assert_array_equal(result.last("m_S"), expected)
 
 
-def test_the_weights_of_a_chain_are_those_at_its_own_final_look(trial, kind):
+def test_the_weights_of_a_chain_are_those_at_its_own_final_measurement(trial, kind):
     # The same run cut off after each look: what its chains weigh there.
-    at_look = [
-        short.energy.readout(
+    at_measurement = [
+        short.energy.predictor_parameters(
             short.run(schedule=Schedule(short.schedule.segments[:n])).state.position
         )
         for n in range(1, 6)
         for short in [trial(kind)]
     ]
     result = trial(kind).run(stop=StopAt(4, 1))
-    assert result.final_look.tolist() == [4, 1]
-    assert torch.equal(result.weights[0], at_look[4].w[0])
-    assert torch.equal(result.weights[1], at_look[1].w[1])
-    assert torch.equal(result.readouts[0], at_look[4].a[0])
-    assert torch.equal(result.readouts[1], at_look[1].a[1])
+    assert result.final_measurement.tolist() == [4, 1]
+    assert torch.equal(result.weights[0], at_measurement[4].w[0])
+    assert torch.equal(result.weights[1], at_measurement[1].w[1])
+    assert torch.equal(result.readouts[0], at_measurement[4].a[0])
+    assert torch.equal(result.readouts[1], at_measurement[1].a[1])
     # The batch ran on with the chain that was done.
-    assert not torch.equal(at_look[4].w[1], at_look[1].w[1])
+    assert not torch.equal(at_measurement[4].w[1], at_measurement[1].w[1])
     # Without a rule, and for a chain that never meets it, the final look is the last.
     last = trial(kind).run()
-    present = trial(kind).energy.readout(last.state.position)
+    present = trial(kind).energy.predictor_parameters(last.state.position)
     assert torch.equal(last.weights, present.w)
     stopped = trial(kind).run(stop=StopAt(0, 99))
     assert torch.equal(stopped.weights[1], present.w[1])
@@ -538,7 +538,7 @@ def test_the_weights_of_a_chain_are_those_at_its_own_final_look(trial, kind):
 
 def test_a_rule_that_is_met_by_one_chain_only_runs_to_the_end(trial):
     result = trial("sgld").run(stop=StopAt(2, 99))
-    assert result.final_look.tolist() == [2, 5]
+    assert result.final_measurement.tolist() == [2, 5]
     assert len(result.times) == 6
     assert not result.interrupted
 
@@ -546,19 +546,19 @@ def test_a_rule_that_is_met_by_one_chain_only_runs_to_the_end(trial):
 def test_a_stopped_run_resumes_to_the_same_stop(trial, tmp_path):
     path, part = tmp_path / "run.npz", trial("sgld")
     whole = trial("sgld").run(stop=StopAt(1, 4))
-    part.before_look = at_count(3)
-    assert part.run(checkpoint=path, stop=StopAt(1, 4)).final_look.tolist() == [1, 2]
+    part.before_measurement = at_count(3)
+    assert part.run(checkpoint=path, stop=StopAt(1, 4)).final_measurement.tolist() == [1, 2]
     assert_same(trial("sgld").run(checkpoint=path, stop=StopAt(1, 4)), whole)
     # Stopped after the first chain was done: its weights come from the checkpoint.
-    assert whole.final_look.tolist() == [1, 4]
+    assert whole.final_measurement.tolist() == [1, 4]
     finished = trial("sgld")
     assert_same(finished.run(checkpoint=path, stop=StopAt(1, 4)), whole)
     assert finished.measured == 0
 
 
-def test_stop_when_converged_waits_for_enough_counted_looks_and_for_its_turn(trial):
+def test_stop_when_converged_waits_for_enough_counted_measurements_and_for_its_turn(trial):
     lenient = ConvergenceRule(r_hat=1e6, ess=1e-6, min_chains=2, min_draws=5)
-    schedule = uniform(step_size=0.1, steps=200, looks=40, burn_in=0.25)
+    schedule = uniform(step_size=0.1, steps=200, measurements=40, burn_in=0.25)
     result = trial("sgld").run(schedule=schedule, stop=StopWhenConverged(lenient, every=3))
     assert len(result.times) == 10 + 6  # the first multiple of 3 with at least 5 draws
     strict = ConvergenceRule(r_hat=1.0000001, min_chains=2)
@@ -620,15 +620,20 @@ def test_divergence_is_named_with_its_step_its_size_and_a_size_that_works(trial,
 def test_the_step_that_an_adaptive_sampler_makes_is_the_one_that_is_watched(trial):
     """Right at the start; then gradients fall, and the step grows with nothing to stop it."""
     small = with_step(trial, "adaptive", 0.7)
-    small.schedule = uniform(step_size=0.7, steps=4000, looks=40)
+    small.schedule = uniform(step_size=0.7, steps=4000, measurements=40)
     with pytest.raises(EquipartitionError, match=r"the step size 0\.7 is too large at step \d+"):
         small.run()
     # It does not diverge: without the guard nobody would know.
     small = with_step(trial, "adaptive", 0.7)
-    small.schedule = uniform(step_size=0.7, steps=4000, looks=40)
+    small.schedule = uniform(step_size=0.7, steps=4000, measurements=40)
     result = small.run(guards=Guards(max_inflation=math.inf))
-    assert small.sampler.pace(result.state) > 1.2
-    assert small.sampler.inflation(result.curvature * small.sampler.pace(result.state)) > 4
+    assert small.sampler.step_multiplier(result.state) > 1.2
+    assert (
+        small.sampler.variance_bias_factor(
+            result.curvature * small.sampler.step_multiplier(result.state)
+        )
+        > 4
+    )
 
 
 def test_hot_velocities_are_named_with_their_temperature(trial):
@@ -640,7 +645,7 @@ def test_hot_velocities_are_named_with_their_temperature(trial):
             super().advance(state, energy, steps, random, done=done)
             state.velocity.mul_(1.5)
 
-    small = trial("underdamped", steps=4000, looks=40)
+    small = trial("underdamped", steps=4000, measurements=40)
     small.sampler = Hot(0.1, friction=0.5)
     with pytest.raises(EquipartitionError, match=r"kinetic temperature is \d") as caught:
         small.run()
@@ -648,7 +653,7 @@ def test_hot_velocities_are_named_with_their_temperature(trial):
     ratio = float(re.search(r"is (\d+\.\d+)", str(caught.value))[1])
     assert ratio == pytest.approx(1.5**2, abs=0.5)
     assert advised(str(caught.value)) > 0
-    small = trial("underdamped", steps=4000, looks=40)
+    small = trial("underdamped", steps=4000, measurements=40)
     small.sampler = Underdamped(0.1, friction=0.5)
     result = small.run()
     assert result.kinetic_temperature == pytest.approx(1, abs=0.1)
@@ -672,7 +677,7 @@ def test_a_kinetic_temperature_off_by_more_than_2_percent_denies_convergence(tri
 def test_a_long_step_cools_the_velocities_and_not_the_measured_temperature(trial):
     # At high noise all directions have the prior's stiffness 2κ²d = 64: all velocities are cold
     # by h²λ/4 = 0.16, positions are right, and the estimate counts the missing part.
-    small = trial("underdamped", step_size=0.1, kappa=2.0, steps=4000, looks=40)
+    small = trial("underdamped", step_size=0.1, kappa=2.0, steps=4000, measurements=40)
     small.sampler = Underdamped(0.1, friction=1.0)
     result = small.run()
     assert result.kinetic_temperature == pytest.approx(1, abs=0.02)
@@ -686,7 +691,7 @@ def test_velocities_that_are_kept_cold_are_an_error(trial):
             super().advance(state, energy, steps, random, done=done)
             state.velocity.mul_(0.7)
 
-    small = trial("underdamped", steps=4000, looks=40)
+    small = trial("underdamped", steps=4000, measurements=40)
     small.sampler = Cold(0.1, friction=0.5)
     with pytest.raises(EquipartitionError, match=r"kinetic temperature is 0\.\d+ T"):
         small.run()
@@ -708,7 +713,7 @@ def test_a_chain_that_becomes_nan_ends_the_run_and_is_never_converged(trial):
             state["position"] = made.position
             return made
 
-    small.sampler, small.before_look = Watched(0.1), poison
+    small.sampler, small.before_measurement = Watched(0.1), poison
     with pytest.raises(DivergenceError, match="diverged by step 320"):
         small.run(guards=Guards(growth=math.inf))
 
@@ -721,9 +726,9 @@ def test_the_default_step_works_and_is_rounded_down_to_two_digits(trial, kind):
     result = with_step(trial, kind, step).run()
     assert np.isfinite(result.series["test_mse"]).all()
     # It is a fraction of the limit, and not a tiny one.
-    assert small.sampler.with_step(2 * step).inflation(result.curvature) < math.inf
-    inflation = small.sampler.with_step(step).inflation(result.curvature)
-    assert 1.001 < inflation < 2
+    assert small.sampler.with_step(2 * step).variance_bias_factor(result.curvature) < math.inf
+    variance_bias_factor = small.sampler.with_step(step).variance_bias_factor(result.curvature)
+    assert 1.001 < variance_bias_factor < 2
 
 
 def test_a_default_step_without_curvature_is_refused(trial):
@@ -737,7 +742,7 @@ def test_named_errors_are_what_the_command_line_catches():
         assert issubclass(error, FeatureLearningError)
 
 
-def test_looks_at_given_times_use_their_own_step_sizes(trial):
+def test_measurements_at_given_times_use_their_own_step_sizes(trial):
     small = trial("sgld")
     result = small.run(schedule=at_times([1.0, 2.55, 4.0], step_size=0.1))
     np.testing.assert_allclose(result.times, [1.0, 2.55, 4.0], rtol=1e-12)
@@ -799,9 +804,12 @@ def test_a_library_run_saves_before_a_signal_does_what_it_did(trial, tmp_path, n
 
 WRONG = [
     *((name, np.array("text")) for name in ("counted", "times", "series.m_S", "temperatures")),
-    *((name, np.zeros(())) for name in ("times", "steps", "final_look", "counters", "clock")),
+    *(
+        (name, np.zeros(()))
+        for name in ("times", "steps", "final_measurement", "counters", "clock")
+    ),
     *((name, np.zeros(0)) for name in ("counters", "clock", "counted", "series.m_S")),
-    *((name, np.zeros((2, 2, 2, 2))) for name in ("series.test_mse", "final_look", "steps")),
+    *((name, np.zeros((2, 2, 2, 2))) for name in ("series.test_mse", "final_measurement", "steps")),
 ]
 
 
@@ -823,7 +831,7 @@ def test_a_checkpoint_of_other_types_or_shapes_is_refused(trial, tmp_path, name,
 
 def grown(small, **options):
     """A growing run to its limit: 13 blocks of 4 looks, of Langevin time 64."""
-    schedule = growing(step_size=0.1, langevin_time=64.0, looks=16)
+    schedule = growing(step_size=0.1, langevin_time=64.0, measurements=16)
     return small.run(schedule=schedule, **options)
 
 
@@ -872,7 +880,7 @@ def test_what_is_tuned_holds_from_the_end_of_settling_on(trial):
 @pytest.mark.parametrize(
     ("where", "count"),
     [
-        *(("before_look", count) for count in (1, 4, 5, 8, 13, 30)),
+        *(("before_measurement", count) for count in (1, 4, 5, 8, 13, 30)),
         *(("before_gradient", count) for count in (30, 31, 33, 61, 90, 400)),
     ],
 )
@@ -898,7 +906,7 @@ def test_a_run_ends_when_its_time_is_over(trial, tmp_path):
         if count == 10:
             watch.earlier = 1000.0
 
-    small.before_look = later
+    small.before_measurement = later
     result = grown(small, max_time=500.0, stopwatch=watch, checkpoint=path)
     assert not result.interrupted
     assert len(result.times) == 10

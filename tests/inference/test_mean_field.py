@@ -9,10 +9,10 @@ from feature_learning.errors import ArgumentError, ConvergenceError
 from feature_learning.experiments.flat import configure
 from feature_learning.inference.mean_field import solve
 from feature_learning.model.priors import Ard
-from feature_learning.samplers.options import Sampling
+from feature_learning.samplers.options import SamplingOptions
 from feature_learning.samplers.registry import UnderdampedOptions
 
-SHORT = {"langevin_time": 40.0, "looks": 20}
+SHORT = {"langevin_time": 40.0, "measurements": 20}
 
 
 def solution(tiny, *, kappa=0.1, sampling=None, **options):
@@ -24,7 +24,7 @@ def solution(tiny, *, kappa=0.1, sampling=None, **options):
         data,
         test,
         kappa=kappa,
-        sampling=Sampling(**{"sampler": UnderdampedOptions(step=0.2)} | (sampling or SHORT)),
+        sampling=SamplingOptions(**{"sampler": UnderdampedOptions(step=0.2)} | (sampling or SHORT)),
         **options,
     )
 
@@ -53,16 +53,18 @@ def test_a_chain_on_its_way_has_a_residual_and_one_that_has_arrived_has_little(t
     rising = solution(
         tiny, kappa=0.02, chains=8, sampling={**SHORT, "langevin_time": 16.0, "burn_in": 0.0}
     )
-    long = solution(tiny, kappa=0.02, chains=8, sampling={"langevin_time": 800.0, "looks": 400})
+    long = solution(
+        tiny, kappa=0.02, chains=8, sampling={"langevin_time": 800.0, "measurements": 400}
+    )
     assert rising.residual > 3.5 * rising.residual_sem
     assert rising.residual > 3 * long.residual
 
 
-def test_one_chain_has_a_residual_without_an_error_and_too_few_looks_have_none(tiny):
+def test_one_chain_has_a_residual_without_an_error_and_too_few_measurements_have_none(tiny):
     single = solution(tiny)
     assert math.isfinite(single.residual)
     assert math.isnan(single.residual_sem)
-    single = solution(tiny, sampling={**SHORT, "looks": 1, "burn_in": 0.0}, chains=2)
+    single = solution(tiny, sampling={**SHORT, "measurements": 1, "burn_in": 0.0}, chains=2)
     assert math.isnan(single.residual)
     assert math.isnan(single.residual_sem)
 
@@ -85,7 +87,7 @@ def test_who_insists_gets_the_same_solution_when_it_has_converged(tiny):
         "particles": 32,
         "sampling": {
             "sampler": UnderdampedOptions(step=0.15, friction=0.1),
-            **{"langevin_time": 2800.0, "looks": 700},
+            **{"langevin_time": 2800.0, "measurements": 700},
         },
     }
     plain, insisted = solution(tiny, **options), solution(tiny, insist=True, **options)

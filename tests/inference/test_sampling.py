@@ -8,7 +8,14 @@ import pytest
 import torch
 from toys import GRID
 
-from feature_learning import Sampling, SparseParity, Student, draw, network_posterior, sample
+from feature_learning import (
+    SamplingOptions,
+    SparseParity,
+    Student,
+    make_dataset,
+    network_posterior,
+    sample,
+)
 from feature_learning.energies.base import Fixed
 from feature_learning.errors import ArgumentError, DivergenceError
 from feature_learning.inference.diagnostics import ConvergenceRule
@@ -22,12 +29,12 @@ from feature_learning.samplers.registry import (
 
 TEACHER = SparseParity(6, 2)
 STUDENT = Student(dim=6, width=8)
-TEST = draw(TEACHER, 30, seed=0, stream="test")
-SHORT = {"langevin_time": 20.0, "looks": 10}
+TEST = make_dataset(TEACHER, 30, seed=0, stream="test")
+SHORT = {"langevin_time": 20.0, "measurements": 10}
 
 
 def posterior(chains=2):
-    return network_posterior(STUDENT, draw(TEACHER, 20, seed=0), kappa=0.1, chains=chains)
+    return network_posterior(STUDENT, make_dataset(TEACHER, 20, seed=0), kappa=0.1, chains=chains)
 
 
 class Well(Fixed):
@@ -48,7 +55,7 @@ class Well(Fixed):
         empty = theta.new_empty(self.chains, 0)
         return Parameters(theta.view(-1, 1, 1), empty, empty)
 
-    readout = views
+    predictor_parameters = views
 
 
 class Squares:
@@ -63,12 +70,12 @@ class Squares:
     def open_block(self):
         pass
 
-    def memory(self):
+    def state_dict(self):
         return {}
 
 
 def test_a_run_without_a_teacher_is_the_same_run_without_relevant_coordinates():
-    sampling = Sampling(UnderdampedOptions(0.1), **SHORT)
+    sampling = SamplingOptions(UnderdampedOptions(0.1), **SHORT)
     known, _ = sample(posterior(), STUDENT, TEACHER, TEST, sampling, seed=3)
     own, _ = sample(posterior(), STUDENT, test=TEST, sampling=sampling, seed=3)
     assert known.series.keys() - own.series.keys() == {
@@ -93,7 +100,9 @@ def test_a_sampler_is_given_by_name_or_by_its_options():
 
 def test_chains_start_where_they_are_told():
     position = torch.linspace(-1, 1, STUDENT.size(2, 8))
-    sampling = Sampling(UnderdampedOptions(1e-6), langevin_time=1e-6, looks=1, burn_in=0)
+    sampling = SamplingOptions(
+        UnderdampedOptions(1e-6), langevin_time=1e-6, measurements=1, burn_in=0
+    )
     run, _ = sample(posterior(), STUDENT, test=TEST, sampling=sampling, seed=0, position=position)
     torch.testing.assert_close(run.state.position, position, atol=1e-5, rtol=0)
 
@@ -103,7 +112,7 @@ def test_an_energy_of_another_model_has_its_moments(options):
     chains = 400
     run, _ = sample(
         Well(chains),
-        sampling=Sampling(options, langevin_time=60.0, looks=40),
+        sampling=SamplingOptions(options, langevin_time=60.0, measurements=40),
         position=torch.zeros(chains, dtype=torch.float64),
         observer=Squares(),
         rule=ConvergenceRule(observables=("square",), min_draws=20),
@@ -117,12 +126,28 @@ def test_an_energy_of_another_model_has_its_moments(options):
     assert run.weights.shape == (chains, 1, 1)
 
 
+def test_an_observer_may_return_the_position_itself():
+    class Itself(Squares):
+        def measure(self, theta, *, average):
+            return {"x": theta.numpy()}
+
+    run, _ = sample(
+        Well(2),
+        sampling=SamplingOptions(MALAOptions(), langevin_time=20.0, measurements=10),
+        position=torch.zeros(2, dtype=torch.float64),
+        observer=Itself(),
+        seed=0,
+    )
+    assert len(np.unique(run.series["x"])) > 10
+    np.testing.assert_array_equal(run.last("x"), run.state.position.numpy())
+
+
 def test_another_model_that_diverges_is_stopped():
     class Hill(Well):
         def gradient(self, theta, out):
             torch.neg(theta, out=out)
 
-    sampling = Sampling(SGLDOptions(0.5), langevin_time=200.0, burn_in=0.0, looks=1)
+    sampling = SamplingOptions(SGLDOptions(0.5), langevin_time=200.0, burn_in=0.0, measurements=1)
     with pytest.raises(DivergenceError, match=r"diverged by step 400 .*: not finite; a step size"):
         sample(Hill(3), sampling=sampling, position=torch.ones(3), observer=Squares(), seed=0)
 
@@ -135,8 +160,14 @@ def test_another_model_that_diverges_is_stopped():
         ({"student": None}, "position must be given without a student"),
         ({"test": None}, "test must be given without an observer"),
         ({"sampler": "sgd"}, "sampler must be one of .*, not 'sgd'"),
-        ({"sampler": "sgld", "sampling": Sampling()}, "sampler must not be given beside sampling"),
-        ({"sampling": Sampling(start="planted")}, "start must be prior without a teacher, not 'pl"),
+        (
+            {"sampler": "sgld", "sampling": SamplingOptions()},
+            "sampler must not be given beside sampling",
+        ),
+        (
+            {"sampling": SamplingOptions(start="planted")},
+            "start must be prior without a teacher, not 'pl",
+        ),
         ({"position": torch.zeros(5)}, "position must have 112 entries, those of 2 chains, not 5"),
         ({"position": torch.zeros(112, 1)}, r"position must be one flat vector .*\(112, 1\)"),
         ({"position": torch.full((112,), math.nan)}, "position must be finite"),

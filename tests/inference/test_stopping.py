@@ -11,7 +11,7 @@ from feature_learning.samplers.schedules import growing
 
 RULE = ConvergenceRule(observables=("x",))
 #: The limit is 32: a run is judged first when its length is 1.
-SCHEDULE = growing(step_size=1e-3, langevin_time=32.0, looks=200)
+SCHEDULE = growing(step_size=1e-3, langevin_time=32.0, measurements=200)
 TIMES = np.cumsum([each.steps * each.step_size for each in SCHEDULE.segments])
 
 

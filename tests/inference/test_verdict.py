@@ -12,11 +12,11 @@ PLANTED = ConvergenceRule(planted=True)
 EIGHT, FOUR = 8, 4 * 256  # pairs with one neuron each, and with one on either side
 
 
-def series(centres, codes, *, looks=200, seed=0):
+def series(centres, codes, *, measurements=200, seed=0):
     """Independent draws about each chain's centre, and its code at every look."""
     random = np.random.default_rng(seed)
-    draws = random.normal(size=(len(centres), looks)) + np.array(centres)[:, None]
-    columns = [np.broadcast_to(np.asarray(each, float), looks) for each in codes]
+    draws = random.normal(size=(len(centres), measurements)) + np.array(centres)[:, None]
+    columns = [np.broadcast_to(np.asarray(each, float), measurements) for each in codes]
     return {"m_S": draws, "test_mse": draws**2 + draws, "code": np.stack(columns)}
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from feature_learning.errors import ArgumentError
 from feature_learning.model.activations import ACTIVATIONS
-from feature_learning.model.field import Field
+from feature_learning.model.forward import Forward
 from feature_learning.model.student import Student
-from feature_learning.model.teachers import Dataset, SingleIndex, draw
+from feature_learning.model.teachers import Dataset, SingleIndex, make_dataset
 
 PLAIN = {
     "relu": lambda z: max(z, 0.0),
@@ -23,8 +23,8 @@ PLAIN = {
 BIASES = [(None, None), (0.7, None), (None, 0.4), (0.7, 0.4)]
 
 
-def gaussian(dim, samples, seed=0):
-    return draw(SingleIndex(dim, 1, 1), samples, seed=seed, dtype=torch.float64)
+def gaussian(dim, n_train, seed=0):
+    return make_dataset(SingleIndex(dim, 1, 1), n_train, seed=seed, dtype=torch.float64)
 
 
 def position(student, chains, particles, seed=0):
@@ -33,7 +33,7 @@ def position(student, chains, particles, seed=0):
 
 
 def field(student, data, chains, **options):
-    return Field(
+    return Forward(
         student, data, chains=chains, particles=student.width, scale=student.scale, **options
     )
 
@@ -109,7 +109,7 @@ def test_the_prediction_is_a_loop_over_neurons(name, hidden, output):
     )
     data, theta = gaussian(3, 6), position(student, 2, 4)
     parameters = student.views(theta, 2, 4)
-    predicted = field(student, data, 2, block_elements=20).predict(parameters)
+    predicted = field(student, data, 2, tile_elements=20).predict(parameters)
     plain, of_flat = student.forward(parameters, data.inputs), student.forward(theta, data.inputs)
     assert torch.equal(plain, of_flat)
     w, a, c = (view.tolist() for view in parameters)
@@ -151,12 +151,12 @@ def test_features_of_other_weights_are_refused():
 
 
 @given(
-    samples=st.integers(1, 150),
-    block_elements=st.integers(1, 3000),
+    n_train=st.integers(1, 150),
+    tile_elements=st.integers(1, 3000),
     name=st.sampled_from(sorted(ACTIVATIONS)),
     biased=st.booleans(),
 )
-def test_blocks_of_any_size_give_the_same_sums(samples, block_elements, name, biased):
+def test_blocks_of_any_size_give_the_same_sums(n_train, tile_elements, name, biased):
     variance = 0.6 if biased else None
     student = Student(
         dim=3,
@@ -165,10 +165,10 @@ def test_blocks_of_any_size_give_the_same_sums(samples, block_elements, name, bi
         hidden_bias_variance=variance,
         output_bias_variance=variance,
     )
-    data, chains = gaussian(3, samples), 2
+    data, chains = gaussian(3, n_train), 2
     parameters = student.views(position(student, chains, 5), chains, 5)
     w, a, c = parameters
-    inputs = torch.cat([data.inputs, torch.ones(samples, 1, dtype=torch.float64)], dim=1)
+    inputs = torch.cat([data.inputs, torch.ones(n_train, 1, dtype=torch.float64)], dim=1)
     inputs = inputs[:, : student.fan_in]
     z = (w @ inputs.t()).requires_grad_()
     phi = student.phi.function(z)
@@ -176,55 +176,57 @@ def test_blocks_of_any_size_give_the_same_sums(samples, block_elements, name, bi
     phi = phi.detach()
     f = student.scale * torch.einsum("cb,cbm->cm", a, phi) + (c if biased else 0.0)
 
-    blocks = field(student, data, chains, block_elements=block_elements)
+    blocks = field(student, data, chains, tile_elements=tile_elements)
     torch.testing.assert_close(blocks.predict(parameters), f, rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(blocks.features(w), phi, rtol=1e-11, atol=1e-11)
     gram, overlap = blocks.gram(w)
     torch.testing.assert_close(gram, phi @ phi.transpose(1, 2), rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(overlap, phi @ data.labels, rtol=1e-11, atol=1e-11)
-    frozen = torch.randn(chains, samples, dtype=torch.float64, generator=torch.Generator())
+    frozen = torch.randn(chains, n_train, dtype=torch.float64, generator=torch.Generator())
     coupling = torch.randn(chains, 5, dtype=torch.float64, generator=torch.Generator())
     for s in (None, coupling):
         r = (f - data.labels).unsqueeze(1) + (0 if s is None else s.unsqueeze(2) * phi)
         sums = {
-            "drive": torch.empty_like(w),
-            "drive_readout": torch.empty_like(a),
+            "grad_w": torch.empty_like(w),
+            "grad_a": torch.empty_like(a),
             "bias": torch.empty(chains, 1, dtype=torch.float64),
         }
-        options = {"coupled": s is not None, "block_elements": block_elements}
-        field(student, data, chains, **options).correlate(parameters, gain=0.7, coupling=s, **sums)
+        options = {"coupled": s is not None, "tile_elements": tile_elements}
+        field(student, data, chains, **options).accumulate_gradients(
+            parameters, scale_factor=0.7, coupling=s, **sums
+        )
         expected = {
-            "drive": 0.7 * torch.einsum("cb,cbm,cbm,mj->cbj", a, r, slope, inputs),
-            "drive_readout": 0.7 * torch.einsum("cbm,cbm->cb", r, phi),
+            "grad_w": 0.7 * torch.einsum("cb,cbm,cbm,mj->cbj", a, r, slope, inputs),
+            "grad_a": 0.7 * torch.einsum("cbm,cbm->cb", r, phi),
             "bias": (f - data.labels).sum(dim=1, keepdim=True),
         }
         for key, value in expected.items():
             torch.testing.assert_close(sums[key], value, rtol=1e-10, atol=1e-10, msg=key)
-    sums = {name: torch.empty_like(w) for name in ("drive", "power")}
-    sums |= {name: torch.empty_like(a) for name in ("drive_readout", "power_readout")}
-    blocks.correlate_frozen(w, residual=frozen, **sums)
+    sums = {name: torch.empty_like(w) for name in ("grad_w", "power")}
+    sums |= {name: torch.empty_like(a) for name in ("grad_a", "square_sum")}
+    blocks.accumulate_fixed_gradients(w, residual=frozen, **sums)
     expected = {
-        "drive": torch.einsum("cm,cbm,mj->cbj", frozen, slope, inputs),
-        "drive_readout": torch.einsum("cm,cbm->cb", frozen, phi),
+        "grad_w": torch.einsum("cm,cbm,mj->cbj", frozen, slope, inputs),
+        "grad_a": torch.einsum("cm,cbm->cb", frozen, phi),
         "power": torch.einsum("cbm,cbm,mj->cbj", phi, slope, inputs),
-        "power_readout": phi.square().sum(dim=2),
+        "square_sum": phi.square().sum(dim=2),
     }
     for key, value in expected.items():
         torch.testing.assert_close(sums[key], value, rtol=1e-10, atol=1e-10, msg=key)
 
 
 @given(
-    samples=st.integers(1, 2000),
+    n_train=st.integers(1, 2000),
     chains=st.integers(1, 5),
     width=st.one_of(st.integers(1, 20), st.just(64)),
-    block_elements=st.integers(64, 20_000),
+    tile_elements=st.integers(64, 20_000),
     name=st.sampled_from(["relu", "tanh"]),
 )
 def test_activations_never_need_more_memory_than_the_bound(
-    samples, chains, width, block_elements, name
+    n_train, chains, width, tile_elements, name
 ):
     student = Student(dim=2, width=width, activation=name)
-    tiles = field(student, gaussian(2, samples), chains, block_elements=block_elements).tiles
+    tiles = field(student, gaussian(2, n_train), chains, tile_elements=tile_elements).tiles
     buffers = {}
     for tile in tiles:
         for tensor in (tile.z, tile.scratch):
@@ -233,22 +235,22 @@ def test_activations_never_need_more_memory_than_the_bound(
         several, block, _ = tile.z.shape
         assert (block, several) == (len(tile.inputs), len(range(chains)[tile.chains]))
     # A row of 64 may be longer by one cache line: that is all the bound is exceeded by.
-    assert max(buffers.values()) <= block_elements * (1.25 if width == 64 else 1)
+    assert max(buffers.values()) <= tile_elements * (1.25 if width == 64 else 1)
     assert len(buffers) == (2 if student.phi.needs_scratch else 1)
     # Each sample of each chain is in one tile.
     covered = [
         (chain, sample)
         for tile in tiles
         for chain in range(chains)[tile.chains]
-        for sample in range(samples)[tile.span]
+        for sample in range(n_train)[tile.span]
     ]
-    assert sorted(covered) == [(c, s) for c in range(chains) for s in range(samples)]
+    assert sorted(covered) == [(c, s) for c in range(chains) for s in range(n_train)]
 
 
 def test_one_sample_of_one_chain_after_the_other_if_the_bound_is_below_a_single_sample():
     student, data = Student(dim=3, width=6), gaussian(3, 5)
     parameters = student.views(position(student, 2, 6), 2, 6)
-    smallest = field(student, data, 2, block_elements=1)
+    smallest = field(student, data, 2, tile_elements=1)
     assert len(smallest.tiles) == 10
     torch.testing.assert_close(
         smallest.predict(parameters), field(student, data, 2).predict(parameters)
@@ -281,8 +283,8 @@ def test_inputs_of_another_dimension_are_refused():
         field(Student(dim=3, width=2), Dataset(torch.zeros(5, 4), torch.zeros(5)), 1)
 
 
-@pytest.mark.parametrize("name", ["chains", "particles", "block_elements"])
+@pytest.mark.parametrize("name", ["chains", "particles", "tile_elements"])
 def test_a_field_needs_positive_sizes(name):
-    sizes = {"chains": 1, "particles": 2, "block_elements": 10, name: 0}
+    sizes = {"chains": 1, "particles": 2, "tile_elements": 10, name: 0}
     with pytest.raises(ArgumentError, match=f"^{name} must be"):
-        Field(Student(dim=3, width=2), gaussian(3, 5), scale=1.0, **sizes)
+        Forward(Student(dim=3, width=2), gaussian(3, 5), scale=1.0, **sizes)

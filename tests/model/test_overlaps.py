@@ -8,7 +8,7 @@ import torch
 
 from feature_learning.errors import ArgumentError
 from feature_learning.inference.observables import anisotropy, decompose, weight_variances
-from feature_learning.model.field import Field
+from feature_learning.model.forward import Forward
 from feature_learning.model.overlaps import (
     enumerated_overlap,
     gaussian_overlap,
@@ -20,7 +20,7 @@ from feature_learning.model.overlaps import (
 )
 from feature_learning.model.parameters import Parameters
 from feature_learning.model.student import Student
-from feature_learning.model.teachers import Dataset, SingleIndex, SparseParity, draw
+from feature_learning.model.teachers import Dataset, SingleIndex, SparseParity, make_dataset
 
 PLAIN = {"relu": lambda z: max(z, 0.0), "tanh": math.tanh}
 
@@ -110,7 +110,7 @@ def test_the_rectified_gaussian_mean_by_quadrature():
 def cube_field(student, dim):
     cube = sign_cube(dim)
     labels = SparseParity(dim, 2).target(cube)
-    field = Field(
+    field = Forward(
         student, Dataset(cube, labels), chains=2, particles=student.width, scale=student.scale
     )
     theta = student.sample_prior(
@@ -145,7 +145,7 @@ def test_parseval_the_power_of_a_network_is_the_sum_over_all_parities(name):
 
 @pytest.mark.parametrize("teacher", [SparseParity(5, 2), SingleIndex(5, 2)])
 def test_the_test_error_splits_into_overlap_and_noise(teacher):
-    data = draw(teacher, 400, seed=0, dtype=torch.float64)
+    data = make_dataset(teacher, 400, seed=0, dtype=torch.float64)
     y = data.labels
     other = torch.randn(400, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     other -= (other @ y) / (y @ y) * y  # exactly off the target

@@ -13,7 +13,7 @@ from feature_learning.energies.particles import ParticleEnergy, network_posterio
 from feature_learning.errors import ArgumentError
 from feature_learning.model.penalties import HomogeneityPenalty
 from feature_learning.model.student import Student
-from feature_learning.model.teachers import SparseParity, draw
+from feature_learning.model.teachers import SparseParity, make_dataset
 from feature_learning.samplers import SGLD
 
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
@@ -24,14 +24,14 @@ def energy_with(penalty, *, dtype=torch.float64, chains=3, **options):
     student = Student(
         dim=6, width=5, activation=options["activation"], hidden_bias_variance=options["hidden"]
     )
-    data = draw(SparseParity(6, 2), 11, seed=0, dtype=dtype)
+    data = make_dataset(SparseParity(6, 2), 11, seed=0, dtype=dtype)
     energy = ParticleEnergy(
         student,
         data,
         kappa=0.3,
         chains=chains,
         self_energy=options["self_energy"],
-        penalty=penalty,
+        homogeneity_penalty=penalty,
     )
     random = torch.Generator().manual_seed(1)
     return energy, student.sample_prior(chains, 5, random, dtype=dtype)
@@ -96,8 +96,8 @@ def test_a_strong_penalty_leaves_the_spread_that_temperature_allows():
     # P = 1, hardly a data term: d - 1 directions of stiffness 2λ/d + T d/σ_w² at temperature T.
     dim, width, kappa, strength = 10, 200, 0.02, 50.0
     temperature = 2 * kappa**2
-    student, data = Student(dim=dim, width=width), draw(SparseParity(dim, 2), 1, seed=0)
-    energy = network_posterior(student, data, kappa=kappa, penalty=strength, chains=2)
+    student, data = Student(dim=dim, width=width), make_dataset(SparseParity(dim, 2), 1, seed=0)
+    energy = network_posterior(student, data, kappa=kappa, homogeneity_penalty=strength, chains=2)
     random = torch.Generator().manual_seed(0)
     state = SGLD(0.02).init(energy, student.sample_prior(2, width, random), random)
     found = []
@@ -105,17 +105,17 @@ def test_a_strong_penalty_leaves_the_spread_that_temperature_allows():
         SGLD(0.02).advance(state, energy, 20, random, done=0)
         found.append(energy.penalty.value(energy.views(state.position).w).mean() / strength / width)
     variance = torch.stack(found[20:]).mean().item()
-    stiffness = 2 * strength / dim + temperature * dim
-    expected = (dim - 1) / dim * temperature / stiffness
+    spring_constant = 2 * strength / dim + temperature * dim
+    expected = (dim - 1) / dim * temperature / spring_constant
     # A step of 0.02 at stiffness 10 heats by 1/(1 - 0.1). So cold no magnitude touches zero, and
     # the mean magnitude has not had the time to relax towards it either.
-    assert variance == pytest.approx(expected / (1 - 0.01 * stiffness), rel=0.06)
+    assert variance == pytest.approx(expected / (1 - 0.01 * spring_constant), rel=0.06)
 
 
 @pytest.mark.parametrize("wrong", [-1.0, math.nan, math.inf])
 def test_a_penalty_is_a_number_of_at_least_zero(wrong):
     with pytest.raises(ArgumentError, match="penalty"):
-        configure(penalty=wrong)
+        configure(homogeneity_penalty=wrong)
     with pytest.raises(ArgumentError, match="penalty"):
         energy_with(wrong)
 
@@ -123,18 +123,24 @@ def test_a_penalty_is_a_number_of_at_least_zero(wrong):
 @pytest.mark.parametrize("method", ["mf", "mf-ard", "nngp"])
 def test_a_penalty_is_refused_where_it_has_no_effect(method, capsys):
     with pytest.raises(ArgumentError, match=f"penalty has no effect with method {method}"):
-        configure(method=method, penalty=1.0)
+        configure(method=method, homogeneity_penalty=1.0)
     with pytest.raises(SystemExit, match="2"):
-        main(["point", "--method", method, "--penalty", "1"])
+        main(["point", "--method", method, "--homogeneity-penalty", "1"])
     assert "penalty has no effect with" in capsys.readouterr().err
 
 
 def test_a_point_with_a_penalty_has_weights_of_nearly_one_magnitude():
-    common = {"dim": 8, "sparsity": 2, "width": 16, "samples": 20, "test_samples": 50}
-    common |= {"chains": 1, "sampler": "sgld", "langevin_time": 30.0, "looks": 4, "kappa": 0.02}
+    common = {"dim": 8, "sparsity": 2, "width": 16, "n_train": 20, "n_test": 50}
+    common |= {
+        "chains": 1,
+        "sampler": "sgld",
+        "langevin_time": 30.0,
+        "measurements": 4,
+        "kappa": 0.02,
+    }
     spread = {}
     for penalty in (0.0, 10.0):
-        point = run_point(configure(penalty=penalty, **common))
+        point = run_point(configure(homogeneity_penalty=penalty, **common))
         magnitudes = abs(point.weights[0])
         spread[penalty] = (magnitudes.std(axis=1) / magnitudes.mean(axis=1)).mean()
     assert spread[10.0] < 0.2 < spread[0.0]
@@ -142,8 +148,8 @@ def test_a_point_with_a_penalty_has_weights_of_nearly_one_magnitude():
 
 def test_every_way_to_the_energy_and_its_gradient_knows_the_penalty():
     student = Student(dim=5, width=6)
-    data = draw(SparseParity(5, 2), 12, seed=0, dtype=torch.float64)
-    energy = network_posterior(student, data, kappa=0.2, chains=2, penalty=3.0)
+    data = make_dataset(SparseParity(5, 2), 12, seed=0, dtype=torch.float64)
+    energy = network_posterior(student, data, kappa=0.2, chains=2, homogeneity_penalty=3.0)
     theta = student.sample_prior(2, 6, torch.Generator().manual_seed(0), dtype=torch.float64)
     plain = network_posterior(student, data, kappa=0.2, chains=2)
     torch.testing.assert_close(energy.value(theta), energy.potential(theta))

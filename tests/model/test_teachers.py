@@ -10,7 +10,13 @@ from numpy.polynomial.hermite_e import hermegauss, hermeval
 
 from feature_learning.errors import ArgumentError
 from feature_learning.model.overlaps import sign_cube
-from feature_learning.model.teachers import Dataset, SingleIndex, SparseParity, Teacher, draw
+from feature_learning.model.teachers import (
+    Dataset,
+    SingleIndex,
+    SparseParity,
+    Teacher,
+    make_dataset,
+)
 from feature_learning.randomness import STREAMS, generator
 
 
@@ -20,18 +26,18 @@ def hermite(degree, z):
 
 @pytest.mark.parametrize(("dim", "sparsity"), [(1, 1), (5, 1), (6, 3), (7, 7)])
 def test_a_parity_label_is_the_product_of_the_first_coordinates(dim, sparsity):
-    data = draw(SparseParity(dim, sparsity), 60, seed=3)
+    data = make_dataset(SparseParity(dim, sparsity), 60, seed=3)
     expected = [math.prod(row[:sparsity]) for row in data.inputs.tolist()]
     assert data.labels.tolist() == expected
 
 
 def test_parity_inputs_are_independent_fair_signs():
-    samples = 20_000
-    inputs = SparseParity(6, 2).inputs(samples, generator(0, "data"))
+    n_train = 20_000
+    inputs = SparseParity(6, 2).inputs(n_train, generator(0, "data"))
     assert set(inputs.unique().tolist()) == {-1.0, 1.0}
-    assert inputs.mean(dim=0).abs().max() < 5 / math.sqrt(samples)
-    second = inputs.t() @ inputs / samples - torch.eye(6)
-    assert second.abs().max() < 5 / math.sqrt(samples)
+    assert inputs.mean(dim=0).abs().max() < 5 / math.sqrt(n_train)
+    second = inputs.t() @ inputs / n_train - torch.eye(6)
+    assert second.abs().max() < 5 / math.sqrt(n_train)
 
 
 def test_a_parity_is_orthogonal_to_every_other_parity_on_the_full_cube():
@@ -73,23 +79,23 @@ def test_the_second_moment_of_the_fourth_hermite_polynomial_is_24_on_a_sample():
     mean = (weights * power).sum()
     deviation = math.sqrt((weights * power**2).sum() - mean**2)
     assert mean == pytest.approx(24)
-    samples = 100_000
-    labels = draw(SingleIndex(4, 2), samples, seed=0, dtype=torch.float64).labels
-    assert abs(labels.square().mean() - 24) < 5 * deviation / math.sqrt(samples)
+    n_train = 100_000
+    labels = make_dataset(SingleIndex(4, 2), n_train, seed=0, dtype=torch.float64).labels
+    assert abs(labels.square().mean() - 24) < 5 * deviation / math.sqrt(n_train)
 
 
 def test_single_index_inputs_are_standard_normal():
-    samples = 20_000
-    inputs = SingleIndex(5, 2).inputs(samples, generator(0, "data"))
-    assert inputs.mean(dim=0).abs().max() < 5 / math.sqrt(samples)
-    second = inputs.t() @ inputs / samples - torch.eye(5)
-    assert second.abs().max() < 5 * math.sqrt(2 / samples)
-    assert abs((inputs**4).mean() - 3) < 5 * math.sqrt(96 / samples / 5)
+    n_train = 20_000
+    inputs = SingleIndex(5, 2).inputs(n_train, generator(0, "data"))
+    assert inputs.mean(dim=0).abs().max() < 5 / math.sqrt(n_train)
+    second = inputs.t() @ inputs / n_train - torch.eye(5)
+    assert second.abs().max() < 5 * math.sqrt(2 / n_train)
+    assert abs((inputs**4).mean() - 3) < 5 * math.sqrt(96 / n_train / 5)
 
 
 @pytest.mark.parametrize("teacher", [SparseParity(6, 2), SingleIndex(6, 2)])
 def test_the_same_seed_gives_the_same_data_and_another_does_not(teacher):
-    first, again, other = (draw(teacher, 40, seed=seed) for seed in (7, 7, 8))
+    first, again, other = (make_dataset(teacher, 40, seed=seed) for seed in (7, 7, 8))
     assert torch.equal(first.inputs, again.inputs)
     assert torch.equal(first.labels, again.labels)
     assert not torch.equal(first.inputs, other.inputs)
@@ -110,22 +116,22 @@ def test_the_order_of_the_streams_is_part_of_the_results():
 
 def test_training_and_test_points_are_different_draws():
     teacher = SingleIndex(4, 2)
-    train, test = (draw(teacher, 30, seed=0, stream=stream) for stream in ("data", "test"))
+    train, test = (make_dataset(teacher, 30, seed=0, stream=stream) for stream in ("data", "test"))
     assert not torch.isin(train.inputs, test.inputs).any()
 
 
 def test_drawing_neither_reads_nor_moves_the_global_random_state():
     before = torch.get_rng_state()
-    first = draw(SparseParity(6, 2), 40, seed=0)
+    first = make_dataset(SparseParity(6, 2), 40, seed=0)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(12345)
-    assert torch.equal(draw(SparseParity(6, 2), 40, seed=0).inputs, first.inputs)
+    assert torch.equal(make_dataset(SparseParity(6, 2), 40, seed=0).inputs, first.inputs)
     torch.set_rng_state(before)
 
 
 def test_precision_changes_neither_the_draw_nor_the_accuracy_of_labels():
     single, double = (
-        draw(SingleIndex(5, 2, 12), 300, seed=0, dtype=dtype)
+        make_dataset(SingleIndex(5, 2, 12), 300, seed=0, dtype=dtype)
         for dtype in (torch.float32, torch.float64)
     )
     assert (single.inputs.dtype, single.labels.dtype) == (torch.float32, torch.float32)
@@ -153,11 +159,11 @@ def test_a_data_set_knows_its_length_and_a_teacher_is_a_teacher():
         (lambda: SingleIndex(4, 5), "sparsity", "5"),
         (lambda: SingleIndex(4, 2, 0), "degree", "0"),
         (lambda: SingleIndex(4, 2, 21), "degree", "21"),
-        (lambda: draw(SparseParity(4, 2), 0, seed=0), "samples", "0"),
-        (lambda: draw(SparseParity(4, 2), -3, seed=0), "samples", "-3"),
-        (lambda: draw(SparseParity(4, 2), 2.5, seed=0), "samples", "2.5"),
-        (lambda: draw(SparseParity(4, 2), 3, seed=-1), "seed", "-1"),
-        (lambda: draw(SparseParity(4, 2), 3, seed=0.5), "seed", "0.5"),
+        (lambda: make_dataset(SparseParity(4, 2), 0, seed=0), "n_train", "0"),
+        (lambda: make_dataset(SparseParity(4, 2), -3, seed=0), "n_train", "-3"),
+        (lambda: make_dataset(SparseParity(4, 2), 2.5, seed=0), "n_train", "2.5"),
+        (lambda: make_dataset(SparseParity(4, 2), 3, seed=-1), "seed", "-1"),
+        (lambda: make_dataset(SparseParity(4, 2), 3, seed=0.5), "seed", "0.5"),
     ],
 )
 def test_bad_input_is_named_with_its_value(make, name, value):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from feature_learning import native
 from feature_learning.energies.minibatch import MiniBatchEnergy
 from feature_learning.energies.particles import mean_field_energy, network_posterior
-from feature_learning.model.field import Field
+from feature_learning.model.forward import Forward
 from feature_learning.model.parameters import Parameters
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
@@ -28,44 +28,44 @@ def test_the_kernel_is_there_where_a_compiler_and_a_known_processor_are():
         assert native.instructions() in ("AVX-512", "AVX2", "NEON"), "run `make env` to build it"
 
 
-def a_problem(samples, chains, particles, dim, *, bias=False, signs=False):
+def a_problem(n_train, chains, particles, dim, *, bias=False, signs=False):
     """Random data and parameters on a grid of sixteenths: sums of products are exact.
 
     So a pre-activation of 0 is one in both ways; just beside it a gate may open in one of them
     only. With ``signs`` the inputs are ±1.
     """
-    random = torch.Generator().manual_seed(samples + 1000 * particles)
+    random = torch.Generator().manual_seed(n_train + 1000 * particles)
     student = Student(dim=dim, width=particles, output_bias_variance=1.0 if bias else None)
 
     def sixteenths(*shape):
         return torch.randint(-20, 21, shape, generator=random).float() / 16
 
-    inputs = sixteenths(samples, dim)
+    inputs = sixteenths(n_train, dim)
     if signs:
         inputs = torch.where(inputs > 0, 1.0, -1.0)
-    data = Dataset(inputs, sixteenths(samples))
+    data = Dataset(inputs, sixteenths(n_train))
     flat = sixteenths(student.size(chains, particles))
     return student, data, student.views(flat, chains, particles)
 
 
 def sums(field, parameters, coupling, bias):
     w, a, _ = parameters
-    drive, readout = torch.empty_like(w), torch.empty_like(a)
+    grad_w, readout = torch.empty_like(w), torch.empty_like(a)
     total = a.new_empty(a.shape[0], 1) if bias else None
-    field.correlate(
+    field.accumulate_gradients(
         parameters,
-        gain=0.25,
-        drive=drive,
-        drive_readout=readout,
+        scale_factor=0.25,
+        grad_w=grad_w,
+        grad_a=readout,
         coupling=coupling,
         bias=total,
     )
-    return [drive, readout, *([] if total is None else [total])]
+    return [grad_w, readout, *([] if total is None else [total])]
 
 
 @needs_compiled
 @given(
-    samples=st.one_of(
+    n_train=st.one_of(
         st.integers(1, 300), st.sampled_from([95, 96, 97, 192, 193, 256, 257, 1024, 1025])
     ),
     chains=st.integers(1, 3),
@@ -77,10 +77,10 @@ def sums(field, parameters, coupling, bias):
     threads=st.sampled_from([1, 2, 3]),
 )
 def test_kernel_and_torch_give_the_same_field_and_gradient(
-    samples, chains, particles, dim, coupled, bias, signs, threads
+    n_train, chains, particles, dim, coupled, bias, signs, threads
 ):
-    student, data, parameters = a_problem(samples, chains, particles, dim, bias=bias, signs=signs)
-    field = Field(
+    student, data, parameters = a_problem(n_train, chains, particles, dim, bias=bias, signs=signs)
+    field = Forward(
         student,
         data,
         chains=chains,
@@ -104,26 +104,26 @@ def test_kernel_and_torch_give_the_same_field_and_gradient(
     for mine, theirs in zip(compiled, plain, strict=True):
         size = max(1.0, float(theirs.abs().max()))
         # Rounding of single precision: it grows with the number of terms.
-        atol = 3e-6 * max(1.0, samples / 300)
+        atol = 3e-6 * max(1.0, n_train / 300)
         torch.testing.assert_close(mine / size, theirs / size, rtol=0, atol=atol)
 
 
 @needs_compiled
 def test_inputs_of_plus_and_minus_one_are_taken_from_tables():
-    for signs, samples, expected in ((True, 64, True), (True, 63, False), (False, 64, False)):
-        student, data, _ = a_problem(samples, 1, 4, 7, signs=signs)
-        field = Field(student, data, chains=1, particles=4, scale=1.0)
+    for signs, n_train, expected in ((True, 64, True), (True, 63, False), (False, 64, False)):
+        student, data, _ = a_problem(n_train, 1, 4, 7, signs=signs)
+        field = Forward(student, data, chains=1, particles=4, scale=1.0)
         assert field.kernel.coded == expected
     student, data, _ = a_problem(100, 1, 4, 7, signs=True)
     data.inputs[99, 6] = 0.0  # one input that is neither: none is coded
-    assert not Field(student, data, chains=1, particles=4, scale=1.0).kernel.coded
+    assert not Forward(student, data, chains=1, particles=4, scale=1.0).kernel.coded
 
 
 @needs_compiled
 @pytest.mark.parametrize("signs", [False, True])
 def test_large_problems_are_shared_between_threads_and_the_sums_stay_the_same(signs):
     student, data, parameters = a_problem(2000, 3, 512, 35, bias=True, signs=signs)
-    field = Field(student, data, chains=3, particles=512, scale=student.scale)
+    field = Forward(student, data, chains=3, particles=512, scale=student.scale)
     results, before = [], torch.get_num_threads()
     try:
         for threads in (1, 2, 3, 1):
@@ -194,19 +194,19 @@ def test_the_energies_of_a_float32_relu_network_use_the_kernel(energy):
 def test_what_the_kernel_does_not_know_is_left_to_torch(name, dtype):
     data = Dataset(torch.zeros(3, 2, dtype=dtype), torch.zeros(3, dtype=dtype))
     student = Student(dim=2, width=4, activation=name)
-    assert Field(student, data, chains=1, particles=4, scale=1.0).kernel is None
+    assert Forward(student, data, chains=1, particles=4, scale=1.0).kernel is None
 
 
 @needs_compiled
 def test_parameters_in_another_layout_are_left_to_torch():
     student, data, (w, a, c) = a_problem(50, 2, 9, 6)
-    field = Field(student, data, chains=2, particles=9, scale=student.scale)
+    field = Forward(student, data, chains=2, particles=9, scale=student.scale)
     elsewhere = Parameters(w.contiguous(), a, c)
     torch.testing.assert_close(field.predict(elsewhere), field.predict(Parameters(w, a, c)))
     mine = sums(field, elsewhere, None, False)
     for one, other in zip(mine, sums(field, Parameters(w, a, c), None, False), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
     readout = torch.empty(*a.shape, 2)[..., 0]  # of a row each second number
-    out = {"gain": 0.25, "drive": torch.empty_like(w), "drive_readout": readout}
-    field.correlate(Parameters(w, a, c), **out)
+    out = {"scale_factor": 0.25, "grad_w": torch.empty_like(w), "grad_a": readout}
+    field.accumulate_gradients(Parameters(w, a, c), **out)
     torch.testing.assert_close(readout, mine[1], rtol=1e-5, atol=1e-5)

@@ -90,7 +90,7 @@ def test_draws_without_a_label_each_are_refused(draws, labels):
         trace_plot(axes(), draws, np.arange(4.0), np.ones(4, bool), labels, ylabel="y")
 
 
-def test_times_that_are_not_those_of_the_looks_are_refused():
+def test_times_that_are_not_those_of_the_measurements_are_refused():
     with pytest.raises(
         ArgumentError, match=r"^times and counted must have one entry per measurement, 400"
     ):

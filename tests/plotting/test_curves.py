@@ -88,12 +88,14 @@ def test_the_legend_names_every_method_once_and_nothing_that_is_not_there():
 def test_no_two_legend_entries_look_alike():
     judged = {name: curve(1, (False,) * 4) for name in STYLES if name != "longer-run"}
     ax = draw(judged, EVERYTHING)
-    looks = []
+    measurements = []
     for handle in ax.get_legend().legend_handles:
         for line in getattr(handle, "lines", None) or [handle]:
             if hasattr(line, "get_marker"):
-                looks.append((line.get_marker(), line.get_color(), line.get_markerfacecolor()))
-    assert len(set(looks)) == len(looks)
+                measurements.append(
+                    (line.get_marker(), line.get_color(), line.get_markerfacecolor())
+                )
+    assert len(set(measurements)) == len(measurements)
     shapes = [style.marker for name, style in STYLES.items() if "published" not in style.label]
     assert len(set(shapes)) == len(shapes)
 

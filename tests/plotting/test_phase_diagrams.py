@@ -45,7 +45,7 @@ def test_a_difference_map_writes_each_number_and_marks_borrowed_errors():
 
 
 def test_every_cell_of_a_difference_map_has_the_same_room():
-    places = [(samples, kappa, 0.5) for samples in (100, 1000, 1001) for kappa in (0.001, 0.01)]
+    places = [(n_train, kappa, 0.5) for n_train in (100, 1000, 1001) for kappa in (0.001, 0.01)]
     ax = axes()
     difference_map(ax, differences(table(*places), table(*places)))
     assert {text.get_position() for text in ax.texts} == {(x, y) for x in range(3) for y in (0, 1)}

@@ -23,7 +23,7 @@ from feature_learning import (
 )
 from feature_learning.errors import ArgumentError
 from feature_learning.model.teachers import Dataset
-from sampler_validation.calibration import Calibration, OwnLabels, calibrate
+from sampler_validation.calibration import Calibration, OwnLabels, run_sbc
 
 STUDENT, SAMPLES, KAPPA = Student(dim=3, width=4), 8, 0.3
 #: A right sampler fails once in a thousand seeds; the seeds here are fixed.
@@ -31,8 +31,8 @@ FALSE_ALARMS = 0.001
 
 
 def ranked(sampler, steps, *, replications=160, **options):
-    common = {"samples": SAMPLES, "kappa": KAPPA, "draws": 15, "seed": 1}
-    return calibrate(STUDENT, sampler, steps=steps, replications=replications, **common | options)
+    common = {"n_train": SAMPLES, "kappa": KAPPA, "draws": 15, "seed": 1}
+    return run_sbc(STUDENT, sampler, steps=steps, replications=replications, **common | options)
 
 
 UNDERDAMPED = Underdamped(0.5, friction=0.3)
@@ -134,7 +134,7 @@ def test_the_same_seed_gives_the_same_ranks():
 
 def test_what_cannot_be_is_refused():
     for options in (
-        {"samples": 0},
+        {"n_train": 0},
         {"kappa": -1.0},
         {"draws": 0},
         {"noise_variance": 0.0},
@@ -147,9 +147,9 @@ def test_what_cannot_be_is_refused():
         ranked(AdaptiveSGLD(0.05), 4, replications=2)
     biased = Student(dim=3, width=4, output_bias_variance=1.0)
     with pytest.raises(ArgumentError, match=r"^labels of each chain need a student without"):
-        calibrate(biased, UNDERDAMPED, samples=3, kappa=1, steps=4, replications=2, seed=0)
+        run_sbc(biased, UNDERDAMPED, n_train=3, kappa=1, steps=4, replications=2, seed=0)
     inputs = torch.zeros(3, 3)
-    with pytest.raises(ArgumentError, match=r"^labels must be \(chains, samples = 3\)"):
+    with pytest.raises(ArgumentError, match=r"^labels must be \(chains, n_train = 3\)"):
         OwnLabels(STUDENT, inputs, torch.zeros(2, 5), kappa=1)
     result = Calibration({"q": np.zeros(3, dtype=int)}, draws=15)
     with pytest.raises(ArgumentError, match=r"^bins must divide"):

@@ -19,13 +19,13 @@ from feature_learning import (
     SparseParity,
     Student,
     Underdamped,
-    draw,
+    make_dataset,
     mean_field_energy,
     network_posterior,
 )
 from feature_learning.energies.collapsed import CollapsedEnergy
 from feature_learning.energies.particles import ParticleEnergy
-from feature_learning.model.field import Field
+from feature_learning.model.forward import Forward
 from feature_learning.model.priors import Ard
 from feature_learning.theory import kernel_limit
 
@@ -63,7 +63,7 @@ class Frozen:
 
     def __init__(self, energy: ParticleEnergy, w: torch.Tensor) -> None:
         self.energy, self.temperature, self.chains = energy, energy.temperature, energy.chains
-        self.full = torch.zeros_like(energy.prior.stiffness)
+        self.full = torch.zeros_like(energy.prior.spring_constant)
         energy.views(self.full).w[:] = w
         self.out = torch.empty_like(self.full)
 
@@ -75,7 +75,7 @@ class Frozen:
 
 def frozen_problem(activation="relu", chains=400):
     student = Student(dim=3, width=4, activation=activation, gamma=0.4, readout_variance=0.7)
-    data = draw(SparseParity(3, 2), 6, seed=3, dtype=torch.float64)
+    data = make_dataset(SparseParity(3, 2), 6, seed=3, dtype=torch.float64)
     energy = network_posterior(student, data, kappa=0.35, chains=chains)
     w = torch.randn(4, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     return student, data, Frozen(energy, w), student.features(w, data.inputs).numpy()
@@ -134,7 +134,7 @@ def one_neuron(**options):
     """One neuron in one dimension, one datum: the density of (w, a) lives on a plane."""
     student = Student(dim=1, width=1, **options)
     x, y, kappa = 1.3, 0.8, 0.5
-    data = draw(SparseParity(1, 1), 1, seed=0, dtype=torch.float64)
+    data = make_dataset(SparseParity(1, 1), 1, seed=0, dtype=torch.float64)
     data = replace(data, inputs=torch.full((1, 1), x).double(), labels=torch.tensor([y]).double())
     w, a = np.meshgrid(np.linspace(-8, 8, 1601), np.linspace(-8, 8, 1601), indexing="ij")
     phi = student.phi.function(torch.from_numpy(w * x)).numpy()
@@ -173,12 +173,12 @@ def test_one_neuron_one_datum_equals_quadrature(activation, sampler, self_energy
 def test_large_noise_returns_the_prior():
     """κ → ∞: nothing is left of the data, with and without Ω."""
     student = Student(dim=3, width=4, readout_variance=0.6, weight_variance=1.5)
-    data = draw(SparseParity(3, 2), 5, seed=0)
+    data = make_dataset(SparseParity(3, 2), 5, seed=0)
     for self_energy in (False, True):
         energy = ParticleEnergy(student, data, kappa=300.0, chains=300, self_energy=self_energy)
-        start = torch.zeros_like(energy.prior.stiffness)
+        start = torch.zeros_like(energy.prior.spring_constant)
         # The prior's stiffness is T/s², so time runs with T: steps are chosen from the curvature.
-        step = 0.3 / math.sqrt(float(energy.prior.stiffness.max()))
+        step = 0.3 / math.sqrt(float(energy.prior.spring_constant.max()))
         chains = average(
             energy,
             Underdamped(step, friction=0.1 / step),
@@ -198,7 +198,7 @@ def test_mean_field_without_self_energy_is_the_network():
     left must move the particles exactly as it moves the network's neurons.
     """
     student = Student(dim=5, width=7)
-    data = draw(SparseParity(5, 2), 9, seed=0, dtype=torch.float64)
+    data = make_dataset(SparseParity(5, 2), 9, seed=0, dtype=torch.float64)
     start = student.sample_prior(2, 7, torch.Generator().manual_seed(0), dtype=torch.float64)
     network = network_posterior(student, data, kappa=0.1, chains=2)
     field = mean_field_energy(student, data, kappa=0.1, chains=2)
@@ -229,11 +229,15 @@ def test_mean_field_without_self_energy_is_the_network():
 
 def predictor_mean(energy, student, start, test, *, sampler, steps, readout=True):
     """Posterior-mean predictions of each chain on the test inputs, (chains, points)."""
-    field = Field(
+    field = Forward(
         student, test, chains=energy.chains, particles=energy.particles, scale=energy.scale
     )
     return average(
-        energy, sampler, start, lambda theta: field.predict(energy.readout(theta)), steps=steps
+        energy,
+        sampler,
+        start,
+        lambda theta: field.predict(energy.predictor_parameters(theta)),
+        steps=steps,
     )
 
 
@@ -241,8 +245,8 @@ def predictor_mean(energy, student, start, test, *, sampler, steps, readout=True
 def test_infinite_width_is_the_kernel_limit(model):
     """γ = ½: network, particles and collapsed particles at N = 1000 all give the NNGP's mean."""
     student = Student(dim=4, width=1000)
-    data = draw(SparseParity(4, 2), 6, seed=5, dtype=torch.float64)
-    test = draw(SparseParity(4, 2), 16, seed=5, stream="test", dtype=torch.float64)
+    data = make_dataset(SparseParity(4, 2), 6, seed=5, dtype=torch.float64)
+    test = make_dataset(SparseParity(4, 2), 16, seed=5, stream="test", dtype=torch.float64)
     kappa = 0.1
     exact = kernel_limit.solve(student, data, test, kappa=kappa).predictions.numpy()
     chains = 12
@@ -278,8 +282,8 @@ def test_the_two_mean_field_solvers_agree(adapting):
     pseudo-particles of the hyper-prior are as many as the particles, so that there is a limit.
     """
     student, teacher, kappa, chains = Student(dim=6, width=4), SparseParity(6, 2), 0.05, 16
-    data = draw(teacher, 40, seed=1)
-    test = draw(teacher, 256, seed=1, stream="test")
+    data = make_dataset(teacher, 40, seed=1)
+    test = make_dataset(teacher, 256, seed=1, stream="test")
     # Adapting precisions let weights grow and the curvature with them: a shorter step.
     step, steps = (0.2, 3000) if adapting else (0.4, 1500)
     limits = {}
@@ -307,9 +311,9 @@ def test_the_two_mean_field_solvers_agree(adapting):
 def test_ard_precision_has_its_stationary_value_under_the_prior():
     """At large noise ρ settles where (α₀ + M/2)/(β₀ + ½ Σ w²) does: the prior's precision."""
     student = Student(dim=3, width=400)
-    data = draw(SparseParity(3, 2), 4, seed=0)
+    data = make_dataset(SparseParity(3, 2), 4, seed=0)
     energy = mean_field_energy(student, data, kappa=200.0, chains=20, ard=Ard(alpha0=50.0))
-    step = 0.3 / math.sqrt(float(energy.prior.stiffness.max()))
+    step = 0.3 / math.sqrt(float(energy.prior.spring_constant.max()))
     start = student.sample_prior(20, 400, torch.Generator().manual_seed(0))
     precisions = average(
         energy,

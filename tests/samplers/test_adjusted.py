@@ -15,7 +15,7 @@ from feature_learning import (
     SGLD,
     SparseParity,
     Student,
-    draw,
+    make_dataset,
     mean_field_energy,
     network_posterior,
 )
@@ -23,7 +23,7 @@ from feature_learning.energies.collapsed import CollapsedEnergy
 from feature_learning.errors import ArgumentError
 from feature_learning.model.priors import Ard
 from feature_learning.samplers import metropolis
-from feature_learning.samplers.base import PerChain
+from feature_learning.samplers.base import ChainwiseOps
 
 CHAINS = 60_000
 
@@ -142,7 +142,7 @@ def test_burn_in_finds_the_wanted_acceptance_from_any_step_and_then_leaves_the_s
     energy, random = Toy(ridge, 2, chains, 0.3), torch.Generator().manual_seed(2)
     state = sampler.init(energy, torch.zeros(2 * chains, dtype=torch.float64), random)
     steps = 400 * getattr(sampler, "leapfrogs", 1)
-    sampler.burning().advance(state, energy, steps, random, done=0)
+    sampler.for_burn_in().advance(state, energy, steps, random, done=0)
     factor = metropolis.factor(state.extra, adapting=False).clone()
     state.extra["accepted"].zero_()
     state.extra["tried"].zero_()
@@ -162,7 +162,7 @@ def test_a_proposal_that_leaves_the_numbers_is_refused():
 
 def small(**options):
     student = Student(dim=4, width=5, **options)
-    data = draw(SparseParity(4, 2), 9, seed=1, dtype=torch.float64)
+    data = make_dataset(SparseParity(4, 2), 9, seed=1, dtype=torch.float64)
     return student, data
 
 
@@ -178,7 +178,7 @@ def small(**options):
 def test_the_value_by_one_pass_is_the_potential(self_energy, options):
     student, data = small(**options)
     build = mean_field_energy if self_energy else network_posterior
-    energy = build(student, data, kappa=0.3, chains=3, block_elements=40)
+    energy = build(student, data, kappa=0.3, chains=3, tile_elements=40)
     theta = student.sample_prior(3, 5, torch.Generator().manual_seed(0), dtype=torch.float64)
     torch.testing.assert_close(energy.value(theta), energy.potential(theta), rtol=1e-12, atol=0)
 
@@ -186,7 +186,7 @@ def test_the_value_by_one_pass_is_the_potential(self_energy, options):
 def test_sums_factors_and_choices_reach_every_parameter_of_a_chain_and_no_other():
     student, data = small(output_bias_variance=0.3)
     energy = network_posterior(student, data, kappa=0.2, chains=3)
-    per_chain, size = PerChain(energy), student.size(1, 5)
+    per_chain, size = ChainwiseOps(energy), student.size(1, 5)
     ours = torch.ones(3 * size, dtype=torch.float64)
     numbers = torch.tensor([2.0, 3.0, 5.0], dtype=torch.float64)
     spread = per_chain.spread(numbers, ours)
@@ -256,7 +256,7 @@ def test_one_neuron_on_a_grid():
 
 def small_neuron():
     student = Student(dim=1, width=1)
-    data = draw(SparseParity(1, 1), 1, seed=0, dtype=torch.float64)
+    data = make_dataset(SparseParity(1, 1), 1, seed=0, dtype=torch.float64)
     inputs, labels = torch.full((1, 1), 1.3).double(), torch.tensor([0.8]).double()
     return student, type(data)(**{**vars(data), "inputs": inputs, "labels": labels})
 

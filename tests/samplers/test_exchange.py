@@ -17,7 +17,7 @@ from feature_learning import (
     SparseParity,
     Student,
     Underdamped,
-    draw,
+    make_dataset,
     network_posterior,
 )
 from feature_learning.errors import ArgumentError
@@ -28,7 +28,7 @@ KAPPAS = (0.2, 0.4, 0.9)
 def neuron(activation="relu"):
     """One neuron in one dimension and one datum."""
     student = Student(dim=1, width=1, activation=activation)
-    data = draw(SparseParity(1, 1), 1, seed=0, dtype=torch.float64)
+    data = make_dataset(SparseParity(1, 1), 1, seed=0, dtype=torch.float64)
     inputs, labels = torch.full((1, 1), 1.3).double(), torch.tensor([0.8]).double()
     return student, replace(data, inputs=inputs, labels=labels)
 
@@ -40,19 +40,19 @@ def started(copies, seed=0, activation="relu"):
     return energy, student.sample_prior(energy.chains, 1, random, dtype=torch.float64)
 
 
-def test_each_rung_is_the_posterior_at_its_kappa():
+def test_each_replica_is_the_posterior_at_its_kappa():
     student, data = (
         Student(dim=4, width=5),
-        draw(SparseParity(4, 2), 9, seed=1, dtype=torch.float64),
+        make_dataset(SparseParity(4, 2), 9, seed=1, dtype=torch.float64),
     )
     ladder = LadderEnergy(student, data, kappas=KAPPAS, copies=2)
     theta = student.sample_prior(6, 5, torch.Generator().manual_seed(0), dtype=torch.float64)
     out, plain = torch.empty_like(theta), torch.empty_like(theta)
     ladder.gradient(theta, out)
-    for rung, kappa in enumerate(KAPPAS):
+    for replica, kappa in enumerate(KAPPAS):
         energy = network_posterior(student, data, kappa=kappa, chains=6)
         energy.gradient(theta, plain)
-        for chain in (rung, 3 + rung):
+        for chain in (replica, 3 + replica):
             ratio = ladder.temperature / energy.temperature
             value = ladder.value(theta)[chain] / ladder.temperature
             torch.testing.assert_close(value, energy.potential(theta)[chain] / energy.temperature)
@@ -60,7 +60,7 @@ def test_each_rung_is_the_posterior_at_its_kappa():
                 torch.testing.assert_close(ours[chain], ratio * theirs[chain])
 
 
-def test_every_rung_has_its_law_on_a_grid():
+def test_every_replica_has_its_law_on_a_grid():
     copies = 2000
     energy, start = started(copies)
     sampler, random = ReplicaExchange(Underdamped(0.2, friction=0.3), every=5), torch.Generator()
@@ -69,9 +69,9 @@ def test_every_rung_has_its_law_on_a_grid():
     w, a = np.meshgrid(np.linspace(-8, 8, 801), np.linspace(-8, 8, 801), indexing="ij")
     field = a * np.maximum(1.3 * w, 0)
     views = energy.views(state.position)
-    for rung, kappa in enumerate(KAPPAS):
+    for replica, kappa in enumerate(KAPPAS):
         weight = np.exp(-((field - 0.8) ** 2) / (2 * kappa**2) - a**2 / 2 - w**2 / 2)
-        mine = slice(rung, None, 3)
+        mine = slice(replica, None, 3)
         readouts, weights = views.a[mine, 0], views.w[mine, 0, 0]
         for draws, values in (
             (readouts * (1.3 * weights).clamp(min=0), field),
@@ -88,11 +88,11 @@ def test_every_rung_has_its_law_on_a_grid():
     assert rate[2].isnan()  # it has no next one
 
 
-def test_each_pair_of_rungs_has_its_own_rate():
+def test_each_pair_of_replicas_has_its_own_rate():
     """Two close rungs and one far away: the far pair is not hidden by the close one."""
     student, data = (
         Student(dim=6, width=8),
-        draw(SparseParity(6, 2), 400, seed=1, dtype=torch.float64),
+        make_dataset(SparseParity(6, 2), 400, seed=1, dtype=torch.float64),
     )
     energy = LadderEnergy(student, data, kappas=(0.05, 0.0502, 0.5))
     random = torch.Generator().manual_seed(0)

@@ -30,20 +30,20 @@ from sampler_validation.known_answers import (
     gaussian,
     one_neuron,
 )
-from sampler_validation.trials import FAMILY, Trial, averages, trial
+from sampler_validation.moment_tests import CASES, MomentTest, averages, trial
 
-MEMBERS = {member.name: member for member in FAMILY}
+MEMBERS = {member.name: member for member in CASES}
 
 
 def test_the_whole_family_is_tried():
     def kind(sampler):
         return type(sampler).__name__
 
-    assert {kind(member.sampler) for member in FAMILY} == {*samplers} - {"Sampler", "SamplerState"}
+    assert {kind(member.sampler) for member in CASES} == {*samplers} - {"Sampler", "SamplerState"}
 
 
 @pytest.mark.parametrize("make", PROBLEMS, ids=[make.__name__ for make in PROBLEMS])
-@pytest.mark.parametrize("member", FAMILY, ids=[*MEMBERS])
+@pytest.mark.parametrize("member", CASES, ids=[*MEMBERS])
 def test_every_sampler_has_the_exact_moments_of_every_problem(member, make):
     """f, f², |a|² and L, against closed form or quadrature."""
     problem = make()
@@ -98,7 +98,7 @@ ORDERS = {
 }
 
 
-def biased(problem: KnownAnswer, make, share: float, time: float, **options) -> Trial:
+def biased(problem: KnownAnswer, make, share: float, time: float, **options) -> MomentTest:
     """Averages after ``time`` of a step in units of the stability limit, 2/λ or 2/√λ."""
     inertial = isinstance(make(0.1), Underdamped | Gibbs | HMC | ReplicaExchange)
     step = share * 2 / (math.sqrt(problem.curvature) if inertial else problem.curvature)
@@ -107,7 +107,7 @@ def biased(problem: KnownAnswer, make, share: float, time: float, **options) -> 
         problem,
         make(step),
         burn_in=steps // 2,
-        looks=10,
+        measurements=10,
         every=max(1, steps // 20),
         **options,
     )
@@ -188,7 +188,7 @@ def test_sgld_breaks_it_at_the_same_step():
 def test_what_cannot_be_is_refused():
     with pytest.raises(ArgumentError, match=r"^kind must be one of"):
         gaussian().energy(2, "halves")
-    for options in ({"chains": 1}, {"looks": 0}, {"every": 0}):
-        common = {"chains": 2, "burn_in": 2, "looks": 1, "every": 1, "seed": 0}
+    for options in ({"chains": 1}, {"measurements": 0}, {"every": 0}):
+        common = {"chains": 2, "burn_in": 2, "measurements": 1, "every": 1, "seed": 0}
         with pytest.raises(ArgumentError, match=f"^{next(iter(options))} must be"):
             averages(gaussian(), SGLD(0.1), **(common | options))

@@ -13,7 +13,7 @@ from feature_learning import (
     Gibbs,
     SparseParity,
     Student,
-    draw,
+    make_dataset,
     mean_field_energy,
     network_posterior,
 )
@@ -24,7 +24,7 @@ from feature_learning.model.priors import Ard
 
 def problem(chains, *, self_energy=False, **options):
     student = Student(dim=3, width=4, **options)
-    data = draw(SparseParity(3, 2), 6, seed=3, dtype=torch.float64)
+    data = make_dataset(SparseParity(3, 2), 6, seed=3, dtype=torch.float64)
     build = mean_field_energy if self_energy else network_posterior
     energy = build(student, data, kappa=0.35, chains=chains)
     start = student.sample_prior(chains, 4, torch.Generator().manual_seed(2), dtype=torch.float64)
@@ -89,7 +89,7 @@ def test_only_weights_move_between_draws():
 @pytest.mark.parametrize("self_energy", [False, True])
 def test_one_neuron_on_a_grid(self_energy):
     student, chains, kappa = Student(dim=1, width=1), 6000, 0.5
-    data = draw(SparseParity(1, 1), 1, seed=0, dtype=torch.float64)
+    data = make_dataset(SparseParity(1, 1), 1, seed=0, dtype=torch.float64)
     build = mean_field_energy if self_energy else network_posterior
     energy = build(student, data, kappa=kappa, chains=chains)
     x, y = float(data.inputs), float(data.labels)
@@ -122,6 +122,6 @@ def test_what_has_no_exact_readouts_is_refused():
         theta = torch.zeros(30, dtype=torch.float64)
         with pytest.raises(ArgumentError, match=words):
             Gibbs(0.1).init(energy, theta, torch.Generator())
-    for name in ("step_size", "every", "friction", "settle_friction"):
+    for name in ("step_size", "every", "friction", "warmup_friction"):
         with pytest.raises(ArgumentError, match=f"^{name} must be"):
             Gibbs(**{"step_size": 0.1, name: 0})

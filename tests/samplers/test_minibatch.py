@@ -16,10 +16,10 @@ from feature_learning import (
     Observer,
     SparseParity,
     Student,
-    draw,
+    make_dataset,
     mean_field_energy,
     network_posterior,
-    run,
+    run_chains,
 )
 from feature_learning.energies.minibatch import HELD
 from feature_learning.errors import ArgumentError
@@ -29,7 +29,7 @@ from feature_learning.samplers.schedules import cyclical, polynomial, uniform
 
 def problem(chains=2, build=network_posterior, batch_size=4, **options):
     student = Student(dim=4, width=5, **options)
-    data = draw(SparseParity(4, 2), 10, seed=1, dtype=torch.float64)
+    data = make_dataset(SparseParity(4, 2), 10, seed=1, dtype=torch.float64)
     energy = build(student, data, kappa=0.3, chains=chains)
     theta = student.sample_prior(chains, 5, torch.Generator().manual_seed(0), dtype=torch.float64)
     return energy, MiniBatchEnergy(energy, batch_size), theta
@@ -56,15 +56,13 @@ def test_the_mean_over_blocks_is_the_gradient(build, options):
 @pytest.mark.parametrize("build", [network_posterior, mean_field_energy])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 # The compiled kernel takes 64 inputs of ±1 and more from tables, whose codes are of the samples.
-@pytest.mark.parametrize(("batch_size", "block_elements"), [(1, None), (3, 10), (64, None)])
-def test_blocks_that_take_turns_are_each_right(
-    build, activation, dtype, batch_size, block_elements
-):
+@pytest.mark.parametrize(("batch_size", "tile_elements"), [(1, None), (3, 10), (64, None)])
+def test_blocks_that_take_turns_are_each_right(build, activation, dtype, batch_size, tile_elements):
     """More blocks than are held, in an order in which each one displaces another."""
     student = Student(dim=4, width=5, activation=activation, hidden_bias_variance=0.3)
-    samples = 100 if batch_size < 10 else 2300
-    data = draw(SparseParity(4, 2), samples, seed=1, dtype=dtype)
-    energy = build(student, data, kappa=0.3, block_elements=block_elements)
+    n_train = 100 if batch_size < 10 else 2300
+    data = make_dataset(SparseParity(4, 2), n_train, seed=1, dtype=dtype)
+    energy = build(student, data, kappa=0.3, tile_elements=tile_elements)
     batches = MiniBatchEnergy(energy, batch_size)
     assert len(batches) > 2 * HELD
     theta = student.sample_prior(1, 5, torch.Generator().manual_seed(0), dtype=dtype)
@@ -81,7 +79,7 @@ def test_blocks_that_take_turns_are_each_right(
     energy.gradient(theta, out)
     torch.testing.assert_close(total, out, rtol=1e-4, atol=1e-6)
     # The training set is what it was.
-    again = draw(SparseParity(4, 2), samples, seed=1, dtype=dtype)
+    again = make_dataset(SparseParity(4, 2), n_train, seed=1, dtype=dtype)
     assert torch.equal(data.inputs, again.inputs)
     assert torch.equal(data.labels, again.labels)
 
@@ -165,7 +163,7 @@ def test_the_extra_noise_of_a_linear_problem_is_known_exactly():
     energy.views(theta).a[:] = torch.from_numpy(mean)
     # Along the directions of the full gradient's matrix, the stiffest last.
     full = 2 * features @ features.T / len(labels) + temperature * np.eye(size)
-    stiffness, axes = np.linalg.eigh(full)
+    spring_constant, axes = np.linalg.eigh(full)
     mean, second = mean @ axes, axes.T @ second @ axes
     random, sums = torch.Generator().manual_seed(1), np.zeros((2, chains, size))
     state = sampler.init(frozen, theta, random)
@@ -178,12 +176,12 @@ def test_the_extra_noise_of_a_linear_problem_is_known_exactly():
         assert abs(deviation(sums[0, :, i], mean[i])) < SIGMAS
         assert abs(deviation(sums[1, :, i], second[i, i])) < SIGMAS
     # Full batches would be colder: the test can tell.
-    plain = mean**2 + temperature / stiffness / (1 - eta * stiffness / 2)
+    plain = mean**2 + temperature / spring_constant / (1 - eta * spring_constant / 2)
     assert deviation(sums[1, :, -1], plain[-1]) > 2 * SIGMAS
 
 
-def test_a_polynomial_schedule_falls_as_it_says_and_keeps_the_looks():
-    base = uniform(step_size=0.2, steps=100, looks=10, burn_in=0.3)
+def test_a_polynomial_schedule_falls_as_it_says_and_keeps_the_measurements():
+    base = uniform(step_size=0.2, steps=100, measurements=10, burn_in=0.3)
     schedule = polynomial(base, power=0.5, scale=0.25)
     sizes = [segment.step_size for segment in schedule.segments]
     assert sizes == pytest.approx([0.2 * (1 + done / 25) ** -0.5 for done in range(0, 100, 10)])
@@ -194,7 +192,7 @@ def test_a_polynomial_schedule_falls_as_it_says_and_keeps_the_looks():
 
 
 def test_a_cyclical_schedule_restarts_and_counts_the_small_steps_only():
-    base = uniform(step_size=0.2, steps=240, looks=24, burn_in=0.25, settle=0.0)
+    base = uniform(step_size=0.2, steps=240, measurements=24, burn_in=0.25, warmup=0.0)
     schedule = cyclical(base, cycles=3, explore=0.5, floor=0.1)
     sizes = np.array([segment.step_size for segment in schedule.segments]).reshape(3, 8)
     assert (np.diff(sizes, axis=1) < 0).all()
@@ -205,23 +203,23 @@ def test_a_cyclical_schedule_restarts_and_counts_the_small_steps_only():
     assert counted.tolist() == [[False] * 6 + [True] * 2, *[[False] * 4 + [True] * 4] * 2]
 
 
-def test_averages_of_a_schedule_weigh_looks_by_their_time():
+def test_averages_of_a_schedule_weigh_measurements_by_their_time():
     teacher, student = SparseParity(4, 2), Student(dim=4, width=5)
-    data = draw(teacher, 10, seed=1, dtype=torch.float64)
-    test = draw(teacher, 16, seed=1, stream="test", dtype=torch.float64)
+    data = make_dataset(teacher, 10, seed=1, dtype=torch.float64)
+    test = make_dataset(teacher, 16, seed=1, stream="test", dtype=torch.float64)
     energy = MiniBatchEnergy(network_posterior(student, data, kappa=0.3, chains=2), 4)
     observer = Observer(student, energy, test, sparsity=2)
-    schedule = polynomial(uniform(step_size=0.03, steps=60, looks=6, burn_in=0.5))
+    schedule = polynomial(uniform(step_size=0.03, steps=60, measurements=6, burn_in=0.5))
     start = student.sample_prior(2, 5, torch.Generator().manual_seed(0), dtype=torch.float64)
     seen, measure = [], observer.measure
 
     def watched(theta, *, average):
-        seen.append(observer.field.predict(energy.readout(theta)).clone())
+        seen.append(observer.forward.predict(energy.predictor_parameters(theta)).clone())
         return measure(theta, average=average)
 
     observer.measure = watched
     random = torch.Generator().manual_seed(1)
-    result = run(energy, MiniBatchSGLD(0.03), start, schedule, observer, random=random)
+    result = run_chains(energy, MiniBatchSGLD(0.03), start, schedule, observer, random=random)
     spans = [segment.steps * segment.step_size for segment in schedule.segments]
     np.testing.assert_allclose(result.series["weight"], [spans, spans])
     weights = np.array(spans[3:])
@@ -241,7 +239,7 @@ def test_what_cannot_be_is_refused():
         MiniBatchEnergy(energy, 11)
     with pytest.raises(ArgumentError, match=r"^batch_size needs an energy without ARD"):
         MiniBatchEnergy(mean_field_energy(student, data, kappa=0.1, ard=Ard()), 2)
-    base = uniform(step_size=0.1, steps=20, looks=10)
+    base = uniform(step_size=0.1, steps=20, measurements=10)
     for name, make in (
         ("power", lambda: polynomial(base, power=2.0)),
         ("scale", lambda: polynomial(base, scale=0.0)),

@@ -61,7 +61,7 @@ def test_a_preconditioner_of_burn_in_is_constant_afterwards_and_samples_the_righ
     energy, random = Toy(quartic, 1, CHAINS), torch.Generator().manual_seed(1)
     state = sampler.init(energy, exact_draws(well, CHAINS, seed=4), random)
     before = state.extra["power"].clone()
-    sampler.burning().advance(state, energy, 300, random, done=0)
+    sampler.for_burn_in().advance(state, energy, 300, random, done=0)
     power = state.extra["power"].clone()
     assert not torch.equal(power, before)
     # The burn-in of a following preconditioner leaves its mark on the positions: forget it.
@@ -97,10 +97,10 @@ def test_the_step_evens_out_curvatures():
     root = state.extra["power"].sqrt() / state.extra["reference"]
     scale = 1 / (sampler.damping + root)
     assert scale[:chains].mean() > 5 * scale[chains:].mean()
-    inflation = 1 / (1 - 0.5 * sampler.step_size * 400 * float(scale[chains:].mean()))
-    assert inflation > 1.04
+    variance_bias_factor = 1 / (1 - 0.5 * sampler.step_size * 400 * float(scale[chains:].mean()))
+    assert variance_bias_factor > 1.04
     hard = 400 * state.position[chains:].square().mean()
-    assert hard == pytest.approx(inflation, rel=SIGMAS * (2 / chains) ** 0.5)
+    assert hard == pytest.approx(variance_bias_factor, rel=SIGMAS * (2 / chains) ** 0.5)
 
 
 def test_a_constant_preconditioner_has_no_correction():

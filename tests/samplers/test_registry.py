@@ -43,7 +43,7 @@ def slow(monkeypatch):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_is_built_from_its_options(name, tiny):
-    config = configure(**tiny | {"sampler": name, "langevin_time": 4.0, "looks": 2})
+    config = configure(**tiny | {"sampler": name, "langevin_time": 4.0, "measurements": 2})
     assert run_point(config).row["step"] == pytest.approx(0.2)
     assert config.run.sampler.name == name
 

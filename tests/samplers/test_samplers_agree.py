@@ -29,9 +29,9 @@ from feature_learning import (
     SparseParity,
     Student,
     Underdamped,
-    draw,
+    make_dataset,
     network_posterior,
-    run,
+    run_chains,
 )
 from feature_learning.samplers.schedules import uniform
 
@@ -46,7 +46,7 @@ class Densities(Observer):
 
     def measure(self, theta, *, average):
         values = super().measure(theta, average=average)
-        w, a, _ = self.energy.readout(theta)
+        w, a, _ = self.energy.predictor_parameters(theta)
         edges = torch.from_numpy(BINS[1:-1]).float()
         for name, part in (("w_S", w[..., :2]), ("w_rest", w[..., 2:]), ("a", a)):
             places = torch.bucketize(part.flatten(1) / DENSITIES[name], edges)
@@ -55,23 +55,25 @@ class Densities(Observer):
         return values
 
 
-def sampled(sampler, time, *, seed, kappa=0.1, batch_size=None, rungs=1):
+def sampled(sampler, time, *, seed, kappa=0.1, batch_size=None, replicas=1):
     """Averages of each chain at d = 8, k = 2, N = 16, P = 40; of a ladder those of its first κ."""
     teacher, student = SparseParity(8, 2), Student(dim=8, width=16)
-    data = draw(teacher, 40, seed=0)
-    test = draw(teacher, 256, seed=0, stream="test")
+    data = make_dataset(teacher, 40, seed=0)
+    test = make_dataset(teacher, 256, seed=0, stream="test")
     energy = network_posterior(student, data, kappa=kappa, chains=CHAINS)
     if batch_size is not None:
         energy = MiniBatchEnergy(energy, batch_size)
-    if rungs > 1:
-        kappas = [kappa * 1.4**rung for rung in range(rungs)]
+    if replicas > 1:
+        kappas = [kappa * 1.4**replica for replica in range(replicas)]
         energy = LadderEnergy(student, data, kappas=kappas, copies=CHAINS)
     observer = Densities(student, energy, test, sparsity=2)
     start = student.sample_prior(energy.chains, 16, torch.Generator().manual_seed(seed))
-    schedule = uniform(step_size=sampler.step_size, langevin_time=time, looks=120, burn_in=0.3)
+    schedule = uniform(
+        step_size=sampler.step_size, langevin_time=time, measurements=120, burn_in=0.3
+    )
     random = torch.Generator().manual_seed(seed)
-    result = run(energy, sampler, start, schedule, observer, random=random)
-    return {name: result.mean(name)[::rungs] for name in result.series}
+    result = run_chains(energy, sampler, start, schedule, observer, random=random)
+    return {name: result.mean(name)[::replicas] for name in result.series}
 
 
 def apart(one, other, names=("m_S", "test_mse")):
@@ -102,7 +104,7 @@ CASES = [
     (AdaptiveSGLD(0.05), 250, {}),
     (QuantisedLangevin(0.05, 0.04), 400, {}),
     (MiniBatchSGLD(0.015), 50, {"batch_size": 20}),
-    (ReplicaExchange(Underdamped(0.3, friction=0.1), every=10), 600, {"rungs": 2}),
+    (ReplicaExchange(Underdamped(0.3, friction=0.1), every=10), 600, {"replicas": 2}),
 ]
 
 

@@ -18,21 +18,21 @@ def ends(schedule):
     return np.cumsum([segment.steps * segment.step_size for segment in schedule.segments])
 
 
-def test_a_budget_in_steps_is_kept_exactly_with_equally_spaced_looks():
-    schedule = uniform(step_size=0.5, steps=100, looks=10, burn_in=0.3, settle=0.1)
+def test_a_budget_in_steps_is_kept_exactly_with_equally_spaced_measurements():
+    schedule = uniform(step_size=0.5, steps=100, measurements=10, burn_in=0.3, warmup=0.1)
     assert [segment.steps for segment in schedule.segments] == [10] * 10
     assert schedule.steps == 100
     assert schedule.langevin_time == 50
     assert [segment.burn_in for segment in schedule.segments] == [True] * 3 + [False] * 7
-    assert [segment.settle for segment in schedule.segments] == [True] + [False] * 9
+    assert [segment.warmup for segment in schedule.segments] == [True] + [False] * 9
 
 
-def test_looks_that_do_not_divide_the_budget_are_rounded():
-    schedule = uniform(step_size=1.0, steps=10, looks=4, burn_in=0, settle=0)
+def test_measurements_that_do_not_divide_the_budget_are_rounded():
+    schedule = uniform(step_size=1.0, steps=10, measurements=4, burn_in=0, warmup=0)
     assert np.cumsum([segment.steps for segment in schedule.segments]).tolist() == [2, 5, 8, 10]
 
 
-def test_there_is_at_most_one_look_a_step():
+def test_there_is_at_most_one_measurement_a_step():
     assert [segment.steps for segment in uniform(step_size=1.0, steps=3).segments] == [1, 1, 1]
 
 
@@ -47,29 +47,33 @@ def test_a_budget_in_langevin_time_is_rounded_up_to_whole_steps(time, step, step
 
 @given(
     steps=st.integers(1, 5000),
-    looks=st.integers(1, 300),
+    measurements=st.integers(1, 300),
     burn_in=st.floats(0, 0.99),
     share=st.floats(0, 1),
 )
 def test_every_schedule_spends_its_budget_and_burns_in_the_right_fraction(
-    steps, looks, burn_in, share
+    steps, measurements, burn_in, share
 ):
     schedule = uniform(
-        step_size=0.25, steps=steps, looks=looks, burn_in=burn_in, settle=share * burn_in
+        step_size=0.25,
+        steps=steps,
+        measurements=measurements,
+        burn_in=burn_in,
+        warmup=share * burn_in,
     )
     segments = schedule.segments
     assert sum(segment.steps for segment in segments) == schedule.steps == steps
-    assert len(segments) == min(looks, steps)
+    assert len(segments) == min(measurements, steps)
     counts = [segment.steps for segment in segments]
     assert min(counts) >= 1
     assert max(counts) - min(counts) <= 1
     assert {segment.step_size for segment in segments} == {0.25}
     # Burn-in is a beginning, settling a beginning of it; the last look always counts.
-    for flags in ([s.burn_in for s in segments], [s.settle for s in segments]):
+    for flags in ([s.burn_in for s in segments], [s.warmup for s in segments]):
         assert flags == sorted(flags, reverse=True)
     assert not segments[-1].burn_in
     burnt = sum(segment.steps for segment in segments if segment.burn_in)
-    settled = sum(segment.steps for segment in segments if segment.settle)
+    settled = sum(segment.steps for segment in segments if segment.warmup)
     assert burnt <= burn_in * steps
     assert burnt + max(counts) > burn_in * steps
     assert settled <= share * burn_in * steps + 1e-9
@@ -78,7 +82,7 @@ def test_every_schedule_spends_its_budget_and_burns_in_the_right_fraction(
 
 @given(time=st.floats(1e-9, 1e4), step_size=st.floats(1e-2, 1e3))
 def test_a_time_budget_is_reached_by_less_than_one_step(time, step_size):
-    schedule = uniform(step_size=step_size, langevin_time=time, looks=3)
+    schedule = uniform(step_size=step_size, langevin_time=time, measurements=3)
     assert schedule.langevin_time >= time * (1 - 1e-6)
     assert schedule.langevin_time < time + step_size * (1 + 1e-6)
 
@@ -107,7 +111,7 @@ def test_given_times_are_hit_exactly_with_steps_no_longer_than_asked(gaps, step_
             segment.steps - 1
         )
         assert not segment.burn_in
-        assert not segment.settle
+        assert not segment.warmup
 
 
 PARITY_LOOKS = [235, 443, 627, 792, 941]
@@ -121,11 +125,11 @@ def test_the_published_clock_looks_when_the_paper_did():
     assert round(times[-1]) == 4083
     assert schedule.langevin_time == pytest.approx(PARITY.time(7_500_000), rel=1e-12)
     assert max(segment.step_size for segment in schedule.segments) <= 0.3
-    exact = [PARITY.time(250_000 * look) for look in range(1, 31)]
+    exact = [PARITY.time(250_000 * measurement) for measurement in range(1, 31)]
     np.testing.assert_allclose(times, exact, rtol=1e-12)
 
 
-def test_the_single_index_clock_has_80_looks_up_to_9900():
+def test_the_single_index_clock_has_80_measurements_up_to_9900():
     times = ends(SINGLE_INDEX.schedule(0.05))
     assert len(times) == 80
     assert times[-1] == pytest.approx(9.9e3, rel=0.01)
@@ -155,8 +159,8 @@ def test_the_clock_is_the_sum_of_a_step_size_with_power_two_decay(protocol, firs
         ({"steps": None, "langevin_time": math.inf}, "langevin_time"),
         ({"burn_in": -0.1}, "burn_in"),
         ({"burn_in": 1.0}, "burn_in"),
-        ({"settle": 0.6}, "settle"),
-        ({"looks": 0}, "looks"),
+        ({"warmup": 0.6}, "warmup"),
+        ({"measurements": 0}, "measurements"),
     ],
 )
 def test_numbers_out_of_range_are_refused_by_name(options, name):
@@ -189,23 +193,23 @@ def blocks(schedule):
 
 @pytest.mark.parametrize(("time", "step"), [(3200.0, 0.37), (64.0, 0.5), (1.0, 0.9)])
 def test_at_each_length_of_a_growing_run_half_of_it_is_two_blocks(time, step):
-    schedule = growing(step_size=step, langevin_time=time, looks=40)
-    lengths, looks = blocks(schedule)
+    schedule = growing(step_size=step, langevin_time=time, measurements=40)
+    lengths, measurements = blocks(schedule)
     unit = time / 32
     factors = [0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32]
     np.testing.assert_allclose(lengths, unit * np.array(factors), rtol=1e-9)
-    assert looks == [10] * 13
+    assert measurements == [10] * 13
     for before, now in zip(lengths, lengths[2:], strict=False):
         assert now == pytest.approx(2 * before)
     assert [each.burn_in for each in schedule.segments] == [True] * 10 + [False] * 120
-    assert [each.settle for each in schedule.segments[:10]] == [True] * 4 + [False] * 6
+    assert [each.warmup for each in schedule.segments[:10]] == [True] * 4 + [False] * 6
     assert all(each.step_size <= step * (1 + 1e-9) for each in schedule.segments)
     assert schedule.grows
     assert not uniform(step_size=1.0, steps=10).grows
 
 
 def test_a_growing_run_knows_where_its_blocks_end():
-    schedule = growing(step_size=0.5, langevin_time=320.0, looks=16)
+    schedule = growing(step_size=0.5, langevin_time=320.0, measurements=16)
     assert [at for at in range(1, 53) if schedule.closes(at)] == list(range(4, 53, 4))
     assert schedule.ahead(0, 0.5) == sum(each.steps for each in schedule.segments[:4])
     assert schedule.ahead(5, 0.5) == sum(each.steps for each in schedule.segments[5:8])
@@ -226,7 +230,7 @@ def test_a_segment_keeps_its_langevin_time_in_steps_of_another_size():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"looks": 15}, "looks must be a whole number of at least 16, not 15"),
+        ({"measurements": 15}, "measurements must be a whole number of at least 16, not 15"),
         ({"langevin_time": -1.0}, "langevin_time must be"),
         ({"step_size": 1e-12, "langevin_time": 1e3}, "langevin_time must be at most 1e"),
     ],

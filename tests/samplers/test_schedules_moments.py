@@ -7,7 +7,7 @@ import pytest
 from toys import SIGMAS
 
 from feature_learning import SGLD
-from feature_learning.inference.chains import run
+from feature_learning.inference.chains import run_chains
 from feature_learning.inference.guards import Guards
 from feature_learning.inference.observables import Observer
 from feature_learning.randomness import generator
@@ -21,10 +21,10 @@ def loss(problem, shape, share, *, steps, chains, seed=0):
     start = problem.start(energy, generator(seed, "start"))
     sampler = SGLD(share * SGLD(1).starting_step(problem.curvature))
     schedule = SHAPES[shape](
-        uniform(step_size=sampler.step_size, steps=steps, burn_in=0.5, settle=0, looks=80)
+        uniform(step_size=sampler.step_size, steps=steps, burn_in=0.5, warmup=0, measurements=80)
     )
     observer = Observer(problem.student, energy, problem.data, sparsity=1)
-    found = run(
+    found = run_chains(
         energy,
         sampler,
         start,

@@ -7,7 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from feature_learning import Sampling, SparseParity, Student, draw, network_posterior, sample
+from feature_learning import (
+    SamplingOptions,
+    SparseParity,
+    Student,
+    make_dataset,
+    network_posterior,
+    sample,
+)
 from feature_learning.samplers.registry import UnderdampedOptions
 
 SIGMAS = 4.0
@@ -17,11 +24,14 @@ CHAINS = 48
 def sampled(step: float, *, seed: int, kappa: float = 0.15) -> dict[str, np.ndarray]:
     """Averages of each chain, (chains,), with a step of the underdamped sampler."""
     teacher, student = SparseParity(6, 2), Student(dim=6, width=24)
-    data = draw(teacher, 60, seed=0)
-    test = draw(teacher, 400, seed=0, stream="test")
+    data = make_dataset(teacher, 60, seed=0)
+    test = make_dataset(teacher, 400, seed=0, stream="test")
     energy = network_posterior(student, data, kappa=kappa, chains=CHAINS)
-    sampling = Sampling(
-        UnderdampedOptions(step=step, friction=0.1), langevin_time=360.0, burn_in=0.3, looks=240
+    sampling = SamplingOptions(
+        UnderdampedOptions(step=step, friction=0.1),
+        langevin_time=360.0,
+        burn_in=0.3,
+        measurements=240,
     )
     run, _ = sample(energy, student, teacher, test, sampling, seed=seed)
     return {name: run.mean(name) for name in ("m_S", "test_mse", "train_mse", "anisotropy")}

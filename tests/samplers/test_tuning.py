@@ -12,14 +12,14 @@ from feature_learning.energies.collapsed import CollapsedEnergy
 from feature_learning.energies.curvature import largest_curvature
 from feature_learning.energies.particles import network_posterior
 from feature_learning.errors import ArgumentError
-from feature_learning.model.teachers import SparseParity, draw
+from feature_learning.model.teachers import SparseParity, make_dataset
 from feature_learning.randomness import generator
 from feature_learning.samplers.tuning import tuned
 
 
 def network(kappa=0.05, *, width=64, dim=12, **options):
     student = Student(dim=dim, width=width, **options)
-    data = draw(SparseParity(dim, 2), 100, seed=0)
+    data = make_dataset(SparseParity(dim, 2), 100, seed=0)
     energy = network_posterior(student, data, kappa=kappa, chains=2)
     position = student.sample_prior(2, width, generator(0, "start"))
     return energy, position
@@ -90,7 +90,7 @@ def test_readouts_are_made_no_heavier_and_no_faster_than_weights(variance, least
 
 def test_only_particles_are_tuned():
     student = Student(dim=12, width=16)
-    data = draw(SparseParity(12, 2), 50, seed=0)
+    data = make_dataset(SparseParity(12, 2), 50, seed=0)
     energy = CollapsedEnergy(student, data, kappa=0.05)
     position = student.sample_prior(1, 16, generator(0, "start"), readout=False)
     with pytest.raises(ArgumentError, match="tuning needs particles, not CollapsedEnergy"):

@@ -21,7 +21,7 @@ from feature_learning.sweeps.provenance import provenance
 from feature_learning.sweeps.store import Store
 from feature_learning.sweeps.table import tabulate
 
-TINY = {"dim": 6, "sparsity": 2, "width": 16, "samples": 20, "test_samples": 50, "looks": 8}
+TINY = {"dim": 6, "sparsity": 2, "width": 16, "n_train": 20, "n_test": 50, "measurements": 8}
 TINY |= {"langevin_time": 20.0, "kappa": 0.1, "chains": 2}
 
 
@@ -120,7 +120,7 @@ def test_a_file_says_where_its_numbers_come_from(found, tmp_path):
     densities.write_npz(found, tmp_path / "a.npz")
     origin = densities.read_npz(tmp_path / "a.npz")[0].origin
     assert origin["key"].startswith(("network-P20-", "mf-P20-"))
-    assert {"revision", "date_utc", "seed", "samples", "kappa"} <= origin.keys()
+    assert {"revision", "date_utc", "seed", "n_train", "kappa"} <= origin.keys()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"not an archive"])
@@ -141,10 +141,10 @@ def test_other_bins_are_refused(found, tmp_path, monkeypatch):
 
 
 def test_select_finds_blocks_and_values(found):
-    assert len(densities.select(found, "network", samples=20)) == 2
+    assert len(densities.select(found, "network", n_train=20)) == 2
     assert len(densities.select(found, "mf")) == 1
     with pytest.raises(ArgumentError, match="no record of block 'mf'"):
-        densities.select(found, "mf", samples=21)
+        densities.select(found, "mf", n_train=21)
 
 
 def test_the_command_writes_the_laws_of_a_folder(stored, found, tmp_path, capsys):

@@ -38,10 +38,10 @@ def test_the_example_of_the_documentation_lists_its_cells(read):
     assert len(configs) == 2 * 4 * 3
     for config in configs:
         assert (config.kappa, config.chains) == (0.005, 4)
-        long = config.method.name == "network" and config.samples >= 1000
+        long = config.method.name == "network" and config.n_train >= 1000
         assert flat(config)["langevin_time"] == (6000 if long else None)
     assert {config.seed for config in configs} == {0, 1, 2}
-    assert {config.samples for config in configs} == {100, 300, 1000, 3000}
+    assert {config.n_train for config in configs} == {100, 300, 1000, 3000}
 
 
 def test_a_block_of_nothing_is_the_default_point(read):
@@ -71,20 +71,20 @@ def test_a_value_can_carry_its_reason(read):
 @pytest.mark.parametrize(
     ("when", "met"),
     [
-        ("samples = 100", [100]),
-        ("samples = [100, 300]", [100, 300]),
-        ('samples = ">=300"', [300, 1000]),
-        ('samples = ">300"', [1000]),
-        ('samples = "<=300"', [100, 300]),
-        ('samples = ">=200, < 1e3"', [300]),
-        ('samples = ">=300", method = "network"', [300, 1000]),
-        ('samples = 300, kappa = "<1"', [300]),
+        ("n_train = 100", [100]),
+        ("n_train = [100, 300]", [100, 300]),
+        ('n_train = ">=300"', [300, 1000]),
+        ('n_train = ">300"', [1000]),
+        ('n_train = "<=300"', [100, 300]),
+        ('n_train = ">=200, < 1e3"', [300]),
+        ('n_train = ">=300", method = "network"', [300, 1000]),
+        ('n_train = 300, kappa = "<1"', [300]),
     ],
 )
 def test_an_override_is_for_the_cells_that_meet_its_conditions(read, when, met):
-    text = f'{BLOCK}samples = [100, 300, 1000]\n{OVERRIDE}reason = "r"\nwhen = {{ {when} }}\n'
+    text = f'{BLOCK}n_train = [100, 300, 1000]\n{OVERRIDE}reason = "r"\nwhen = {{ {when} }}\n'
     cells = read(f"{text}chains = 9\n").cells
-    assert [cell.config.samples for cell in cells if cell.config.chains == 9] == met
+    assert [cell.config.n_train for cell in cells if cell.config.chains == 9] == met
     assert len(cells) == 3
 
 
@@ -143,10 +143,10 @@ def test_another_device_is_another_configuration(read):
         ('[[block]]\nname = "a"', ["block 'a'", "reason"]),
         ('[[block]]\nname = "a"\nreason = " "', ["block 'a'", "reason"]),
         (BLOCK + BLOCK, ["block 'a'", "two blocks"]),
-        (BLOCK + "sample = 3", ["block 'a'", "'sample'", "samples"]),
-        (BLOCK + "samples = []", ["block 'a'", "samples", "empty"]),
-        (BLOCK + "samples = 2.5", ["block 'a'", "samples", "whole", "2.5"]),
-        (BLOCK + "samples = true", ["block 'a'", "samples", "True"]),
+        (BLOCK + "sample = 3", ["block 'a'", "'sample'", "n_train"]),
+        (BLOCK + "n_train = []", ["block 'a'", "n_train", "empty"]),
+        (BLOCK + "n_train = 2.5", ["block 'a'", "n_train", "whole", "2.5"]),
+        (BLOCK + "n_train = true", ["block 'a'", "n_train", "True"]),
         (BLOCK + 'kappa = "small"', ["block 'a'", "kappa", "a number", "small"]),
         (BLOCK + "kappa = 1" + "0" * 400, ["block 'a'", "kappa", "a number"]),
         (BLOCK + "kappa = nan", ["block 'a'", "kappa", "nan"]),
@@ -156,7 +156,7 @@ def test_another_device_is_another_configuration(read):
         (BLOCK + "kappa = { value = 1 }", ["block 'a'", "kappa", "reason"]),
         (BLOCK + 'kappa = { value = 1, reason = "" }', ["block 'a'", "kappa", "reason"]),
         (BLOCK + "kappa = -1", ["block 'a'", "kappa", "-1"]),
-        (BLOCK + "samples = [10, 0]", ["block 'a'", "samples=0", "at least 1"]),
+        (BLOCK + "n_train = [10, 0]", ["block 'a'", "n_train=0", "at least 1"]),
         (BLOCK + 'method = "magic"', ["block 'a'", "magic", "nngp"]),
         (BLOCK + 'device = "tpu"', ["block 'a'", "device", "tpu"]),
         (BLOCK + "sparsity = 36", ["block 'a'", "sparsity", "36"]),
@@ -220,7 +220,7 @@ NESTED = st.recursive(
     max_leaves=4,
 )
 KEYS = st.sampled_from(
-    ["name", "reason", "override", "when", "kappa", "samples", "method", "seed", "step", "kapa"]
+    ["name", "reason", "override", "when", "kappa", "n_train", "method", "seed", "step", "kapa"]
 )
 
 

@@ -23,7 +23,16 @@ from feature_learning import __version__
 from feature_learning.cli.main import main
 from feature_learning.errors import StoreError
 from feature_learning.experiments import keys
-from feature_learning.experiments.flat import configure, flat, hints, later, replaced
+from feature_learning.experiments.flat import (
+    classes,
+    configure,
+    flat,
+    hints,
+    later,
+    options_of,
+    parts,
+    replaced,
+)
 from feature_learning.experiments.keys import METHOD_VERSIONS, cell_key
 from feature_learning.experiments.point import run_point
 from feature_learning.experiments.row import Point
@@ -124,26 +133,25 @@ OTHER = {
     **{"teacher": "single-index", "activation": "erf", "method": "mf", "sampler": "sgld"},
     **{"protocol": "published", "start": "planted", "solver": "collapsed", "device": "cuda"},
     **{"nngp_variant": "as-published", "dtype": "float64", "stop_when_converged": True},
-    **{"block_elements": 2**10, "batch_size": 10, "step_schedule": "cyclical"},
-    **{"rounding": "nearest", "quantum_epoch": 20, "rung_ratio": 1.2},
+    **{"tile_elements": 2**10, "batch_size": 10, "step_schedule": "cyclical"},
+    **{"rounding": "nearest", "quantum_epoch": 20, "kappa_ratio": 1.2},
     **{"members": 5, "moves": 5, "code": "+--+ ++++", "until_settled": True},
 }
-#: Choices without which an option is refused.
-NEEDED = {
-    "degree": {"teacher": "single-index"},
-    "alpha0": {"method": "mf-ard"},
-    "nngp_variant": {"method": "nngp"},
-    **{name: {"method": "mf"} for name in ("particles", "solver")},
-    **{name: {"sampler": "quantised"} for name in ("rounding", "quantum_epoch", "quantum")},
-    **{name: {"sampler": "sgld"} for name in ("step_schedule", "batch_size")},
-    "rung_ratio": {"rungs": 2},
-    **{name: {"sampler": "population"} for name in ("members", "moves", "code")},
-}
+#: Other options without which an option is refused or has no value; of choices see below.
+NEEDED = {"kappa_ratio": {"replicas": 2}, "code": {"sampler": "population"}}
+
+
+def needed(name):
+    """What an option needs: nothing, or the first teacher, method or sampler that has it."""
+    if name in NEEDED or any(name in part.options for part in parts({})):
+        return NEEDED.get(name, {})
+    places = [place.split() for place, part in classes() if name in options_of(part)]
+    return dict(places[:1])
 
 
 @pytest.mark.parametrize("name", hints())
 def test_every_option_of_a_configuration_is_part_of_the_key(name):
-    base = flat(configure(**{"until_settled": False} | NEEDED.get(name, {})))
+    base = flat(configure(**{"until_settled": False} | needed(name)))
     value = base[name]
     other = OTHER.get(name, 0.75 if value is None or isinstance(value, float) else None)
     if other is None or name == "particles":
@@ -153,7 +161,7 @@ def test_every_option_of_a_configuration_is_part_of_the_key(name):
 
 def test_one_and_one_point_zero_are_the_same_key():
     assert cell_key(configure(kappa=1)) == cell_key(configure(kappa=1.0))
-    assert cell_key(configure(samples=np.int64(10))) == cell_key(configure(samples=10))
+    assert cell_key(configure(n_train=np.int64(10))) == cell_key(configure(n_train=10))
 
 
 def test_another_version_of_a_method_has_other_keys_and_leaves_those_of_the_others(monkeypatch):
@@ -182,7 +190,7 @@ def test_a_cell_stored_before_readouts_were_is_read_without_them(results, config
 
 def test_no_penalty_leaves_a_key_as_it_was_before_there_were_penalties(config):
     assert "penalty" not in keys.canonical(config)
-    assert keys.canonical(replaced(config, penalty=2.0))["penalty"] == 2.0
+    assert keys.canonical(replaced(config, homogeneity_penalty=2.0))["penalty"] == 2.0
 
 
 def test_a_table_from_before_penalties_is_read_as_one_without(filled, tmp_path):
@@ -441,8 +449,8 @@ def test_a_table_with_other_columns_or_types_is_refused_by_column(filled, tmp_pa
         write_csv(frame.drop(columns="m_S"), path)
     with pytest.raises(StoreError, match="unknown extra"):
         write_csv(frame.assign(extra=1), path)
-    with pytest.raises(StoreError, match=r"column samples must be of type Int64, not Float64"):
-        write_csv(frame.astype({"samples": "Float64"}), path)
+    with pytest.raises(StoreError, match=r"column n_train must be of type Int64, not Float64"):
+        write_csv(frame.astype({"n_train": "Float64"}), path)
     assert not path.exists()
     write_csv(frame, path)
     text = path.read_text()

@@ -56,7 +56,7 @@ def configs(tiny):
 @pytest.fixture
 def long(tiny):
     """A point of a second, which saves its state many times on the way."""
-    return fitting(**{**tiny, "langevin_time": 3000.0, "looks": 300})
+    return fitting(**{**tiny, "langevin_time": 3000.0, "measurements": 300})
 
 
 def start(grid, results, executor, **options):
@@ -88,11 +88,11 @@ def test_a_sweep_computes_every_cell_once_and_the_next_one_none(results, configs
 
 def test_the_longest_cells_go_first(results, tiny, here):
     sizes = [20, 60, 40]
-    configs = [fitting(**{**tiny, "samples": size}) for size in sizes]
+    configs = [fitting(**{**tiny, "n_train": size}) for size in sizes]
     kernel = fitting(**{**tiny, "method": "nngp"})
     here = here()
     start(grid_of(kernel, *configs), results, here)
-    assert [config.samples for config in here.order] == [60, 40, 20, 20]
+    assert [config.n_train for config in here.order] == [60, 40, 20, 20]
     assert here.order[-1] == kernel
 
 
@@ -125,7 +125,7 @@ def test_any_exception_of_a_point_is_its_failure_alone(results, configs, monkeyp
 
 def test_after_the_limit_no_new_cell_is_started(results, configs, here):
     here = here()
-    report = start(grid_of(*configs), results, here, limit=1e-9)
+    report = start(grid_of(*configs), results, here, time_limit=1e-9)
     assert (here.order, report.left, report.exit_code) == ([], 3, 1)
 
 
@@ -440,7 +440,7 @@ def test_a_scheduler_that_does_not_answer_is_refused():
 
 
 def test_a_plan_says_what_is_done_and_what_is_to_do(results, configs, tiny, here):
-    large = fitting(**{**tiny, "samples": 4000, "width": 100})
+    large = fitting(**{**tiny, "n_train": 4000, "width": 100})
     grid = grid_of(*configs, large)
     start(grid_of(configs[0]), results, here())
     results.path(configs[1]).write_text("damaged")
@@ -452,10 +452,10 @@ def test_a_plan_says_what_is_done_and_what_is_to_do(results, configs, tiny, here
 
 
 def test_more_of_anything_is_more_work(tiny):
-    base = flat(fitting(**{**tiny, "width": 50, "samples": 500}))
+    base = flat(fitting(**{**tiny, "width": 50, "n_train": 500}))
     for method in ("network", "mf", "nngp"):
         small = fitting(**base | {"method": method})
-        for name in ("samples",) if method == "nngp" else ("samples", "dim", "width", "chains"):
+        for name in ("n_train",) if method == "nngp" else ("n_train", "dim", "width", "chains"):
             larger = fitting(**base | {"method": method, name: 3 * base[name]})
             assert work(larger) > work(small)
     population = {"sampler": "population", "members": 4, "moves": 3, "langevin_time": None}

@@ -218,10 +218,10 @@ def test_ard_particles_on_the_whole_cube_find_the_same_solution():
     student.views(start, 1, particles, readout=False)[0][..., :2] *= 3
     sampler, overlaps = Underdamped(0.3, friction=0.05), []
     state = sampler.init(energy, start, random)
-    for look in range(110):
-        sampler.advance(state, energy, 10, random, done=10 * look)
-        if look >= 50:
-            field = energy.field.predict(energy.readout(state.position))[0]
+    for measurement in range(110):
+        sampler.advance(state, energy, 10, random, done=10 * measurement)
+        if measurement >= 50:
+            field = energy.forward.predict(energy.predictor_parameters(state.position))[0]
             overlaps.append(float(field @ data.labels) / len(data))
     mean = sum(overlaps) / len(overlaps)
     ours = branch(student, sparsity=2, alpha0=share, particles=1, draws=1024)

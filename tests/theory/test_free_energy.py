@@ -17,7 +17,7 @@ from feature_learning import (
     SparseParity,
     Student,
     Underdamped,
-    draw,
+    make_dataset,
     network_posterior,
 )
 from feature_learning.errors import ArgumentError
@@ -81,7 +81,7 @@ def test_evidence_of_a_linear_regression_from_its_exact_mean_losses():
 
 
 def test_the_loss_of_the_prior():
-    data = draw(SparseParity(9, 2), 40, seed=0, dtype=torch.float64)
+    data = make_dataset(SparseParity(9, 2), 40, seed=0, dtype=torch.float64)
     for tilt in (1.0, 6.0):
         student = Student(
             dim=9, width=50, weight_variance=1.5, readout_variance=0.7, tilt=tilt, tilted=2
@@ -100,7 +100,7 @@ def test_the_loss_of_the_prior():
 def two_wells(tilt=1.0):
     """One ReLU neuron, y = 1 at x = 1 and y = 0.6 at x = -1: it can explain one of them."""
     student = Student(dim=1, width=1, tilt=tilt, tilted=1)
-    data = draw(SparseParity(1, 1), 2, seed=0, dtype=torch.float64)
+    data = make_dataset(SparseParity(1, 1), 2, seed=0, dtype=torch.float64)
     inputs = torch.tensor([[1.0], [-1.0]]).double()
     return student, replace(data, inputs=inputs, labels=torch.tensor([1.0, 0.6]).double())
 
@@ -136,15 +136,15 @@ def test_both_legs_on_one_side_of_two_wells_from_exact_means():
 def test_the_free_energy_difference_is_the_occupation_that_replica_exchange_finds():
     """At κ = 0.3 a neuron prefers y = 1 to y = 0.6; chains cross by way of the hotter rungs."""
     student, data = two_wells()
-    rungs, copies = (0.3, 0.6, 1.5), 1500
-    energy = LadderEnergy(student, data, kappas=rungs, copies=copies)
+    replicas, copies = (0.3, 0.6, 1.5), 1500
+    energy = LadderEnergy(student, data, kappas=replicas, copies=copies)
     random = torch.Generator().manual_seed(0)
     theta = student.sample_prior(energy.chains, 1, random, dtype=torch.float64)
     energy.views(theta).w.abs_()
     sampler = ReplicaExchange(Underdamped(0.2, friction=0.2), every=10)
     state = sampler.init(energy, theta, random)
     sampler.advance(state, energy, 1500, random, done=0)
-    right = (energy.views(state.position).w[:: len(rungs), 0, 0] > 0).double().numpy()
+    right = (energy.views(state.position).w[:: len(replicas), 0, 0] > 0).double().numpy()
     kappas, log_z = np.geomspace(0.3, 30, 24), []
     for side in (1, -1):
         losses = np.array([on_grid(kappa, 1.0, side)[1] for kappa in kappas])
@@ -190,7 +190,7 @@ def test_sampled_means_give_the_evidence_within_their_error():
 
 
 def legs(**changed):
-    base = {"samples": 9, "seed": 0, "width": 8, "dim": 5, "sparsity": 2, "weight_variance": 1.0}
+    base = {"n_train": 9, "seed": 0, "width": 8, "dim": 5, "sparsity": 2, "weight_variance": 1.0}
     kappas = np.geomspace(0.1, 2, 8)
     rows = pd.DataFrame({**base, "kappa": kappas, "train_mse": 1.3, "train_mse_sem": 0.01})
     rows["relevant_variance"], rows["relevant_variance_sem"] = 0.2, 0.001

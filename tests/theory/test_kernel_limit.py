@@ -8,7 +8,7 @@ import torch
 
 from feature_learning.errors import ArgumentError, FeatureLearningError
 from feature_learning.model.student import Student
-from feature_learning.model.teachers import Dataset, SingleIndex, SparseParity, draw
+from feature_learning.model.teachers import Dataset, SingleIndex, SparseParity, make_dataset
 from feature_learning.theory.kernel_limit import as_published_points, kernel, solve
 
 DIM = 3
@@ -18,8 +18,8 @@ def student(name="relu", **options):
     return Student(dim=DIM, width=4, activation=name, **options)
 
 
-def gaussian(samples, seed=0):
-    return draw(SingleIndex(DIM, 1), samples, seed=seed, dtype=torch.float64)
+def gaussian(n_train, seed=0):
+    return make_dataset(SingleIndex(DIM, 1), n_train, seed=seed, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("name", ["relu", "erf", "linear"])
@@ -102,7 +102,7 @@ def test_the_published_evaluation_set_begins_with_the_training_set():
 def test_as_kappa_vanishes_the_training_set_is_interpolated(name):
     # Parity labels, inputs all different.
     teacher = SparseParity(7, 2)
-    inputs = torch.unique(draw(teacher, 40, seed=0).inputs, dim=0).double()
+    inputs = torch.unique(make_dataset(teacher, 40, seed=0).inputs, dim=0).double()
     data = Dataset(inputs, teacher.target(inputs))
     made = Student(dim=7, width=4, activation=name, hidden_bias_variance=0.5)
     errors = [solve(made, data, data, kappa=kappa).train_mse for kappa in (1.0, 0.1, 1e-5)]
@@ -142,7 +142,7 @@ def test_the_width_plays_no_part():
 
 
 def test_repeated_inputs_with_vanishing_noise_end_in_a_named_error_or_a_finite_answer():
-    data = draw(SparseParity(3, 2), 50, seed=0)  # 8 different inputs, 50 samples
+    data = make_dataset(SparseParity(3, 2), 50, seed=0)  # 8 different inputs, 50 samples
     try:
         result = solve(student(), data, data, kappa=1e-10)
     except FeatureLearningError as error:

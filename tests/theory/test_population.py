@@ -58,10 +58,10 @@ def test_particles_on_the_whole_cube_find_the_same_solution():
     start = student.sample_prior(1, 400, random, readout=False, dtype=torch.float64)
     sampler, overlaps = Underdamped(0.4, friction=0.05), []
     state = sampler.init(energy, start, random)
-    for look in range(60):
-        sampler.advance(state, energy, 10, random, done=10 * look)
-        if look >= 20:
-            field = energy.field.predict(energy.readout(state.position))[0]
+    for measurement in range(60):
+        sampler.advance(state, energy, 10, random, done=10 * measurement)
+        if measurement >= 20:
+            field = energy.forward.predict(energy.predictor_parameters(state.position))[0]
             overlaps.append(float(field @ data.labels) / len(data))
     mean = sum(overlaps) / len(overlaps)
     result = population.solve(student, sparsity=2, kappa=kappa)

@@ -12,7 +12,7 @@ from toys import SIGMAS
 from feature_learning import QuantisedLangevin
 from feature_learning.errors import ArgumentError
 from feature_learning.theory.rounding import well_law
-from sampler_validation.laws import averages, harmonic
+from sampler_validation.toy_potentials import averages, harmonic
 
 ETA = 0.05
 SGLD_VARIANCE = 1 / (1 - ETA / 2)

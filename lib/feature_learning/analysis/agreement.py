@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student_t
 
-from feature_learning.analysis.cells import check_table
+from feature_learning.analysis.phase_table import check_table
 from feature_learning.errors import ArgumentError, check_scale
 
 
@@ -24,7 +24,7 @@ def differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Cells that both have, with their standard error: ``samples``, ``kappa``, ``ours``,
+        Cells that both have, with their standard error: ``n_train``, ``kappa``, ``ours``,
         ``theirs``, ``error`` (combined), ``z``, ``freedom`` (degrees of freedom of that error) and
         ``borrowed`` (our part of the error is estimated from their scatter).
     """
@@ -33,7 +33,7 @@ def differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for mine in ours.itertuples():
         same = np.isclose(theirs["kappa"].to_numpy(float), mine.kappa, rtol=1e-9, atol=0)
-        for other in theirs[same & (theirs["samples"] == mine.samples)].itertuples():
+        for other in theirs[same & (theirs["n_train"] == mine.n_train)].itertuples():
             if not other.sem > 0 or other.seeds < 2:
                 continue
             borrowed = mine.seeds < 2
@@ -41,7 +41,7 @@ def differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
             error = float(np.hypot(own, other.sem))
             rows.append(
                 {
-                    "samples": int(mine.samples),
+                    "n_train": int(mine.n_train),
                     "kappa": float(mine.kappa),
                     "ours": float(mine.value),
                     "theirs": float(other.value),
@@ -51,7 +51,7 @@ def differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
                     "borrowed": bool(borrowed),
                 }
             )
-    names = ["samples", "kappa", "ours", "theirs", "error", "z", "freedom", "borrowed"]
+    names = ["n_train", "kappa", "ours", "theirs", "error", "z", "freedom", "borrowed"]
     return pd.DataFrame(rows, columns=names)
 
 

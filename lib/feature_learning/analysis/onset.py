@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from feature_learning.analysis.cells import check_table
+from feature_learning.analysis.phase_table import check_table
 
 
 def crossing(table: pd.DataFrame, kappa: float, level: float = 0.5) -> tuple[float, float]:
@@ -28,12 +28,12 @@ def crossing(table: pd.DataFrame, kappa: float, level: float = 0.5) -> tuple[flo
     """
     check_table(table)
     here = table[np.isclose(table["kappa"].to_numpy(float), kappa, rtol=1e-9, atol=0)]
-    here = here.sort_values("samples")
+    here = here.sort_values("n_train")
     below = np.nan
-    for samples, value in zip(here["samples"], here["value"], strict=True):
+    for n_train, value in zip(here["n_train"], here["value"], strict=True):
         if value > level:
-            return below, float(samples)
-        below = float(samples)
+            return below, float(n_train)
+        below = float(n_train)
     return below, np.nan
 
 
@@ -57,10 +57,10 @@ def columns_apart(
         of the two tables does not pass the level.
     """
     rows = [table[np.isclose(table["kappa"].to_numpy(float), kappa)] for table in (ours, theirs)]
-    columns = sorted(int(samples) for samples in rows[1]["samples"])
-    if not columns or not set(columns) <= {int(samples) for samples in rows[0]["samples"]}:
+    columns = sorted(int(n_train) for n_train in rows[1]["n_train"])
+    if not columns or not set(columns) <= {int(n_train) for n_train in rows[0]["n_train"]}:
         return None
-    same = rows[0][rows[0]["samples"].isin(columns)]
+    same = rows[0][rows[0]["n_train"].isin(columns)]
     found = [crossing(table, kappa, level)[1] for table in (same, rows[1])]
     if np.isnan(found).any():
         return None

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from feature_learning.analysis.draws import Agreement, Draws
+from feature_learning.analysis.chain_history import Agreement, ChainHistory
 from feature_learning.experiments.flat import flat
 from feature_learning.inference.diagnostics import ConvergenceRule, FloatArray, standard_error
 from feature_learning.inference.verdict import AGREED, WITHIN
 from feature_learning.model.teachers import name_of
 
 
-def as_json(runs: Sequence[Draws], compared: dict[str, Agreement]) -> dict[str, Any]:
+def as_json(runs: Sequence[ChainHistory], compared: dict[str, Agreement]) -> dict[str, Any]:
     """The report as one JSON object, with None in place of NaN."""
     found = {
         "runs": [
@@ -61,7 +61,7 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def as_text(runs: Sequence[Draws], compared: dict[str, Agreement]) -> str:
+def as_text(runs: Sequence[ChainHistory], compared: dict[str, Agreement]) -> str:
     """The report as text tables."""
     parts = [_run_text(run) for run in runs]
     if compared:
@@ -69,7 +69,7 @@ def as_text(runs: Sequence[Draws], compared: dict[str, Agreement]) -> str:
     return "\n\n".join(parts)
 
 
-def _run_text(run: Draws) -> str:
+def _run_text(run: ChainHistory) -> str:
     draws = int(run.counted.sum())
     lines = [f"{run.name}: {_what(run)}"]
     temperature = (
@@ -105,7 +105,7 @@ def _run_text(run: Draws) -> str:
     return "\n".join([*lines, "", *_by_chain(run)])
 
 
-def _by_chain(run: Draws) -> list[str]:
+def _by_chain(run: ChainHistory) -> list[str]:
     """Mean of each chain with its own standard error, which shows chains that sit elsewhere."""
     past, observables = run.past_burn_in(), ConvergenceRule.observables
     watched = {name: draws for name, draws in past.items() if name in observables}
@@ -124,13 +124,13 @@ def _by_chain(run: Draws) -> list[str]:
     return lines
 
 
-def _what(run: Draws) -> str:
+def _what(run: ChainHistory) -> str:
     config = run.config
     if config is None:
         return "a run without a configuration of this version"
     return (
         f"{config.method.name}, {name_of(config.teacher)} d={config.teacher.dim} "
-        f"k={config.teacher.sparsity}, P={config.samples}, kappa={config.kappa:g}, "
+        f"k={config.teacher.sparsity}, P={config.n_train}, kappa={config.kappa:g}, "
         f"{config.sampling.sampler.name} from {config.sampling.start}, seed {config.seed}"
     )
 

@@ -72,12 +72,12 @@ class Results:
         Returns
         -------
         DataFrame
-            Columns ``samples``, ``kappa``, ``value``, ``sem`` (over seeds; for one seed over its
+            Columns ``n_train``, ``kappa``, ``value``, ``sem`` (over seeds; for one seed over its
             chains, if there are several), ``seeds`` and ``converged`` (every seed has converged or
             agrees within a code, see :mod:`feature_learning.inference.verdict`).
         """
         rows = []
-        for (samples, kappa), group in self.select(block, **values).groupby(["samples", "kappa"]):
+        for (n_train, kappa), group in self.select(block, **values).groupby(["n_train", "kappa"]):
             numbers = group[observable].astype(float).to_numpy()
             if len(numbers) > 1:
                 error = numbers.std(ddof=1) / np.sqrt(len(numbers))
@@ -87,7 +87,7 @@ class Results:
                 error = np.nan if known is pd.NA else float(known)
             rows.append(
                 {
-                    "samples": int(samples),
+                    "n_train": int(n_train),
                     "kappa": float(kappa),
                     "value": float(numbers.mean()),
                     "sem": float(error),
@@ -95,26 +95,26 @@ class Results:
                     "converged": bool(_settled(group).all()),
                 }
             )
-        columns = ["samples", "kappa", "value", "sem", "seeds", "converged"]
+        columns = ["n_train", "kappa", "value", "sem", "seeds", "converged"]
         return pd.DataFrame(rows, columns=columns)
 
     def curve(self, block: str, observable: str, **values: Any) -> Curve:
         """The :meth:`summary` as a curve against the number of samples, for a figure."""
-        found = self.summary(block, observable, **values).sort_values("samples")
+        found = self.summary(block, observable, **values).sort_values("n_train")
         return Curve(
-            found["samples"].to_numpy(float),
+            found["n_train"].to_numpy(float),
             found["value"].to_numpy(float),
             found["sem"].to_numpy(float),
             found["converged"].to_numpy(bool),
         )
 
-    def account(self, profile: str, seconds: float) -> str:
+    def summary_line(self, profile: str, seconds: float) -> str:
         """The first printed lines of a page: profile, computing time and :meth:`provenance`.
 
         Parameters
         ----------
         profile : str
-            A profile of :func:`obtain`; *stored* prints no computing time.
+            A profile of :func:`load_or_compute`; *stored* prints no computing time.
         seconds : float
             Computing time.
         """
@@ -177,6 +177,6 @@ def published_curve(table: str, method: str, observable: str, kappa: float) -> C
     ]
     x, y, error = (
         np.array([getattr(point, name) for point in found], dtype=float)
-        for name in ("samples", "value", "sem")
+        for name in ("n_train", "value", "sem")
     )
     return Curve(x, y, error, np.ones(len(found), dtype=bool))

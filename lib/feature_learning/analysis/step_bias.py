@@ -39,7 +39,7 @@ class Halving:
     Attributes
     ----------
     block, observable : str
-    samples : int
+    n_train : int
     kappa, step : float
     seeds : int
         Number of seeds for which both steps are available.
@@ -55,7 +55,7 @@ class Halving:
 
     block: str
     observable: str
-    samples: int
+    n_train: int
     kappa: float
     step: float
     seeds: int
@@ -83,17 +83,17 @@ def halvings(results: Results, blocks: Iterable[str]) -> list[Halving]:
     found = []
     for block in blocks:
         rows = results.select(block)
-        for (samples, kappa), point in rows.groupby(["samples", "kappa"]):
+        for (n_train, kappa), point in rows.groupby(["n_train", "kappa"]):
             steps = sorted((float(step) for step in point["asked_step"].unique()), reverse=True)
             for step, half in itertools.pairwise(steps):
                 if not math.isclose(step, 2 * half, rel_tol=1e-6):
                     raise ArgumentError(
-                        f"block {block} must have a step and its half at P={samples}, "
+                        f"block {block} must have a step and its half at P={n_train}, "
                         f"κ={kappa:g}, not {steps!r}"
                     )
                 pairs = _pairs(point, step)
                 if len(pairs):
-                    common = block, int(samples), float(kappa), step
+                    common = block, int(n_train), float(kappa), step
                     found += [_halving(pairs, observable, *common) for observable in OBSERVABLES]
     return found
 
@@ -106,7 +106,7 @@ def _pairs(point: pd.DataFrame, step: float) -> pd.DataFrame:
 
 
 def _halving(
-    pairs: pd.DataFrame, observable: str, block: str, samples: int, kappa: float, step: float
+    pairs: pd.DataFrame, observable: str, block: str, n_train: int, kappa: float, step: float
 ) -> Halving:
     # The published protocol uses SGLD, whatever its column "sampler" says.
     first_order = pairs["protocol"].notna().all() or pairs["sampler"].ne("underdamped").any()
@@ -120,7 +120,7 @@ def _halving(
     return Halving(
         block,
         observable,
-        samples,
+        n_train,
         kappa,
         step,
         count,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from feature_learning.analysis.draws import Draws, compare, read_draws
+from feature_learning.analysis.chain_history import ChainHistory, compare, read_draws
 from feature_learning.analysis.report import as_json, as_text
 from feature_learning.cli.ending import answer
 from feature_learning.errors import ArgumentError
@@ -46,7 +46,7 @@ def _printable(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-def _draw(runs: Sequence[Draws], folder: Path) -> None:
+def _draw(runs: Sequence[ChainHistory], folder: Path) -> None:
     """Write ``trace.png`` and ``rank.png``."""
     # Matplotlib is slow to import, and nothing else here needs it.
     import matplotlib as mpl

@@ -26,7 +26,7 @@ ESS and time are in brackets if the chains do not agree: with a stuck chain the 
 places where chains sit, and the time is not a time of the dynamics.
 
 examples:
-  feature-learning point --samples 1000 --start spread --checkpoint spread.npz
+  feature-learning point --n-train 1000 --start spread --checkpoint spread.npz
   feature-learning diagnose spread.npz --plots figures
 
 exit codes: 0 the report was printed, whatever it says; 2 bad input
@@ -43,11 +43,11 @@ FILE.toml lists the cells, with a reason for each number:
   name = "main"
   reason = "The learning curve."
   method = ["network", "mf-ard"]
-  samples = [100, 1000]             # lists are crossed
+  n_train = [100, 1000]             # lists are crossed
   seed = [0, 1, 2]
 
   [[block.override]]
-  when = { method = "network", samples = ">=1000" }
+  when = { method = "network", n_train = ">=1000" }
   reason = "Near the transition the chains need longer."
   langevin_time = 6000
 
@@ -107,7 +107,7 @@ def _add_sweep(commands: Any) -> None:
     where.add_argument("--scheduler", metavar="ADDRESS", help="address of a running Dask scheduler")
     add("--device", help="cpu, cuda or cuda:N, in place of the device in FILE.toml")
     add("--block", nargs="+", metavar="NAME", help="only these blocks")
-    add("--limit", type=float, metavar="SECONDS", help="start no new cell after this time")
+    add("--time-limit", type=float, metavar="SECONDS", help="start no new cell after this time")
     add("--no-weights", action="store_true", help="store the numbers without the weights")
     add("--dry-run", action="store_true", help="print what is done and what is left to do")
     add("--verbose", action="store_true", help="list every cell in the dry run")
@@ -129,7 +129,7 @@ def _add_sweep(commands: Any) -> None:
     table.add_argument(
         "--csv", type=path, required=True, metavar="FILE", help="the table; - for standard output"
     )
-    laws = commands.add_parser(
+    densities = commands.add_parser(
         "densities",
         help="write the distributions of stored weights and overlaps as one NPZ file",
         description="Write histograms of the weights and the neuron overlaps of all parity results "
@@ -137,8 +137,8 @@ def _add_sweep(commands: Any) -> None:
         epilog=_TABLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    laws.add_argument("folder", type=path, metavar="DIR", help="folder of the results")
-    laws.add_argument(
+    densities.add_argument("folder", type=path, metavar="DIR", help="folder of the results")
+    densities.add_argument(
         "--npz", type=path, required=True, metavar="FILE", help="the file; - for standard output"
     )
 

@@ -25,15 +25,15 @@ Another --teacher, --method, --sampler or --protocol has other options: add --he
 
 examples:
   the network posterior at equilibrium, P = 1000 (under a minute on two cores)
-    feature-learning point --samples 1000 --kappa 0.005
+    feature-learning point --n-train 1000 --kappa 0.005
   as published: SGLD with the published clock and stopping rule, last sample
-    feature-learning point --samples 5000 --kappa 0.001 --protocol published --chains 1
+    feature-learning point --n-train 5000 --kappa 0.001 --protocol published --chains 1
   log evidence of a code of eight neurons from four populations (--sampler integration gives it by
   thermodynamic integration)
-    feature-learning point --samples 1000 --sampler population \\
+    feature-learning point --n-train 1000 --sampler population \\
       --code="++++ +++- ++-+ ++-- +-++ +-+- +--+ +---"
   mean field with adaptive prior precisions
-    feature-learning point --method mf-ard --samples 1000 --kappa 0.005
+    feature-learning point --method mf-ard --n-train 1000 --kappa 0.005
 
 Every printed error is the mean squared error (MSE), not half of it. Ctrl-C prints the averages so
 far; with --checkpoint FILE the same command resumes the run, and "feature-learning diagnose FILE"

@@ -37,7 +37,7 @@ def _table(point: Point) -> str:
     row, config = point.row, point.row["config"]
     lines = [
         f"{config['method']}, {config['teacher']} d={config['dim']} k={config['sparsity']}, "
-        f"P={config['samples']}, kappa={config['kappa']:g}"
+        f"P={config['n_train']}, kappa={config['kappa']:g}"
     ]
     if row["interrupted"] and all(row[name] is None for name in MEASURED):
         if row["m_S_last"] is None:
@@ -73,7 +73,7 @@ def _table(point: Point) -> str:
         lines.append(f"{row['specialised']:.4g} specialised neurons{codes}")
     if row["swap_rate"] is not None:
         lines.append(
-            f"{config['rungs']} replicas; lowest swap acceptance between neighbours "
+            f"{config['replicas']} replicas; lowest swap acceptance between neighbours "
             f"{100 * row['swap_rate']:.0f} %"
         )
     if row.get("agreement") is None:

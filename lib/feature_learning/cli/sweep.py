@@ -35,8 +35,8 @@ def _say(text: str) -> None:
 
 
 def _sweep(options: dict[str, Any]) -> int:
-    if options["limit"] is not None:
-        check_real("limit", options["limit"], above=0)
+    if options["time_limit"] is not None:
+        check_real("time_limit", options["time_limit"], above=0)
     grid = read_grid(options["file"])
     if options["block"] is not None:
         grid = grid.select(options["block"])
@@ -71,7 +71,7 @@ def _sweep(options: dict[str, Any]) -> int:
         grid,
         out,
         executor,
-        limit=options["limit"],
+        time_limit=options["time_limit"],
         weights=weights,
         say=told,
         complain=_say,
@@ -86,7 +86,7 @@ def run_grid(
     out: Path,
     executor: Executor,
     *,
-    limit: float | None = None,
+    time_limit: float | None = None,
     weights: bool = True,
     say: Callable[[str], None],
     complain: Callable[[str], None],
@@ -100,7 +100,7 @@ def run_grid(
         Folder of the results.
     executor : Executor
         Closed at the end.
-    limit : float, optional
+    time_limit : float, optional
         Time in seconds after which no new cell is started.
     weights : bool
         Store the hidden weights too.
@@ -128,7 +128,7 @@ def run_grid(
         )
         planned = plan(grid, store)
         say(f"{len(planned.cells)} cells, {len(planned.todo)} to do")
-        report = sweep(planned, store, executor, limit=limit, weights=weights, say=say)
+        report = sweep(planned, store, executor, time_limit=time_limit, weights=weights, say=say)
         kill = False
     except WorkerError as error:
         complain(f"error: {error}; finished cells are in {out}")
@@ -189,7 +189,7 @@ def _overview(grid: Grid, planned: Plan, store: Store | None, *, shown: int | No
     for each in todo[:shown]:
         config = each.cell.config
         lines.append(
-            f"  to do: {config.method.name} P={config.samples} kappa={config.kappa:g} "
+            f"  to do: {config.method.name} P={config.n_train} kappa={config.kappa:g} "
             f"seed={config.seed}: {100 * each.work / whole:.3g} % of the work"
         )
     if shown is not None and len(todo) > shown:

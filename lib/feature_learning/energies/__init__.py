@@ -2,5 +2,6 @@
 
 Public: :func:`particles.network_posterior`, :func:`particles.mean_field_energy`,
 :class:`collapsed.CollapsedEnergy`, :class:`ladder.LadderEnergy`,
-:class:`minibatch.MiniBatchEnergy`, and :class:`base.Energy`, the interface of an energy.
+:class:`minibatch.MiniBatchEnergy`, :class:`own_prior.OwnPriorEnergy`, and :class:`base.Energy`,
+the interface of an energy.
 """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from feature_learning.model.field import Field
+    from feature_learning.model.forward import Forward
     from feature_learning.model.parameters import Parameters
 
 
@@ -15,7 +15,8 @@ class Energy(Protocol):
     """What samplers and the run loop ask of an energy, of whatever model.
 
     The parameters of all chains are one flat vector θ; the target is p(θ) ∝ exp(-U(θ)/T). An energy
-    that does not change during a run inherits the last three methods from :class:`Fixed`.
+    that does not change during a run inherits ``refresh``, ``state_dict`` and ``load_state_dict``
+    from :class:`Fixed`.
 
     Attributes
     ----------
@@ -37,13 +38,13 @@ class Energy(Protocol):
     def refresh(self, theta: Tensor) -> None:
         """Update self-consistent quantities (ρ, the frozen field) to the present θ."""
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Tensors that change in ``refresh``: part of a checkpoint."""
 
-    def restore(self, memory: dict[str, Tensor]) -> None:
-        """Restore the tensors of ``memory``."""
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore the tensors of ``state_dict``."""
 
-    def readout(self, theta: Tensor) -> Parameters:
+    def predictor_parameters(self, theta: Tensor) -> Parameters:
         """Weights and (mean) readouts that define the predictor, the chains leading in each.
 
         Those of another model are any three tensors; the first two are the ``weights`` and the
@@ -60,13 +61,13 @@ class NetworkEnergy(Energy, Protocol):
         M, the width of a network.
     scale : float
         The predictor is scale · Σ_b a_b φ_b + c.
-    field : Field
-        Of the training set.
+    forward : Forward
+        Forward pass on the training set.
     """
 
     particles: int
     scale: float
-    field: Field
+    forward: Forward
 
 
 class Fixed:
@@ -77,11 +78,11 @@ class Fixed:
     def refresh(self, theta: Tensor) -> None:
         """Nothing follows the particles."""
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Nothing changes."""
         return {}
 
-    def restore(self, memory: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Nothing to put back."""
 
 

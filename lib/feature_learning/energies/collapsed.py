@@ -22,7 +22,7 @@ from torch import Tensor
 
 from feature_learning.errors import ArgumentError, check_integer, check_scale
 from feature_learning.model.factors import cholesky
-from feature_learning.model.field import Field
+from feature_learning.model.forward import Forward
 from feature_learning.model.parameters import Parameters
 from feature_learning.model.priors import Ard, Prior
 from feature_learning.model.student import Student
@@ -55,7 +55,7 @@ class CollapsedEnergy:
         particles: int | None = None,
         ard: Ard | None = None,
         every: int = 5,
-        block_elements: int | None = None,
+        tile_elements: int | None = None,
     ) -> None:
         check_scale("kappa", kappa)
         check_integer("every", every, at_least=1)
@@ -71,13 +71,13 @@ class CollapsedEnergy:
         self.particles = student.width if particles is None else particles
         self.temperature, self.chains, self.refresh_every = 2 * kappa**2, chains, every
         self.scale = student.scale * student.width / self.particles
-        self.field = Field(
+        self.forward = Forward(
             student,
             data,
             chains=chains,
             particles=self.particles,
             scale=self.scale,
-            block_elements=block_elements,
+            tile_elements=tile_elements,
         )
         self.prior = Prior(
             student,
@@ -90,10 +90,10 @@ class CollapsedEnergy:
         )
         #: Frozen residual r = y - f̄, (chains, samples).
         self.residual = data.labels.expand(chains, -1).clone()
-        self._drive = torch.empty_like(self._weights(self.prior.stiffness))
-        self._power = torch.empty_like(self._drive)
-        self._drive_readout = self._drive.new_empty(chains, self.particles)
-        self._power_readout = torch.empty_like(self._drive_readout)
+        self._grad_w = torch.empty_like(self._weights(self.prior.spring_constant))
+        self._grad_square = torch.empty_like(self._grad_w)
+        self._grad_a = self._grad_w.new_empty(chains, self.particles)
+        self._square_sum = torch.empty_like(self._grad_a)
 
     def _weights(self, theta: Tensor) -> Tensor:
         return self.student.views(theta, self.chains, self.particles, readout=False).w
@@ -104,10 +104,10 @@ class CollapsedEnergy:
     def _factor(self, system: Tensor) -> Tensor:
         return cholesky(system, kappa=self.kappa, what="the linear system of the field")
 
-    def _precision(self, power_readout: Tensor) -> Tensor:
+    def _precision(self, square_sum: Tensor) -> Tensor:
         """A(w_b) from Σ_μ φ_bμ²."""
-        noise = self.kappa**2 * len(self.field)
-        return power_readout * (self.student.scale**2 / noise) + 1 / self.student.readout_variance
+        noise = self.kappa**2 * len(self.forward)
+        return square_sum * (self.student.scale**2 / noise) + 1 / self.student.readout_variance
 
     def gradient(self, theta: Tensor, out: Tensor) -> None:
         r"""Write ∂(-T log p)/∂w_b into ``out``.
@@ -119,22 +119,22 @@ class CollapsedEnergy:
         with ⟨a⟩ = B/A and ⟨a²⟩ = 1/A + ⟨a⟩²: the particle gradient with the readout averaged.
         """
         w = self._weights(theta)
-        self.field.correlate_frozen(
+        self.forward.accumulate_fixed_gradients(
             w,
             residual=self.residual,
-            drive=self._drive,
-            drive_readout=self._drive_readout,
-            power=self._power,
-            power_readout=self._power_readout,
+            grad_w=self._grad_w,
+            grad_a=self._grad_a,
+            grad_square=self._grad_square,
+            square_sum=self._square_sum,
         )
-        samples, scale = len(self.field), self.student.scale
-        precision = self._precision(self._power_readout)
-        mean = self._drive_readout * (scale / (self.kappa**2 * samples)) / precision
+        n_train, scale = len(self.forward), self.student.scale
+        precision = self._precision(self._square_sum)
+        mean = self._grad_a * (scale / (self.kappa**2 * n_train)) / precision
         square = mean.square() + precision.reciprocal()
         gradient = self._weights(out)
-        torch.mul(self._power, (square * scale).unsqueeze(2), out=gradient)
-        gradient.addcmul_(self._drive, mean.unsqueeze(2), value=-1).mul_(2 * scale / samples)
-        gradient.addcmul_(w, self._weights(self.prior.stiffness))
+        torch.mul(self._grad_square, (square * scale).unsqueeze(2), out=gradient)
+        gradient.addcmul_(self._grad_w, mean.unsqueeze(2), value=-1).mul_(2 * scale / n_train)
+        gradient.addcmul_(w, self._weights(self.prior.spring_constant))
 
     def solve(self, theta: Tensor) -> Tensor:
         """Mean readouts ⟨a_b⟩ of the self-consistent field, (chains, particles).
@@ -146,10 +146,10 @@ class CollapsedEnergy:
         coefficient = (
             self.student.width
             * self.student.scale**2
-            / (self.particles * self.kappa**2 * len(self.field))
+            / (self.particles * self.kappa**2 * len(self.forward))
         )
-        if len(self.field) <= self.particles:
-            features = self.field.features(w).double()
+        if len(self.forward) <= self.particles:
+            features = self.forward.features(w).double()
             precision = self._precision(features.square().sum(dim=2))
             weighted = features / precision.unsqueeze(2)
             system = coefficient * features.transpose(1, 2) @ weighted
@@ -157,36 +157,38 @@ class CollapsedEnergy:
             target = labels.double().expand(self.chains, -1).unsqueeze(2)
             residual = torch.cholesky_solve(target, self._factor(system))
             overlap = (weighted @ residual).squeeze(2)
-            mean = overlap * (self.student.scale / (self.kappa**2 * len(self.field)))
+            mean = overlap * (self.student.scale / (self.kappa**2 * len(self.forward)))
         else:
-            gram, drive = self.field.gram(w)
+            gram, grad_w = self.forward.gram(w)
             precision = self._precision(gram.diagonal(dim1=1, dim2=2))
             root = (coefficient / precision).sqrt()
             system = root.unsqueeze(2) * gram * root.unsqueeze(1)
             system.diagonal(dim1=1, dim2=2).add_(1)
-            target = (root * drive).unsqueeze(2)
+            target = (root * grad_w).unsqueeze(2)
             solved = torch.cholesky_solve(target, self._factor(system)).squeeze(2)
             mean = root * solved / self.scale
         return mean.to(w.dtype)
 
     def refresh(self, theta: Tensor) -> None:
         """Solve for the field of the present particles, and update ρ to their weights."""
-        field = self.field.predict(self._with_readout(theta, self.solve(theta)), out=self.residual)
+        field = self.forward.predict(
+            self._with_readout(theta, self.solve(theta)), out=self.residual
+        )
         torch.sub(self.data.labels, field, out=self.residual)
         self.prior.refresh(self._weights(theta))
 
-    def readout(self, theta: Tensor) -> Parameters:
+    def predictor_parameters(self, theta: Tensor) -> Parameters:
         """Weights and self-consistent mean readouts, which define f̄."""
         return self._with_readout(theta, self.solve(theta))
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """ρ and the frozen residual."""
         return {"precision": self.prior.precision, "residual": self.residual}
 
-    def restore(self, memory: dict[str, Tensor]) -> None:
-        """Restore the tensors of :meth:`memory`."""
-        self.residual.copy_(memory["residual"])
-        self.prior.precision.copy_(memory["precision"])
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore the tensors of :meth:`state_dict`."""
+        self.residual.copy_(state["residual"])
+        self.prior.precision.copy_(state["precision"])
         if self.ard is not None:
             self.prior.apply()
 
@@ -195,9 +197,9 @@ class CollapsedEnergy:
         w = self._weights(theta)
         phi = self.student.features(w, self.data.inputs)
         precision = self._precision(phi.square().sum(dim=2))
-        drive = (phi @ self.residual.unsqueeze(2)).squeeze(2) * (
-            self.student.scale / (self.kappa**2 * len(self.field))
+        grad_w = (phi @ self.residual.unsqueeze(2)).squeeze(2) * (
+            self.student.scale / (self.kappa**2 * len(self.forward))
         )
-        log_weight = 0.5 * drive.square() / precision - 0.5 * precision.log()
+        log_weight = 0.5 * grad_w.square() / precision - 0.5 * precision.log()
         prior = self._weights(self.prior.value(theta)).flatten(1).sum(dim=1)
         return prior - self.temperature * log_weight.sum(dim=1)

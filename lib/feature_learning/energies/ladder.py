@@ -32,7 +32,7 @@ class LadderEnergy(Fixed):
         At least two values in increasing order; the first is the one of interest.
     copies : int
         Independent ladders.
-    block_elements : int or None
+    tile_elements : int or None
         Memory bound.
     """
 
@@ -43,33 +43,35 @@ class LadderEnergy(Fixed):
         *,
         kappas: Sequence[float],
         copies: int = 1,
-        block_elements: int | None = None,
+        tile_elements: int | None = None,
     ) -> None:
         for kappa in kappas:
             check_scale("kappas", kappa)
         if len(kappas) < 2 or sorted(set(kappas)) != list(kappas):
             raise ArgumentError(f"kappas must be two or more increasing numbers, not {kappas!r}")
-        self.kappas, self.rungs, self.copies = tuple(kappas), len(kappas), copies
+        self.kappas, self.replicas, self.copies = tuple(kappas), len(kappas), copies
         self.cold = ParticleEnergy(
             student,
             data,
             kappa=kappas[0],
-            chains=self.rungs * copies,
-            block_elements=block_elements,
+            chains=self.replicas * copies,
+            tile_elements=tile_elements,
         )
         self.temperature, self.chains = self.cold.temperature, self.cold.chains
         self.particles, self.scale = self.cold.particles, self.cold.scale
-        self.field = self.cold.field
+        self.forward = self.cold.forward
         ratios = torch.tensor([(kappas[0] / kappa) ** 2 for kappa in kappas], dtype=torch.float64)
         #: b of each chain, (chains,).
         self.ratios = ratios.repeat(copies).to(data.inputs.device)
-        self._flat = spread(self.ratios, self.cold.prior.stiffness, self.views)
+        self._flat = spread(self.ratios, self.cold.prior.spring_constant, self.views)
 
     def gradient(self, theta: Tensor, out: Tensor) -> None:
         """∂Ũ/∂θ; b scales the loss but not the prior."""
         self.cold.gradient(theta, out)
-        stiffness = self.cold.prior.stiffness
-        out.addcmul_(theta, stiffness, value=-1).mul_(self._flat).addcmul_(theta, stiffness)
+        spring_constant = self.cold.prior.spring_constant
+        out.addcmul_(theta, spring_constant, value=-1).mul_(self._flat).addcmul_(
+            theta, spring_constant
+        )
 
     def loss(self, theta: Tensor) -> Tensor:
         """L of each chain, (chains,), without b."""
@@ -83,6 +85,6 @@ class LadderEnergy(Fixed):
         """Views of the flat vector."""
         return self.cold.views(theta)
 
-    def readout(self, theta: Tensor) -> Parameters:
+    def predictor_parameters(self, theta: Tensor) -> Parameters:
         """The parameters that define the predictor."""
-        return self.cold.readout(theta)
+        return self.cold.predictor_parameters(theta)

@@ -24,7 +24,7 @@ from torch import Tensor
 from feature_learning.energies.base import Fixed
 from feature_learning.energies.particles import ParticleEnergy
 from feature_learning.errors import ArgumentError, check_integer
-from feature_learning.model.field import Field
+from feature_learning.model.forward import Forward
 from feature_learning.model.parameters import Parameters
 from feature_learning.model.teachers import Dataset
 
@@ -55,8 +55,8 @@ class MiniBatchEnergy(Fixed):
             energy.chains,
             energy.particles,
         )
-        self.scale, self.field = energy.scale, energy.field
-        self._holders: dict[int, tuple[int, Field]] = {}
+        self.scale, self.forward = energy.scale, energy.forward
+        self._holders: dict[int, tuple[int, Forward]] = {}
 
     def __len__(self) -> int:
         """The number of blocks."""
@@ -69,12 +69,12 @@ class MiniBatchEnergy(Fixed):
 
     def draw(self, random: torch.Generator) -> list[int]:
         """Draw a block for each chain, as the block of a random sample."""
-        samples = torch.randint(
+        n_train = torch.randint(
             len(self.full.data), (self.chains,), generator=random, device=random.device
         )
-        return [int(sample) // self.batch_size for sample in samples]
+        return [int(sample) // self.batch_size for sample in n_train]
 
-    def _field(self, block: int) -> Field:
+    def _field(self, block: int) -> Forward:
         """The forward pass of one chain on a block.
 
         Each forward pass has its own buffers: the blocks share :data:`HELD` of them, except for the
@@ -86,14 +86,14 @@ class MiniBatchEnergy(Fixed):
             return field
         full, cut = self.full, self.cut(block)
         if field is None:
-            field = Field(
+            field = Forward(
                 full.student,
                 _part(full.data, cut),
                 chains=1,
                 particles=full.particles,
                 scale=full.scale,
                 coupled=full.self_energy,
-                block_elements=full.block_elements,
+                tile_elements=full.tile_elements,
             )
         else:
             field.refill(full.data.inputs[cut], full.data.labels[cut])
@@ -124,9 +124,9 @@ class MiniBatchEnergy(Fixed):
         """Views of the flat vector."""
         return self.full.views(theta)
 
-    def readout(self, theta: Tensor) -> Parameters:
+    def predictor_parameters(self, theta: Tensor) -> Parameters:
         """The parameters that define the predictor."""
-        return self.full.readout(theta)
+        return self.full.predictor_parameters(theta)
 
 
 def _part(data: Dataset, cut: slice) -> Dataset:

@@ -41,7 +41,7 @@ class OwnPriorEnergy(ParticleEnergy):
         Noise scale; T = 2κ².
     log_prior : callable
         :class:`~feature_learning.model.parameters.Parameters` to log p of each chain, (chains,).
-    chains, penalty, block_elements
+    chains, homogeneity_penalty, tile_elements
         As of :func:`~feature_learning.energies.particles.network_posterior`.
 
     Raises
@@ -59,16 +59,16 @@ class OwnPriorEnergy(ParticleEnergy):
         kappa: float,
         log_prior: LogPrior,
         chains: int = 1,
-        penalty: float = 0.0,
-        block_elements: int | None = None,
+        homogeneity_penalty: float = 0.0,
+        tile_elements: int | None = None,
     ) -> None:
         super().__init__(
             student,
             data,
             kappa=kappa,
             chains=chains,
-            penalty=penalty,
-            block_elements=block_elements,
+            homogeneity_penalty=homogeneity_penalty,
+            tile_elements=tile_elements,
         )
         if not callable(log_prior):
             raise ArgumentError(

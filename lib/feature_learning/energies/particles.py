@@ -23,7 +23,7 @@ from torch import Tensor
 
 from feature_learning.errors import ArgumentError, check_integer, check_scale
 from feature_learning.model.factors import cholesky
-from feature_learning.model.field import Field
+from feature_learning.model.forward import Forward
 from feature_learning.model.parameters import Parameters, chain_sums
 from feature_learning.model.penalties import HomogeneityPenalty
 from feature_learning.model.priors import Ard, Prior
@@ -49,10 +49,10 @@ class ParticleEnergy:
         True adds Ω (mean field); False gives the network posterior.
     ard : Ard or None
         Adapt the prior precision of each input coordinate.
-    penalty : float
+    homogeneity_penalty : float
         λ ≥ 0 of the :class:`~feature_learning.model.penalties.HomogeneityPenalty`.
-    block_elements : int or None
-        Memory bound, see :class:`~feature_learning.model.field.Field`.
+    tile_elements : int or None
+        Memory bound, see :class:`~feature_learning.model.forward.Forward`.
 
     Raises
     ------
@@ -70,8 +70,8 @@ class ParticleEnergy:
         particles: int | None = None,
         self_energy: bool = False,
         ard: Ard | None = None,
-        penalty: float = 0.0,
-        block_elements: int | None = None,
+        homogeneity_penalty: float = 0.0,
+        tile_elements: int | None = None,
     ) -> None:
         check_scale("kappa", kappa)
         check_integer("chains", chains, at_least=1)
@@ -88,17 +88,17 @@ class ParticleEnergy:
             )
         self.student, self.data, self.kappa = student, data, kappa
         self.temperature, self.chains, self.particles = 2 * kappa**2, chains, particles
-        self.self_energy, self.ard, self.block_elements = self_energy, ard, block_elements
+        self.self_energy, self.ard, self.tile_elements = self_energy, ard, tile_elements
         self.refresh_every = ard.every if ard is not None else 0
         self.scale = student.scale * student.width / particles
-        self.field = Field(
+        self.forward = Forward(
             student,
             data,
             chains=chains,
             particles=particles,
             scale=self.scale,
             coupled=self_energy,
-            block_elements=block_elements,
+            tile_elements=tile_elements,
         )
         self.prior = Prior(
             student,
@@ -110,12 +110,12 @@ class ParticleEnergy:
             like=data.inputs,
         )
         self._recalled: list[tuple[Tensor, Parameters] | None] = [None, None]
-        readouts = self.views(self.prior.stiffness).a
+        readouts = self.views(self.prior.spring_constant).a
         #: N^(-γ) a_b, the strength with which Ω couples a particle to itself.
         self._coupling = torch.empty_like(readouts) if self_energy else None
-        self.penalty = HomogeneityPenalty(penalty, student.dim)
-        weights = self.views(self.prior.stiffness).w
-        self._penalty_buffers = self.penalty.buffers(weights) if penalty else None
+        self.penalty = HomogeneityPenalty(homogeneity_penalty, student.dim)
+        weights = self.views(self.prior.spring_constant).w
+        self._penalty_buffers = self.penalty.buffers(weights) if homogeneity_penalty else None
 
     def views(self, theta: Tensor) -> Parameters:
         """Views of the flat vector: w (chains, M, fan_in), a (chains, M), c (chains, 0 or 1)."""
@@ -128,7 +128,7 @@ class ParticleEnergy:
             known = self._recalled[slot] = (flat, self.views(flat))
         return known[1]
 
-    def readout(self, theta: Tensor) -> Parameters:
+    def predictor_parameters(self, theta: Tensor) -> Parameters:
         """The parameters that define the predictor: all of them."""
         return self.views(theta)
 
@@ -144,11 +144,11 @@ class ParticleEnergy:
         its own gradient with respect to w_b.
         """
         parameters, gradient = self._recall(theta, 0), self._recall(out, 1)
-        self.data_gradient(self.field, parameters, gradient)
+        self.data_gradient(self.forward, parameters, gradient)
         self.add_prior(theta, out)
         self.add_penalty(parameters, gradient)
 
-    def data_gradient(self, field: Field, parameters: Parameters, gradient: Parameters) -> None:
+    def data_gradient(self, field: Forward, parameters: Parameters, gradient: Parameters) -> None:
         """Write the gradient of the data term, on the samples of ``field``, into ``gradient``.
 
         ``parameters`` may belong to a part of the chains; ``field`` must then have as many.
@@ -156,11 +156,11 @@ class ParticleEnergy:
         a, coupling = parameters.a, self._coupling
         if coupling is not None:
             coupling = torch.mul(a, self.student.scale, out=coupling[: len(a)])
-        field.correlate(
+        field.accumulate_gradients(
             parameters,
-            gain=2 * self.student.scale / len(field),
-            drive=gradient.w,
-            drive_readout=gradient.a,
+            scale_factor=2 * self.student.scale / len(field),
+            grad_w=gradient.w,
+            grad_a=gradient.a,
             coupling=coupling,
             bias=gradient.c if gradient.c.shape[1] else None,
         )
@@ -169,7 +169,7 @@ class ParticleEnergy:
 
     def add_prior(self, theta: Tensor, out: Tensor) -> None:
         """Add the gradient of T · prior."""
-        out.addcmul_(theta, self.prior.stiffness)
+        out.addcmul_(theta, self.prior.spring_constant)
 
     def prior_value(self, theta: Tensor) -> Tensor:
         """T · prior of each chain, (chains,), in double precision."""
@@ -179,14 +179,14 @@ class ParticleEnergy:
         """Update ρ to the present weights."""
         self.prior.refresh(self.views(theta).w)
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """ρ, (chains, 1, dim)."""
         return {"precision": self.prior.precision} if self.ard is not None else {}
 
-    def restore(self, memory: dict[str, Tensor]) -> None:
-        """Restore the tensors of :meth:`memory`."""
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore the tensors of :meth:`state_dict`."""
         if self.ard is not None:
-            self.prior.precision.copy_(memory["precision"])
+            self.prior.precision.copy_(state["precision"])
             self.prior.apply()
 
     def add_penalty(self, parameters: Parameters, gradient: Parameters) -> None:
@@ -197,11 +197,11 @@ class ParticleEnergy:
     def loss(self, theta: Tensor) -> Tensor:
         """Sum of L (with its weight M/N), Ω and the penalty, (chains,), in double precision."""
         parameters = self.views(theta)
-        residual = self.field.predict(parameters).double() - self.field.labels
+        residual = self.forward.predict(parameters).double() - self.forward.labels
         value = (self.particles / self.student.width) * residual.square().mean(dim=1)
         if self.self_energy:
-            power = self.field.powers(parameters.w).double() * parameters.a.double().square()
-            value += self.student.scale**2 / len(self.field) * power.sum(dim=1)
+            power = self.forward.powers(parameters.w).double() * parameters.a.double().square()
+            value += self.student.scale**2 / len(self.forward) * power.sum(dim=1)
         return value + self.penalty.value(parameters.w) if self.penalty.strength else value
 
     def readout_law(self, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -212,8 +212,8 @@ class ParticleEnergy:
             Λ = k s² ΦΦᵀ + k' diag(ΦΦᵀ) + 1/σ_a²,   b = k s Φy
             k = 2(M/N)/(PT),   k' = 2N^(-2γ)/(PT) with self-energy, else 0,   s the scale
         """
-        gram, drive = self.field.gram(self.views(theta).w)
-        unit = 2 / (len(self.field) * self.temperature)
+        gram, grad_w = self.forward.gram(self.views(theta).w)
+        unit = 2 / (len(self.forward) * self.temperature)
         weight = unit * self.particles / self.student.width
         precision = (weight * self.scale**2) * gram
         diagonal = precision.diagonal(dim1=1, dim2=2)
@@ -225,7 +225,7 @@ class ParticleEnergy:
             kappa=self.kappa,
             what="the precision of the readouts given the weights",
         )
-        mean = torch.cholesky_solve((weight * self.scale * drive).unsqueeze(2), factor)
+        mean = torch.cholesky_solve((weight * self.scale * grad_w).unsqueeze(2), factor)
         return mean.squeeze(2), factor
 
     def value(self, theta: Tensor) -> Tensor:
@@ -250,8 +250,8 @@ def network_posterior(
     *,
     kappa: float,
     chains: int = 1,
-    penalty: float = 0.0,
-    block_elements: int | None = None,
+    homogeneity_penalty: float = 0.0,
+    tile_elements: int | None = None,
 ) -> ParticleEnergy:
     """The Bayesian posterior of the network: U = L + T · prior, plus a penalty if asked for.
 
@@ -262,8 +262,8 @@ def network_posterior(
         data,
         kappa=kappa,
         chains=chains,
-        penalty=penalty,
-        block_elements=block_elements,
+        homogeneity_penalty=homogeneity_penalty,
+        tile_elements=tile_elements,
     )
 
 
@@ -275,7 +275,7 @@ def mean_field_energy(
     chains: int = 1,
     particles: int | None = None,
     ard: Ard | None = None,
-    block_elements: int | None = None,
+    tile_elements: int | None = None,
 ) -> ParticleEnergy:
     """The mean-field energy U = (M/N) L(f̄) + Ω + T · prior; with ``ard`` MF-ARD."""
     return ParticleEnergy(
@@ -286,5 +286,5 @@ def mean_field_energy(
         particles=particles,
         self_energy=True,
         ard=ard,
-        block_elements=block_elements,
+        tile_elements=tile_elements,
     )

@@ -49,19 +49,19 @@ class ReleasedEnergy(ParticleEnergy):
         relevant: int,
         kappa: float,
         chains: int = 1,
-        penalty: float = 0.0,
-        block_elements: int | None = None,
+        homogeneity_penalty: float = 0.0,
+        tile_elements: int | None = None,
     ) -> None:
         super().__init__(
             student,
             data,
             kappa=kappa,
             chains=chains,
-            penalty=penalty,
-            block_elements=block_elements,
+            homogeneity_penalty=homogeneity_penalty,
+            tile_elements=tile_elements,
         )
         check_integer("relevant", relevant, at_least=1, at_most=student.dim)
-        self._relevant = self.views(self.prior.stiffness).w[..., :relevant]
+        self._relevant = self.views(self.prior.spring_constant).w[..., :relevant]
         self._last = float(self._relevant[0, 0, 0])
         self._first = self.temperature * student.dim / (student.weight_variance * FIRST_TILT)
         self.refresh_every, self.over = _EVERY, 0
@@ -78,13 +78,13 @@ class ReleasedEnergy(ParticleEnergy):
             self._passed += _EVERY
             self._write()
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Number of steps of the release that have passed."""
         return {"passed": self._passed}
 
-    def restore(self, memory: dict[str, Tensor]) -> None:
-        """Restore the number of :meth:`memory`."""
-        self._passed.copy_(memory["passed"])
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore the number of :meth:`state_dict`."""
+        self._passed.copy_(state["passed"])
         self._write()
 
     def _write(self) -> None:

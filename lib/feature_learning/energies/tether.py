@@ -111,15 +111,15 @@ class TetheredEnergy(ParticleEnergy):
         ArgumentError
             If it has more neurons than the network, or another number of weights per neuron.
         """
-        stiffness = self.views(self.prior.stiffness).w
-        if law.neurons > stiffness.shape[1] or law.mean.shape[1] != stiffness.shape[2]:
+        spring_constant = self.views(self.prior.spring_constant).w
+        if law.neurons > spring_constant.shape[1] or law.mean.shape[1] != spring_constant.shape[2]:
             raise ArgumentError(
                 f"a tether of {law.neurons} neurons with {law.mean.shape[1]} weights does not fit "
-                f"a network of {stiffness.shape[1]} with {stiffness.shape[2]}"
+                f"a network of {spring_constant.shape[1]} with {spring_constant.shape[2]}"
             )
         precision, mean = torch.from_numpy(law.precision), torch.from_numpy(law.mean)
-        stiffness[:, : law.neurons] = (self.temperature * precision).to(stiffness)
-        self._pull = (self.temperature * precision * mean).to(stiffness)
+        spring_constant[:, : law.neurons] = (self.temperature * precision).to(spring_constant)
+        self._pull = (self.temperature * precision * mean).to(spring_constant)
 
     def gradient(self, theta: Tensor, out: Tensor) -> None:
         """∂U/∂θ; the tether adds T ρ (w - μ)."""

@@ -34,7 +34,7 @@ from feature_learning.errors import ArgumentError, check_integer, check_scale
 from feature_learning.evidence.annealing import FloatArray, Population
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
-from feature_learning.model.tiled_field import TiledField
+from feature_learning.model.tiled_forward import TiledForward
 from feature_learning.randomness import offspring
 from feature_learning.samplers.friction import automatic_friction
 from feature_learning.samplers.gibbs import Gibbs
@@ -56,7 +56,7 @@ class ReadoutEvidence:
         Eigenvalues e_i and components g_i.
     power : float
         Squared norm ``|y|²`` of the labels.
-    samples : int
+    n_train : int
         Number of training samples P.
     student : Student
     """
@@ -64,12 +64,12 @@ class ReadoutEvidence:
     eigenvalues: FloatArray
     components: FloatArray
     power: float
-    samples: int
+    n_train: int
     student: Student
 
     def __call__(self, beta: float) -> FloatArray:
         """The log of G_β, (chains,)."""
-        q, scale = 2 * beta / self.samples, self.student.scale
+        q, scale = 2 * beta / self.n_train, self.student.scale
         variance = self.student.readout_variance
         precision = q * scale**2 * self.eigenvalues + 1 / variance
         explained = (np.square(q * scale * self.components) / precision).sum(axis=1)
@@ -90,7 +90,7 @@ class _Networks:
         members: int,
         steps: int = 20,
         tether: Tether | None = None,
-        block_elements: int | None = None,
+        tile_elements: int | None = None,
     ) -> None:
         check_scale("kappa", kappa)
         check_integer("members", members, at_least=2)
@@ -101,7 +101,7 @@ class _Networks:
                 f"{student.output_bias_variance!r}"
             )
         self.student, self.data, self.kappa, self.members = student, data, kappa, members
-        self.steps, self.tether, self.block_elements = steps, tether, block_elements
+        self.steps, self.tether, self.tile_elements = steps, tether, tile_elements
 
     def views(self, position: Tensor) -> Tensor:
         """Hidden weights (members, particles, fan_in)."""
@@ -120,7 +120,7 @@ class _Networks:
             self.data,
             kappa=kappa,
             chains=self.members,
-            block_elements=self.block_elements,
+            tile_elements=self.tile_elements,
         )
         if law is not None:
             energy.tether(law)
@@ -138,7 +138,7 @@ class _Networks:
             population.step_size = default_step(sampler, energy, population.position)
         sampler = sampler.with_step(population.step_size)
         state = sampler.init(energy, population.position, random)
-        with energy.field.stepping():
+        with energy.forward.stepping():
             # done=1 avoids a second draw of the readouts.
             sampler.advance(state, energy, self.steps, random, done=1)
         population.position.copy_(state.position)
@@ -158,7 +158,7 @@ class Cooling(_Networks):
         Steps of the sampler at every noise.
     tether : Tether, optional
         Distribution that replaces the prior of the first neurons on the whole path.
-    block_elements : int, optional
+    tile_elements : int, optional
         Memory bound.
 
     Raises
@@ -194,7 +194,7 @@ class Cooling(_Networks):
     def log_density(self, position: Tensor) -> Callable[[float], FloatArray]:
         """The function β → log G_β of every member; the prior cancels between different β."""
         return readout_evidence(
-            self.student, self.data, self.views(position), block_elements=self.block_elements
+            self.student, self.data, self.views(position), tile_elements=self.tile_elements
         )
 
     def move(self, population: Population, random: torch.Generator) -> None:
@@ -237,16 +237,16 @@ class Release(_Networks):
 
 
 def readout_evidence(
-    student: Student, data: Dataset, w: Tensor, *, block_elements: int | None = None
+    student: Student, data: Dataset, w: Tensor, *, tile_elements: int | None = None
 ) -> ReadoutEvidence:
     """The function β → log G_β for weights (chains, particles, fan_in), in double precision."""
-    field = TiledField(
+    field = TiledForward(
         student,
         Dataset(data.inputs.double(), data.labels.double()),
         chains=w.shape[0],
         particles=w.shape[1],
         scale=student.scale,
-        block_elements=block_elements,
+        tile_elements=tile_elements,
     )
     gram, drive = field.gram(w.double())
     eigenvalues, vectors = torch.linalg.eigh(gram)

@@ -35,7 +35,7 @@ def integrate(
     path: Path,
     *,
     nodes: int = NODES,
-    looks: int = LOOKS,
+    measurements: int = LOOKS,
     random: torch.Generator,
     after: Callable[[Population], bool] | None = None,
 ) -> bool:
@@ -48,7 +48,7 @@ def integrate(
     path : Path
     nodes : int
         Number of nodes of the quadrature.
-    looks : int
+    measurements : int
         Moves at each node; the first quarter is burn-in.
     random : torch.Generator
         Generator on the device of the positions.
@@ -61,37 +61,37 @@ def integrate(
         If a number is out of range.
     """
     check_integer("nodes", nodes, at_least=2)
-    check_integer("looks", looks, at_least=4)
+    check_integer("measurements", measurements, at_least=4)
     points, weights = np.polynomial.legendre.leggauss(nodes)
     shares, weights = (points + 1) / 2, weights / 2
     places = np.array([path.place(share) for share in shares])
-    while (found := _next(population, places, looks)) is not None:
-        node, look = found
+    while (found := _next(population, places, measurements)) is not None:
+        node, measurement = found
         population.at = float(places[node])
-        if look == 0:
+        if measurement == 0:
             population.step_size = 0.0  # the step size of the last node was for another density
         population.ladder.append(population.at)
         population.effective.append(float(len(population.families)))
         path.move(population, random)
-        if look >= looks // 4:
+        if measurement >= measurements // 4:
             ends = [path.place(shares[node] + side * _WIDTH / 2) for side in (-1, 1)]
             log_density = path.log_density(population.position)
             slope = float((log_density(ends[1]) - log_density(ends[0])).mean()) / _WIDTH
-            population.log_evidence += weights[node] * slope / (looks - looks // 4)
+            population.log_evidence += weights[node] * slope / (measurements - measurements // 4)
         if after is not None and after(population):
             break
-    done = _next(population, places, looks) is None
+    done = _next(population, places, measurements) is None
     if done:
         population.at = None
     return done
 
 
-def _next(population: Population, places: FloatArray, looks: int) -> tuple[int, int] | None:
+def _next(population: Population, places: FloatArray, measurements: int) -> tuple[int, int] | None:
     """The next node and measurement; None at the end of the path."""
     if population.at is None:
         return 0, 0
     node = int(np.flatnonzero(places == population.at)[0])
     made = sum(1 for _ in takewhile(lambda t: t == population.at, reversed(population.ladder)))
-    if made < looks:
+    if made < measurements:
         return node, made
     return (node + 1, 0) if node + 1 < len(places) else None

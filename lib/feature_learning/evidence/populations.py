@@ -109,7 +109,7 @@ def run(
     langevin_time: float = 1500.0,
     integral: bool = False,
     random: torch.Generator,
-    block_elements: int | None = None,
+    tile_elements: int | None = None,
     checkpoint: Path | str | None = None,
     fingerprint: dict[str, Any] | None = None,
     progress: bool = False,
@@ -142,7 +142,7 @@ def run(
     random : torch.Generator
         Generator on the device of the data.
     block_elements, checkpoint, fingerprint, progress, label, stopwatch
-        See :func:`feature_learning.inference.chains.run`.
+        See :func:`feature_learning.inference.chains.run_chains`.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def run(
             steps=steps,
             share=share,
             langevin_time=langevin_time,
-            block_elements=block_elements,
+            tile_elements=tile_elements,
             integral=integral,
         )
         stored = checkpoints.load(checkpoint, known) if checkpoint is not None else None

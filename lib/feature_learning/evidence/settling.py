@@ -28,7 +28,7 @@ from feature_learning.samplers.steps import default_step
 from feature_learning.samplers.underdamped import Underdamped
 
 #: Number of networks, and of measurements of each.
-_CHAINS, _LOOKS = 4, 60
+_CHAINS, _MEASUREMENTS = 4, 60
 #: Width of the tether in units of the weights' spread at κ; with a tether they spread less.
 _WIDER = 1.2
 #: Initial size of a specialised neuron's irrelevant weights, in units of the prior's.
@@ -49,7 +49,7 @@ class Settling:
         Total Langevin time.
     random : torch.Generator
         Generator on the device of the data.
-    block_elements : int, optional
+    tile_elements : int, optional
         Memory bound.
     """
 
@@ -62,11 +62,11 @@ class Settling:
         kappa: float,
         langevin_time: float,
         random: torch.Generator,
-        block_elements: int | None = None,
+        tile_elements: int | None = None,
     ) -> None:
         self.signs, self.kappa, self.random = signs, kappa, random
         self.energy = network_posterior(
-            student, data, kappa=kappa, chains=_CHAINS, block_elements=block_elements
+            student, data, kappa=kappa, chains=_CHAINS, tile_elements=tile_elements
         )
         like = data.labels
         position = student.sample_prior(
@@ -79,29 +79,35 @@ class Settling:
         Gibbs(1.0).draw_readouts(self.energy, position, random)
         self.sampler = Underdamped(default_step(Underdamped(1.0), self.energy, position))
         self.state = self.sampler.init(self.energy, position, random)
-        self._steps = math.ceil(langevin_time / _LOOKS / self.sampler.step_size)
-        self._look = 0
+        self._steps = math.ceil(langevin_time / _MEASUREMENTS / self.sampler.step_size)
+        self._measurement = 0
         self._sums = np.zeros((2, neurons, student.fan_in))
         self._kept = 0
 
     @property
     def fraction(self) -> float:
         """Share of the run that is done."""
-        return self._look / _LOOKS
+        return self._measurement / _MEASUREMENTS
 
     def advance(self) -> None:
         """Run to the next measurement."""
-        sampler = self.sampler.settling() if self._look < _LOOKS // 10 else self.sampler
-        with self.energy.field.stepping():
+        sampler = (
+            self.sampler.for_warmup() if self._measurement < _MEASUREMENTS // 10 else self.sampler
+        )
+        with self.energy.forward.stepping():
             sampler.advance(
-                self.state, self.energy, self._steps, self.random, done=self._look * self._steps
+                self.state,
+                self.energy,
+                self._steps,
+                self.random,
+                done=self._measurement * self._steps,
             )
-        if self._look >= _LOOKS // 3:
+        if self._measurement >= _MEASUREMENTS // 3:
             neurons, sparsity = self.signs.shape
             w = self.energy.views(self.state.position).w[:, :neurons].double().cpu().numpy()
             self._sums += w.sum(axis=0), np.square(w).sum(axis=0)
             self._kept += int((np.sign(w[..., :sparsity]) == self.signs).all(axis=2).sum())
-        self._look += 1
+        self._measurement += 1
 
     def tether(self) -> Tether:
         """The tether with the measured means and variances of the weights.
@@ -111,7 +117,7 @@ class Settling:
         ArgumentError
             If the neurons have not kept their signs: the code is unstable at this κ.
         """
-        seen = _CHAINS * (_LOOKS - _LOOKS // 3)
+        seen = _CHAINS * (_MEASUREMENTS - _MEASUREMENTS // 3)
         kept = self._kept / (seen * len(self.signs))
         if kept < 1:
             texts = " ".join(map(pattern_text, self.signs))
@@ -125,18 +131,18 @@ class Settling:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The state for a checkpoint; the caller stores that of the generator."""
-        tensors = {f"settling.{name}": each for name, each in self.state.memory().items()}
+        tensors = {f"settling.{name}": each for name, each in self.state.state_dict().items()}
         return {
             **{name: each.cpu().numpy() for name, each in tensors.items()},
             "settling.sums": self._sums,
-            "settling.counts": np.array([self._look, self._kept], np.int64),
+            "settling.counts": np.array([self._measurement, self._kept], np.int64),
         }
 
     def restore(self, stored: dict[str, NDArray[Any]]) -> None:
         """Restore the state returned by :meth:`arrays`."""
-        for name, tensor in self.state.memory().items():
+        for name, tensor in self.state.state_dict().items():
             tensor.copy_(torch.from_numpy(stored[f"settling.{name}"]))
         if stored["settling.sums"].shape != self._sums.shape:
             raise ValueError(f"settling.sums has shape {stored['settling.sums'].shape}")
         self._sums = stored["settling.sums"].copy()
-        self._look, self._kept = (int(each) for each in stored["settling.counts"])
+        self._measurement, self._kept = (int(each) for each in stored["settling.counts"])

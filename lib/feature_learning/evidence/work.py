@@ -36,7 +36,7 @@ class Work:
         steps: int,
         share: float,
         langevin_time: float,
-        block_elements: int | None,
+        tile_elements: int | None,
         integral: bool = False,
     ) -> None:
         self.student, self.data, self.signs, self.random = student, data, signs, random
@@ -46,7 +46,7 @@ class Work:
             "kappa": kappa,
             "members": members,
             "steps": steps,
-            "block_elements": block_elements,
+            "tile_elements": tile_elements,
         }
         self.finished: list[Population] = []
         self.present: Population | None = None
@@ -61,7 +61,7 @@ class Work:
                 kappa=kappa,
                 langevin_time=langevin_time,
                 random=random,
-                block_elements=block_elements,
+                tile_elements=tile_elements,
             )
 
     @property

@@ -42,7 +42,7 @@ def check_together(config: PointConfig) -> None:
             raise ArgumentError(
                 f"code has no effect with method {method.name}: it is for method network"
             )
-        _check_start_and_rungs(config, run)
+        _check_start_and_replicas(config, run)
         _check_sampler(config, run.sampler)
 
 
@@ -52,7 +52,7 @@ def _check_evidence(config: PointConfig, run: Populations) -> None:
     if type(method) is not NetworkPosterior:
         raise ArgumentError(f"sampler {run.name} needs method network, not method {method.name}")
     for name, value, needed in (
-        ("penalty", method.penalty, 0.0),
+        ("homogeneity_penalty", method.homogeneity_penalty, 0.0),
         ("tilt", method.tilt, 1.0),
         ("output_bias_variance", config.network.output_bias_variance, None),
     ):
@@ -64,11 +64,11 @@ def _batch_size(config: PointConfig, sampler: SamplerOptions) -> int | None:
     """Size of a mini-batch, at most the number of training samples; None without mini-batches."""
     batch = sampler.batch_size if isinstance(sampler, SGLDOptions) else None
     if batch is not None:
-        check_integer("batch_size", batch, at_least=1, at_most=config.samples)
+        check_integer("batch_size", batch, at_least=1, at_most=config.n_train)
     return batch
 
 
-def _check_start_and_rungs(config: PointConfig, run: Chains) -> None:
+def _check_start_and_replicas(config: PointConfig, run: Chains) -> None:
     """A released start changes the energy; replica exchange needs fixed energies."""
     method, sampler = config.method, run.sampler
     network, batch = type(method) is NetworkPosterior, _batch_size(config, sampler)
@@ -82,16 +82,16 @@ def _check_start_and_rungs(config: PointConfig, run: Chains) -> None:
     if len(kappas) == 1:
         return
     # Powers of kappa do not overflow within these bounds.
-    check_scale("kappa of the last of rungs", kappas[-1])
+    check_scale("kappa of the last of replicas", kappas[-1])
     if type(method) is not NetworkPosterior:
         raise ArgumentError(
-            f"rungs has no effect with method {method.name}: it is for method network"
+            f"replicas has no effect with method {method.name}: it is for method network"
         )
-    if run.start == "released" or batch is not None or method.penalty:
+    if run.start == "released" or batch is not None or method.homogeneity_penalty:
         raise ArgumentError(
-            f"rungs = {len(kappas)} needs one fixed energy at every kappa: no start released, "
+            f"replicas = {len(kappas)} needs one fixed energy at every kappa: no start released, "
             f"batch_size or penalty, not start {run.start}, batch_size {batch}, "
-            f"penalty {method.penalty:g}"
+            f"penalty {method.homogeneity_penalty:g}"
         )
 
 

@@ -24,7 +24,7 @@ from feature_learning.experiments.runs import AsPublished, Chains, Populations, 
 from feature_learning.model.patterns import canonical, half_cube, signs_of
 from feature_learning.model.student import Network, Student
 from feature_learning.model.teachers import SparseParity, Teacher, check_teacher
-from feature_learning.samplers.options import Sampling
+from feature_learning.samplers.options import SamplingOptions
 from feature_learning.samplers.registry import InertialOptions, SamplerOptions, UnderdampedOptions
 
 # Modules that compute are imported in the functions that use them: importing torch takes seconds,
@@ -57,11 +57,11 @@ class PointConfig:
         How it is sampled; None for the NNGP, which is exact.
     machine : Machine
         Device, precision and memory bound.
-    samples, kappa : int, float
+    n_train, kappa : int, float
         Number of training samples P, and noise scale κ: T = 2κ².
     seed : int
         Seed of data, starts and noise.
-    test_samples : int
+    n_test : int
         Number of held-out points.
 
     Raises
@@ -76,16 +76,16 @@ class PointConfig:
     method: Method = field(default_factory=NetworkPosterior)
     run: Run | None = _CHOSEN
     machine: Machine = field(default_factory=Machine)
-    samples: int = option(1000, "training samples P")
+    n_train: int = option(1000, "training samples P", keyed_as="samples")
     kappa: float = option(0.005, "noise, T = 2 kappa^2")
     seed: int = option(0, "data, start and noise")
-    test_samples: int = option(20_000, "held-out points")
+    n_test: int = option(20_000, "held-out points", keyed_as="test_samples")
 
     def __post_init__(self) -> None:
         store_plain(self)
         check_teacher(self.teacher)
-        check_integer("samples", self.samples, at_least=1)
-        check_integer("test_samples", self.test_samples, at_least=2)
+        check_integer("n_train", self.n_train, at_least=1)
+        check_integer("n_test", self.n_test, at_least=2)
         check_integer("seed", self.seed, at_least=0, at_most=LARGEST_SEED)
         check_scale("kappa", self.kappa)
         if isinstance(self.method, KernelLimit):
@@ -109,7 +109,7 @@ class PointConfig:
     def _chosen(self, run: Chains) -> Chains:
         """Choose the values that were not given and depend on the other options."""
         sampler, network = run.sampler, isinstance(self.method, NetworkPosterior)
-        able = network and isinstance(sampler, UnderdampedOptions) and sampler.rungs == 1
+        able = network and isinstance(sampler, UnderdampedOptions) and sampler.replicas == 1
         # None until they are chosen here, contrary to their types.
         settled: Any = run.until_settled
         start: Any = run.start
@@ -196,7 +196,7 @@ class PointConfig:
         )
 
     @property
-    def sampling(self) -> Sampling:
+    def sampling(self) -> SamplingOptions:
         """How the energy is sampled, with the default budget of sampler and method.
 
         Plain MF moves by rare jumps of single particles, which need long runs and low friction. Its
@@ -206,7 +206,7 @@ class PointConfig:
         if isinstance(self.run, AsPublished):
             return self.run.sampling
         if not isinstance(self.run, Chains):
-            return Sampling()
+            return SamplingOptions()
         run, sampler, budget, factor = self.run, self.run.sampler, None, 1.0
         if isinstance(sampler, UnderdampedOptions):
             if self.method.name == "mf":
@@ -214,11 +214,11 @@ class PointConfig:
                 sampler, budget, factor = replace(sampler, friction=friction), 7200.0, 1.5
             elif run.until_settled and isinstance(self.method, NetworkPosterior):
                 budget = self._longest
-        return Sampling(
+        return SamplingOptions(
             sampler=sampler,
             langevin_time=budget if run.langevin_time is None else run.langevin_time,
             burn_in=run.burn_in,
-            looks=run.looks,
+            measurements=run.measurements,
             start=run.start,
             until_settled=run.until_settled,
             step_factor=factor,
@@ -238,12 +238,12 @@ class PointConfig:
         """Training set and held-out points, on the device."""
         import torch
 
-        from feature_learning.model.teachers import draw
+        from feature_learning.model.teachers import make_dataset
 
         where: dict[str, Any] = {
             "seed": self.seed,
             "dtype": getattr(torch, self.machine.dtype),
             "device": self.machine.device,
         }
-        train = draw(self.teacher, self.samples, **where)
-        return train, draw(self.teacher, self.test_samples, stream="test", **where)
+        train = make_dataset(self.teacher, self.n_train, **where)
+        return train, make_dataset(self.teacher, self.n_test, stream="test", **where)

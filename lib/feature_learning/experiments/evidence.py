@@ -48,7 +48,7 @@ def compute(
         langevin_time=run.settling_time,
         integral=isinstance(run, Integrals),
         random=generator(config.seed, "population", device=config.machine.device),
-        block_elements=config.machine.block_elements,
+        tile_elements=config.machine.tile_elements,
         **common,
     )
     measured = [
@@ -120,14 +120,14 @@ def _measure(
         data,
         kappa=config.kappa,
         chains=config.networks,
-        block_elements=config.machine.block_elements,
+        tile_elements=config.machine.tile_elements,
     )
     observer = Observer(
         student,
         energy,
         test,
         sparsity=config.teacher.sparsity,
-        block_elements=config.machine.block_elements,
+        tile_elements=config.machine.tile_elements,
     )
     values = observer.measure(position, average=True)
     here = torch.from_numpy(staying).to(position.device)

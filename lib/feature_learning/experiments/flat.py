@@ -31,12 +31,12 @@ _FIRST = {
     **{"teacher": "parity", "dim": 35, "sparsity": 4, "degree": 4, "width": 512, "gamma": 0.5},
     **{"activation": "relu", "weight_variance": 1.0, "readout_variance": 1.0},
     **{"hidden_bias_variance": None, "output_bias_variance": None},
-    **{"samples": 1000, "kappa": 0.005, "method": "network", "sampler": "underdamped"},
+    **{"n_train": 1000, "kappa": 0.005, "method": "network", "sampler": "underdamped"},
     **{"protocol": None, "chains": 4, "seed": 0, "langevin_time": None, "step": None},
-    **{"friction": None, "burn_in": 0.5, "looks": 200, "start": "prior"},
+    **{"friction": None, "burn_in": 0.5, "measurements": 200, "start": "prior"},
     **{"stop_when_converged": False, "solver": "particles", "particles": None, "alpha0": 4.0},
-    **{"nngp_variant": "matched", "test_samples": 20_000, "dtype": "float32", "device": "cpu"},
-    **{"block_elements": None},
+    **{"nngp_variant": "matched", "n_test": 20_000, "dtype": "float32", "device": "cpu"},
+    **{"tile_elements": None},
 }
 
 

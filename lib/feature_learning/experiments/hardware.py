@@ -68,10 +68,10 @@ def usable_cores() -> int:
 def memory_needed(config: PointConfig) -> int:
     """Lower bound on the bytes that a point allocates: what grows with its sizes, without tiles."""
     size = 8 if config.machine.dtype == "float64" else 4
-    points, particles = config.samples + config.test_samples, config.particles
+    points, particles = config.n_train + config.n_test, config.particles
     if isinstance(config.method, KernelLimit):
         # Kernel matrix and two buffers of its size while it is filled, in double precision.
-        return 8 * (3 * config.samples**2 + points * config.teacher.dim)
+        return 8 * (3 * config.n_train**2 + points * config.teacher.dim)
     parameters = config.networks * particles * (config.teacher.dim + 2)
     # Inputs twice (once transposed), predictions, and parameters with four vectors of their size.
     total = size * (points * (2 * config.teacher.dim + config.networks) + 5 * parameters)
@@ -80,7 +80,7 @@ def memory_needed(config: PointConfig) -> int:
         total += 8 * config.networks * 4 * particles**2 + size * config.chains * parameters
     if config.collapsed:
         # The linear system and its factor, over samples or particles, and the features.
-        side = min(config.samples, particles)
+        side = min(config.n_train, particles)
         total += 8 * config.networks * (3 * side**2 + 2 * side * particles)
     return total
 
@@ -118,14 +118,16 @@ def check_memory(config: PointConfig) -> None:
     """
     needed, available = memory_needed(config), memory_available(config.machine.device)
     if available is not None and needed > available:
-        rungs = "" if config.networks == config.chains else f", {config.networks} networks in all,"
+        replicas = (
+            "" if config.networks == config.chains else f", {config.networks} networks in all,"
+        )
         advice = (
             "use fewer samples"
             if config.method.name == "nngp"
-            else f"use fewer chains,{' rungs,' if rungs else ''} samples or neurons"
+            else f"use fewer chains,{' replicas,' if replicas else ''} samples or neurons"
         )
         raise DeviceError(
-            f"out of memory: {config.method.name} with samples={config.samples}, "
-            f"chains={config.chains}{rungs} needs at least {needed / 2**30:.1f} GiB and "
+            f"out of memory: {config.method.name} with n_train={config.n_train}, "
+            f"chains={config.chains}{replicas} needs at least {needed / 2**30:.1f} GiB and "
             f"{available / 2**30:.1f} GiB are free; {advice}"
         )

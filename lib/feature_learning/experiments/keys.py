@@ -4,7 +4,7 @@ The digest covers the whole configuration and the version of its method (:data:`
 not the source code.
 
 Every field of the configuration is part of the key. The device is included because a GPU draws
-other random numbers; ``block_elements`` is included because sums in another order round
+other random numbers; ``tile_elements`` is included because sums in another order round
 differently, which chaotic chains amplify to other samples of the same distribution. Two things are
 left out, although they change the noise of a seed: the processor, and the presence of the compiled
 code (:func:`feature_learning.randomness.normal_`). A folder holds numbers of one distribution, and
@@ -72,4 +72,4 @@ def cell_key(config: PointConfig, version: int | None = None) -> str:
         "method_version": METHOD_VERSIONS[config.method.name] if version is None else version,
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
-    return f"{config.method.name}-P{config.samples}-{digest}"
+    return f"{config.method.name}-P{config.n_train}-{digest}"

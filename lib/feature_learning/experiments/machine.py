@@ -18,18 +18,21 @@ class Machine:
         ``cpu``, ``cuda`` or ``cuda:N``.
     dtype : str
         ``float32`` or ``float64``.
-    block_elements : int or None
+    tile_elements : int or None
         Memory bound: chains x neurons x training samples in a tile. None takes the default.
     """
 
     dtype: str = option("float32", "precision", allowed=DTYPES)
     device: str = option("cpu", "cpu, cuda or cuda:N")
-    block_elements: int | None = option(
-        None, "memory bound: chains * neurons * samples in a tile (2^18 on a CPU)", metavar="E"
+    tile_elements: int | None = option(
+        None,
+        "memory bound: chains * neurons * samples in a tile (2^18 on a CPU)",
+        metavar="E",
+        keyed_as="block_elements",
     )
 
     def __post_init__(self) -> None:
         store_plain(self)
         check_choice("dtype", self.dtype, DTYPES)
-        if self.block_elements is not None:
-            check_integer("block_elements", self.block_elements, at_least=1)
+        if self.tile_elements is not None:
+            check_integer("tile_elements", self.tile_elements, at_least=1)

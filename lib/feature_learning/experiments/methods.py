@@ -46,7 +46,7 @@ class NetworkPosterior(_Method):
 
     Attributes
     ----------
-    penalty : float
+    homogeneity_penalty : float
         λ ≥ 0 of the homogeneity penalty λ Σ_i Var_j ``|w_ij|`` on the loss.
     tilt : float
         Factor of the prior variance of the weights on the relevant coordinates
@@ -55,8 +55,11 @@ class NetworkPosterior(_Method):
 
     name: ClassVar[str] = "network"
 
-    penalty: float = option(
-        0.0, "L sum_i Var_j |w_ij| on the loss of the network (0: none)", metavar="L"
+    homogeneity_penalty: float = option(
+        0.0,
+        "L sum_i Var_j |w_ij| on the loss of the network (0: none)",
+        metavar="L",
+        keyed_as="penalty",
     )
     tilt: float = option(
         1.0, "F times the prior variance on the relevant coordinates (1: none)", metavar="F"
@@ -64,7 +67,7 @@ class NetworkPosterior(_Method):
 
     def __post_init__(self) -> None:
         store_plain(self)
-        check_real("penalty", self.penalty, at_least=0)
+        check_real("homogeneity_penalty", self.homogeneity_penalty, at_least=0)
         check_scale("tilt", self.tilt)
 
     def energy(
@@ -74,7 +77,7 @@ class NetworkPosterior(_Method):
         *,
         kappa: float,
         chains: int,
-        block_elements: int | None,
+        tile_elements: int | None,
     ) -> Energy:
         """What is sampled. A method with another energy derives from this one and returns it."""
         from feature_learning.energies.particles import network_posterior
@@ -84,8 +87,8 @@ class NetworkPosterior(_Method):
             data,
             kappa=kappa,
             chains=chains,
-            penalty=self.penalty,
-            block_elements=block_elements,
+            homogeneity_penalty=self.homogeneity_penalty,
+            tile_elements=tile_elements,
         )
 
 
@@ -157,8 +160,8 @@ class KernelLimit(_Method):
     @classmethod
     def idle(cls, given: Mapping[str, Any]) -> set[str]:
         """The width is infinite, there are no tiles, and one variant has its own test points."""
-        own = {"test_samples"} if given.get("nngp_variant") == "as-published" else set()
-        return {"width", "block_elements"} | own
+        own = {"n_test"} if given.get("nngp_variant") == "as-published" else set()
+        return {"width", "tile_elements"} | own
 
 
 Method = NetworkPosterior | MeanField | MeanFieldARD | KernelLimit

@@ -50,7 +50,7 @@ class PublishedProtocol:
     test_mse : float
         The rule is met if one sample's test MSE (not half) is below this.
     train_measure : str
-        Training observable that can also meet the rule if ``samples`` ≤ 550 or κ ≥ 0.02.
+        Training observable that can also meet the rule if ``n_train`` ≤ 550 or κ ≥ 0.02.
     train_threshold : float
         Largest value of ``train_measure`` that meets the rule.
     looks_after : int
@@ -61,11 +61,11 @@ class PublishedProtocol:
     final_step: float
     decay_steps: int
     total_steps: int
-    look_every: int
+    measure_every: int
     test_mse: float
     train_measure: str
     train_threshold: float
-    looks_after: int
+    measurements_after: int
 
     def time(self, step: int) -> float:
         """Langevin time t(n) after n original steps."""
@@ -75,13 +75,13 @@ class PublishedProtocol:
 
     def schedule(self, step_size: float) -> Schedule:
         """Steps of at most ``step_size``, with measurements at the published times."""
-        count = self.total_steps // self.look_every
-        times = [self.time(self.look_every * (look + 1)) for look in range(count)]
+        count = self.total_steps // self.measure_every
+        times = [self.time(self.measure_every * (measurement + 1)) for measurement in range(count)]
         return at_times(times, step_size=step_size)
 
-    def rule(self, samples: int, kappa: float) -> PublishedStop:
+    def rule(self, n_train: int, kappa: float) -> PublishedStop:
         """The stopping rule of one cell (P, κ)."""
-        return PublishedStop(self, watch_training=samples <= 550 or kappa >= 0.02)
+        return PublishedStop(self, watch_training=n_train <= 550 or kappa >= 0.02)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class PublishedStop:
         hit = series["test_mse"] < self.protocol.test_mse
         if self.watch_training:
             hit = hit | (series[self.protocol.train_measure] <= self.protocol.train_threshold)
-        due = hit.shape[1] - self.protocol.looks_after
+        due = hit.shape[1] - self.protocol.measurements_after
         return np.asarray(hit[:, : max(due, 0)].any(axis=1))
 
 
@@ -108,11 +108,11 @@ PARITY = PublishedProtocol(
     final_step=5e-4,
     decay_steps=2_000_000,
     total_steps=7_500_000,
-    look_every=250_000,
+    measure_every=250_000,
     test_mse=0.03,
     train_measure="train_error",
     train_threshold=0.01,
-    looks_after=1,
+    measurements_after=1,
 )
 
 #: The runs on the single-index teacher.
@@ -121,11 +121,11 @@ SINGLE_INDEX = PublishedProtocol(
     final_step=5e-4,
     decay_steps=2_500_000,
     total_steps=4_000_000,
-    look_every=50_000,
+    measure_every=50_000,
     test_mse=0.015,
     train_measure="train_mse",
     train_threshold=0.01,
-    looks_after=2,
+    measurements_after=2,
 )
 
 PROTOCOLS = {"parity": PARITY, "single-index": SINGLE_INDEX}
@@ -134,7 +134,7 @@ PROTOCOLS = {"parity": PARITY, "single-index": SINGLE_INDEX}
 class PublishedPoint(NamedTuple):
     """One published value, converted to the MSE (not half), with its standard error ``sem``."""
 
-    samples: int
+    n_train: int
     kappa: float
     value: float
     sem: float
@@ -175,7 +175,7 @@ def published(table: str, method: str, observable: str = "test_mse") -> list[Pub
         spread = 1 / math.sqrt(seeds) if row["error_kind"] == "std" else 1.0
         points.append(
             PublishedPoint(
-                int(row["samples"]),
+                int(row["n_train"]),
                 float(row["kappa"]),
                 factor * float(row["value"]),
                 factor * error * spread,

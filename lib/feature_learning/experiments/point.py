@@ -120,7 +120,7 @@ def run_point(
 def _nngp(config: PointConfig, variant: str) -> Point:
     """Kernel ridge regression at infinite width: a deterministic predictor."""
     if variant == "as-published":
-        data = replace(config, test_samples=50_000)
+        data = replace(config, n_test=50_000)
         train, fresh = data.datasets()
         test = kernel_limit.as_published_points(train, fresh)
     else:
@@ -168,28 +168,28 @@ def _chains(
         "fingerprint": {**canonical(config), "version": __version__},
         "progress": progress,
         "stopwatch": stopwatch,
-        "label": f"{method.name} P={config.samples} κ={config.kappa:g}",
-        "block_elements": config.machine.block_elements,
+        "label": f"{method.name} P={config.n_train} κ={config.kappa:g}",
+        "tile_elements": config.machine.tile_elements,
     }
     if isinstance(how, Populations):
         row, *networks = evidence_point.compute(
             config, how, **{name: common[name] for name in _OF_RUNS}
         )
         return Point(row, *networks)
-    rule = ConvergenceRule(rungs=len(config.kappas), planted=how.start == "planted")
+    rule = ConvergenceRule(replicas=len(config.kappas), planted=how.start == "planted")
     common["max_time"] = max_time
     stop: StopRule | None = None
     if isinstance(how, Chains) and how.stop_when_converged:
         stop = StopWhenConverged(rule)
     if isinstance(how, Chains) and how.until_settled:
-        stop = StopWhenConverged(rule, every=2 * (how.looks // 4))
+        stop = StopWhenConverged(rule, every=2 * (how.measurements // 4))
     if isinstance(method, NetworkPosterior):
         energy = _network(config, method, how.start, data)
         schedule = None
         if isinstance(how, AsPublished):
             protocol = PROTOCOLS[name_of(teacher)]
             stop, schedule = (
-                protocol.rule(config.samples, config.kappa),
+                protocol.rule(config.n_train, config.kappa),
                 lambda sampler: protocol.schedule(sampler.step_size),
             )
         run, sampler = sample(
@@ -221,26 +221,32 @@ def _chains(
         )
         run, sampler = solution.run, solution.sampler
     swaps = _swap_rate(config, run)
-    run = run.first_rungs(len(config.kappas))
+    run = run.first_replicas(len(config.kappas))
     arrays = (each.double().cpu().numpy() for each in (run.weights, run.readouts))
     return Point(_summary(config, run, sampler) | {"swap_rate": swaps}, *arrays)
 
 
 def _network(config: PointConfig, method: NetworkPosterior, start: str, data: Dataset) -> Energy:
     """The posterior of a network, or of ladders of replicas."""
-    student, bound = config.student, config.machine.block_elements
+    student, bound = config.student, config.machine.tile_elements
     if len(config.kappas) > 1:
         return LadderEnergy(
-            student, data, kappas=config.kappas, copies=config.chains, block_elements=bound
+            student, data, kappas=config.kappas, copies=config.chains, tile_elements=bound
         )
     common: dict[str, Any] = {
         "kappa": config.kappa,
         "chains": config.chains,
-        "block_elements": bound,
+        "tile_elements": bound,
     }
     if start == "released":
         relevant = config.teacher.sparsity
-        return ReleasedEnergy(student, data, relevant=relevant, penalty=method.penalty, **common)
+        return ReleasedEnergy(
+            student,
+            data,
+            relevant=relevant,
+            homogeneity_penalty=method.homogeneity_penalty,
+            **common,
+        )
     return method.energy(student, data, **common)
 
 
@@ -266,8 +272,8 @@ def _summary(config: PointConfig, run: ChainRun, sampler: Sampler) -> dict[str, 
     judged = run.convergence.of_snapshot() if snapshot else run.convergence
     row |= {
         "predictor": "one sample",
-        "steps": int(run.steps[run.final_look].max()) if len(run.steps) else 0,
-        "langevin_time": finite(run.times[run.final_look].mean()) if len(run.times) else 0.0,
+        "steps": int(run.steps[run.final_measurement].max()) if len(run.steps) else 0,
+        "langevin_time": finite(run.times[run.final_measurement].mean()) if len(run.times) else 0.0,
         "step": sampler.step_size,
         "kinetic_temperature": finite(run.kinetic_temperature),
         "curvature": run.curvature,

@@ -37,11 +37,11 @@ from feature_learning.inference.chain_run import ChainRun
 from feature_learning.inference.diagnostics import ConvergenceRule, standard_error
 from feature_learning.inference.sampling import sample
 from feature_learning.inference.stopping import StopWhenConverged
-from feature_learning.model.field import Field
+from feature_learning.model.forward import Forward
 from feature_learning.model.student import Network, Student
 from feature_learning.model.teachers import Dataset
 from feature_learning.samplers.friction import automatic_friction, softest_frequency
-from feature_learning.samplers.options import Sampling
+from feature_learning.samplers.options import SamplingOptions
 from feature_learning.samplers.registry import (
     SAMPLERS,
     GibbsOptions,
@@ -226,7 +226,7 @@ def posterior(
     observer = _Predictions(energy, where)
     rule = ConvergenceRule(observables=("train_mse", *observer.watched))
     sampling = _sampling(student, kappa, sampler, langevin_time, draws)
-    settled = StopWhenConverged(rule, every=2 * (sampling.looks // 4))
+    settled = StopWhenConverged(rule, every=2 * (sampling.measurements // 4))
     run, _ = sample(
         energy,
         student,
@@ -310,7 +310,7 @@ def _sampling(
     sampler: SamplerOptions | str,
     langevin_time: float | None,
     draws: int,
-) -> Sampling:
+) -> SamplingOptions:
     """Twice as many measurements as draws; without a length, until the chains agree."""
     if isinstance(sampler, str):
         sampler = SAMPLERS[check_choice("sampler", sampler, SAMPLERS)]()
@@ -319,7 +319,7 @@ def _sampling(
     if not isinstance(sampler, SamplerOptions):
         raise ArgumentError(f"sampler must be options or a name, not {shortened(sampler)}")
     if len(sampler.kappas(kappa)) > 1:
-        raise ArgumentError("rungs must be 1: this posterior has one kappa")
+        raise ArgumentError("replicas must be 1: this posterior has one kappa")
     if isinstance(sampler, InertialOptions) and sampler.friction == "auto":
         moving = not isinstance(sampler, GibbsOptions)
         friction = automatic_friction(student, kappa=kappa, readout=moving)
@@ -329,7 +329,7 @@ def _sampling(
     )
     if settled:
         langevin_time = 256 / softest_frequency(student, kappa=kappa)
-    return Sampling(sampler, langevin_time, looks=2 * draws, until_settled=settled)
+    return SamplingOptions(sampler, langevin_time, measurements=2 * draws, until_settled=settled)
 
 
 class _Predictions:
@@ -337,7 +337,7 @@ class _Predictions:
 
     def __init__(self, energy: ParticleEnergy, points: Tensor) -> None:
         self.energy = energy
-        self._field = Field(
+        self._forward = Forward(
             energy.student,
             Dataset(points, torch.zeros_like(points[:, 0])),
             chains=energy.chains,
@@ -353,9 +353,9 @@ class _Predictions:
 
     def measure(self, theta: Tensor, *, average: bool | Tensor) -> dict[str, FloatArray]:
         """The training MSE (not half) and f at the watched points, each (chains,)."""
-        parameters, training = self.energy.readout(theta), self.energy.field
+        parameters, training = self.energy.predictor_parameters(theta), self.energy.forward
         residual = training.predict(parameters) - training.labels
-        f = self._field.predict(parameters).double().cpu().numpy()
+        f = self._forward.predict(parameters).double().cpu().numpy()
         counts = isinstance(average, Tensor) or average
         self._kept.append(f if counts else None)
         error = residual.square().mean(dim=1).double().cpu().numpy()
@@ -365,7 +365,7 @@ class _Predictions:
         """F of the measurements that count, (chains, draws, points)."""
         kept = [f for f, counts in zip(self._kept[1:], counted, strict=True) if counts]
         if not kept:
-            return np.empty((self.energy.chains, 0, len(self._field)))
+            return np.empty((self.energy.chains, 0, len(self._forward)))
         return np.stack(kept, axis=1)
 
     def posterior_mean(self) -> dict[str, FloatArray]:
@@ -377,6 +377,6 @@ class _Predictions:
         self._kept[: self._opened] = [None] * self._opened
         self._opened = len(self._kept)
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Nothing: there is no checkpoint."""
         return {}

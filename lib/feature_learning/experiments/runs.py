@@ -13,7 +13,7 @@ from feature_learning.errors import (
     check_real,
     store_plain,
 )
-from feature_learning.samplers.options import SETTLED, Sampling
+from feature_learning.samplers.options import SETTLED, SamplingOptions
 from feature_learning.samplers.registry import SGLDOptions
 
 _CODE = (
@@ -27,7 +27,7 @@ _CHOSEN: Any = None
 
 
 @dataclass(frozen=True)
-class Chains(Sampling):
+class Chains(SamplingOptions):
     """Markov chains of a fixed length, or run until they have settled.
 
     Attributes
@@ -80,9 +80,9 @@ class AsPublished:
         _ = self.sampling
 
     @property
-    def sampling(self) -> Sampling:
+    def sampling(self) -> SamplingOptions:
         """How a network is sampled; the protocol determines schedule and stopping."""
-        return Sampling(sampler=SGLDOptions(step=self.step), start=self.start)
+        return SamplingOptions(sampler=SGLDOptions(step=self.step), start=self.start)
 
 
 @dataclass(frozen=True)

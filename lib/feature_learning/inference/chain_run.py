@@ -18,7 +18,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ChainRun:
-    """Result of :func:`feature_learning.inference.chains.run`.
+    """Result of :func:`feature_learning.inference.chains.run_chains`.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class ChainRun:
         Langevin time of each measurement.
     steps : array (looks,) of int
         Number of steps before each measurement.
-    final_look : array (chains,) of int
+    final_measurement : array (chains,) of int
         Index of the measurement at which each chain finished (the last one without a stopping
         rule).
     posterior_mean : dict of array (chains,)
@@ -62,7 +62,7 @@ class ChainRun:
     counted: NDArray[np.bool_]
     times: FloatArray
     steps: NDArray[np.int64]
-    final_look: NDArray[np.int64]
+    final_measurement: NDArray[np.int64]
     posterior_mean: dict[str, FloatArray]
     verdict: Verdict
     convergence: Convergence
@@ -90,23 +90,25 @@ class ChainRun:
 
     def last(self, name: str) -> FloatArray:
         """An observable at the final measurement of each chain, (chains,)."""
-        draws, chains = self.draws(name), len(self.final_look)
+        draws, chains = self.draws(name), len(self.final_measurement)
         return (
-            draws[np.arange(chains), self.final_look] if draws.size else np.full(chains, math.nan)
+            draws[np.arange(chains), self.final_measurement]
+            if draws.size
+            else np.full(chains, math.nan)
         )
 
-    def first_rungs(self, rungs: int) -> ChainRun:
-        """The run restricted to every ``rungs``-th chain: the first replica of each ladder."""
+    def first_replicas(self, replicas: int) -> ChainRun:
+        """The run restricted to every ``replicas``-th chain: the first replica of each ladder."""
         return replace(
             self,
-            series={name: draws[::rungs] for name, draws in self.series.items()},
-            final_look=self.final_look[::rungs],
-            verdict=replace(self.verdict, chains=self.verdict.chains[::rungs]),
-            posterior_mean={name: each[::rungs] for name, each in self.posterior_mean.items()},
-            weights=self.weights[::rungs],
-            readouts=self.readouts[::rungs],
+            series={name: draws[::replicas] for name, draws in self.series.items()},
+            final_measurement=self.final_measurement[::replicas],
+            verdict=replace(self.verdict, chains=self.verdict.chains[::replicas]),
+            posterior_mean={name: each[::replicas] for name, each in self.posterior_mean.items()},
+            weights=self.weights[::replicas],
+            readouts=self.readouts[::replicas],
         )
 
     def draws(self, name: str) -> FloatArray:
         """An observable at every measurement, (chains, looks); empty if there is none yet."""
-        return self.series.get(name, np.empty((len(self.final_look), 0)))
+        return self.series.get(name, np.empty((len(self.final_measurement), 0)))

@@ -31,7 +31,7 @@ from feature_learning.inference.progress import Progress, progress_bar, restore,
 from feature_learning.inference.stopping import StopRule
 from feature_learning.inference.stopwatch import Stopwatch
 from feature_learning.inference.verdict import NOT_SETTLED, Verdict, judge
-from feature_learning.model.field import Field
+from feature_learning.model.forward import Forward
 from feature_learning.samplers.base import Sampler, SamplerState
 from feature_learning.samplers.schedules import Schedule, Segment
 
@@ -40,7 +40,7 @@ FloatArray = NDArray[np.float64]
 _CHUNK = 50
 
 
-def run(
+def run_chains(
     energy: Energy,
     sampler: Sampler,
     position: Tensor,
@@ -108,7 +108,7 @@ def run(
     """
     guards, rule, known = guards or Guards(), rule or ConvergenceRule(), fingerprint or {}
     stopwatch = stopwatch or Stopwatch()
-    field: Field | None = getattr(energy, "field", None)
+    field: Forward | None = getattr(energy, "field", None)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     with checkpoints.reserved(checkpoint):
         state, at = sampler.init(energy, position, random), Progress()
@@ -126,28 +126,30 @@ def run(
             at.ceiling = max(float(start.max()), power)
             first = sampler.with_step(max(segment.step_size for segment in schedule.segments))
             at.curvature = guards.check_curvature(first, energy, state, "at the start")
-            at.final_look = np.full(energy.chains, -1, np.int64)
+            at.final_measurement = np.full(energy.chains, -1, np.int64)
 
         def save() -> None:
             if checkpoint is not None:
                 at.seconds = stopwatch.seconds
                 arrays = snapshot(at, state, energy, observer, random)
-                arrays["planned"] = np.array(looks)  # so that readers of the file know the end
+                arrays["planned"] = np.array(
+                    measurements
+                )  # so that readers of the file know the end
                 checkpoints.save(checkpoint, arrays, known)
 
         def going() -> bool:
             return not interrupt and (max_time is None or stopwatch.seconds < max_time)
 
-        looks, missing = len(schedule.segments), ""
+        measurements, missing = len(schedule.segments), ""
         if at.tuning:
             sampler = sampler.with_tuning(*at.tuning)
         with (
             deferred_interrupt() as interrupt,
             progress_bar(schedule.steps, at.done, label=label, unit="step", shown=progress) as bar,
         ):
-            while at.segment < looks and going() and (at.final_look < 0).any():
+            while at.segment < measurements and going() and (at.final_measurement < 0).any():
                 segment = schedule.segments[at.segment]
-                if tune is not None and not segment.settle and not at.tuning:
+                if tune is not None and not segment.warmup and not at.tuning:
                     at.tuning = list(tune(energy, state.position))
                     sampler = sampler.with_tuning(*at.tuning)
                     sampler.begin(state, energy)
@@ -161,8 +163,8 @@ def run(
                 if schedule.grows:
                     bar.total = at.done - at.within + schedule.ahead(at.segment, segment.step_size)
                 mover = sampler.with_step(segment.step_size)
-                mover = mover.burning() if segment.burn_in else mover
-                mover = mover.settling() if segment.settle else mover
+                mover = mover.for_burn_in() if segment.burn_in else mover
+                mover = mover.for_warmup() if segment.warmup else mover
                 while at.within < segment.steps and going():
                     steps = min(_CHUNK, segment.steps - at.within)
                     with nullcontext() if field is None else field.stepping():
@@ -175,25 +177,27 @@ def run(
                 at.time += segment.steps * segment.step_size
                 weight = _weight(schedule, segment, mover, state, energy.chains)
                 average = not segment.burn_in if weight is None or segment.burn_in else weight
-                values = observer.measure(state.position, average=average)
+                measured = observer.measure(state.position, average=average)
+                # Copies: an observer may give a view of the position, which moves on.
+                values = {name: np.array(each, np.float64) for name, each in measured.items()}
                 report = mover.report(state) | ({} if weight is None else {"weight": weight})
                 values |= {name: value.double().cpu().numpy() for name, value in report.items()}
                 _record(at, values, segment.burn_in, state, energy, mover)
-                _watch(guards, at, mover, energy, state, values.get("train_mse"), looks)
+                _watch(guards, at, mover, energy, state, values.get("train_mse"), measurements)
                 bar.set_postfix_str(
                     _shown(values) + missing,
                     refresh=False,
                 )
                 if stop is not None:
                     done = stop.finished(at.arrays(), np.array(at.counted))
-                    if (new := (at.final_look < 0) & done).any():
-                        at.finish(new, energy.readout(state.position))
+                    if (new := (at.final_measurement < 0) & done).any():
+                        at.finish(new, energy.predictor_parameters(state.position))
                     elif progress and schedule.closes(at.segment):
                         missing = f"; not settled: {_judged(at, rule).convergence.reasons[0]}"
                 if at.segment % checkpoint_every == 0:
                     save()
             save()
-            unfinished = at.segment < looks and bool((at.final_look < 0).any())
+            unfinished = at.segment < measurements and bool((at.final_measurement < 0).any())
             late = unfinished and not bool(interrupt)
         return _result(
             at,
@@ -254,15 +258,17 @@ def _watch(
     energy: Energy,
     state: SamplerState,
     train_mse: FloatArray | None,
-    looks: int,
+    measurements: int,
 ) -> None:
     """Apply the guards; the curvature, which costs gradients, is measured about eight times."""
     where = f"by step {at.done} with step size {mover.step_size:.4g}"
     advice = f"a step size of {mover.largest_step(at.curvature):.2g} or less would work"
     guards.check_finite(state, train_mse, at.ceiling, where, advice)
     sampled = at.time - at.times[at.counted.index(True)] if True in at.counted else 0.0
-    guards.check_temperature(at.counted_temperatures(), sampled / mover.memory, where, advice)
-    if at.segment % math.ceil(looks / 8) == 0:
+    guards.check_temperature(
+        at.counted_temperatures(), sampled / mover.velocity_relaxation_time, where, advice
+    )
+    if at.segment % math.ceil(measurements / 8) == 0:
         curvature = guards.check_curvature(mover, energy, state, f"at step {at.done}")
         at.curvature = max(at.curvature, curvature)
 
@@ -280,11 +286,11 @@ def _result(
 ) -> ChainRun:
     series = at.arrays()
     counted = np.array(at.counted, dtype=bool)
-    final = np.where(at.final_look < 0, len(at.counted) - 1, at.final_look)
+    final = np.where(at.final_measurement < 0, len(at.counted) - 1, at.final_measurement)
     temperatures = at.counted_temperatures()
     temperature = float(np.mean(temperatures)) if temperatures else math.nan
     verdict = _judged(at, rule)
-    present = energy.readout(state.position)
+    present = energy.predictor_parameters(state.position)
     judged = verdict.convergence.of_run(temperature, interrupted=interrupted)
     if late is not None and not verdict.convergence.converged:
         judged = judged.denied(f"the time limit of {late:g} s was reached")
@@ -294,13 +300,13 @@ def _result(
         counted=counted,
         times=np.array(at.times),
         steps=np.array(at.steps, dtype=np.int64),
-        final_look=final,
+        final_measurement=final,
         posterior_mean=observer.posterior_mean(),
         verdict=verdict,
         convergence=judged,
         state=state,
-        weights=at.at_final_look("weights", present.w),
-        readouts=at.at_final_look("readouts", present.a),
+        weights=at.at_final_measurement("weights", present.w),
+        readouts=at.at_final_measurement("readouts", present.a),
         kinetic_temperature=temperature,
         curvature=at.curvature,
         interrupted=interrupted,
@@ -313,5 +319,5 @@ def _judged(at: Progress, rule: ConvergenceRule) -> Verdict:
     counted = np.array(at.counted, dtype=bool)
     draws = at.arrays()
     if not draws:  # interrupted before the first measurement
-        return Verdict(NOT_SETTLED, np.ones(len(at.final_look), dtype=bool), rule.judge({}))
+        return Verdict(NOT_SETTLED, np.ones(len(at.final_measurement), dtype=bool), rule.judge({}))
     return judge({name: each[:, counted] for name, each in draws.items()}, rule)

@@ -113,7 +113,7 @@ class Convergence:
 class ConvergenceRule:
     """Criterion of convergence: R-hat below and effective sample size above thresholds.
 
-    In a batch of ladders with ``rungs`` replicas each, only the first replica of a ladder is
+    In a batch of ladders with ``replicas`` replicas each, only the first replica of a ladder is
     judged: the others sample other distributions. ``planted`` is True if every chain started in one
     planted code of specialised neurons, which affects :mod:`feature_learning.inference.verdict`.
     """
@@ -123,7 +123,7 @@ class ConvergenceRule:
     ess: float = 100.0
     min_chains: int = 4
     min_draws: int = 40
-    rungs: int = 1
+    replicas: int = 1
     planted: bool = False
 
     def __post_init__(self) -> None:
@@ -131,11 +131,13 @@ class ConvergenceRule:
         check_real("ess", self.ess, above=0)
         check_integer("min_chains", self.min_chains, at_least=2)
         check_integer("min_draws", self.min_draws, at_least=4)
-        check_integer("rungs", self.rungs, at_least=1)
+        check_integer("replicas", self.replicas, at_least=1)
 
     def judge(self, series: dict[str, FloatArray]) -> Convergence:
         """Judge series of shape (chains, draws)."""
-        watched = {name: series[name][:: self.rungs] for name in self.observables if name in series}
+        watched = {
+            name: series[name][:: self.replicas] for name in self.observables if name in series
+        }
         hats = {name: r_hat(draws) for name, draws in watched.items()}
         sizes = {name: effective_sample_size(draws) for name, draws in watched.items()}
         reasons = [f"{name} was not measured" for name in self.observables if name not in series]

@@ -99,12 +99,12 @@ class Guards:
             tolerance=0.05,
         )
         # Scale the curvature by the current step multiplier.
-        steepness = curvature * sampler.pace(state)
-        if sampler.inflation(steepness) > self.max_inflation:
+        steepness = curvature * sampler.step_multiplier(state)
+        if sampler.variance_bias_factor(steepness) > self.max_inflation:
             raise EquipartitionError(
                 f"the step size {sampler.step_size:.4g} is too large {at}: along the stiffest "
                 f"direction (curvature {curvature:.3g}) the sampled variance is "
-                f"{sampler.inflation(steepness):.3g} times the right one; "
+                f"{sampler.variance_bias_factor(steepness):.3g} times the right one; "
                 f"use at most {sampler.largest_step(steepness):.2g}"
             )
         return curvature

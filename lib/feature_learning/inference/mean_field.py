@@ -35,7 +35,7 @@ from feature_learning.model.priors import Ard
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset, Teacher
 from feature_learning.samplers.base import Sampler
-from feature_learning.samplers.options import Sampling
+from feature_learning.samplers.options import SamplingOptions
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def build_energy(
     solver: str = "particles",
     particles: int | None = None,
     ard: Ard | None = None,
-    block_elements: int | None = None,
+    tile_elements: int | None = None,
 ) -> ParticleEnergy | CollapsedEnergy:
     """Build the energy of either solver; arguments as in :func:`solve`."""
     if check_choice("solver", solver, choices.SOLVERS) == "collapsed":
@@ -99,7 +99,7 @@ def build_energy(
             chains=chains,
             particles=particles,
             ard=ard,
-            block_elements=block_elements,
+            tile_elements=tile_elements,
         )
     return mean_field_energy(
         student,
@@ -108,7 +108,7 @@ def build_energy(
         chains=chains,
         particles=particles,
         ard=ard,
-        block_elements=block_elements,
+        tile_elements=tile_elements,
     )
 
 
@@ -123,7 +123,7 @@ def solve(
     particles: int | None = None,
     ard: Ard | None = None,
     chains: int = 1,
-    sampling: Sampling | None = None,
+    sampling: SamplingOptions | None = None,
     seed: int = 0,
     stop: StopRule | None = None,
     max_time: float | None = None,
@@ -133,7 +133,7 @@ def solve(
     progress: bool = False,
     label: str = "",
     stopwatch: Stopwatch | None = None,
-    block_elements: int | None = None,
+    tile_elements: int | None = None,
 ) -> MeanFieldResult:
     """Solve MF (``ard=None``) or MF-ARD.
 
@@ -151,7 +151,7 @@ def solve(
         Adapt the prior precision of each input coordinate.
     chains : int
         Independent copies, for error bars and R-hat.
-    sampling : Sampling, optional
+    sampling : SamplingOptions, optional
         Step, budget, burn-in; the defaults suit the paper's parity setting.
     seed : int
         Seed of the starting points and the noise.
@@ -179,14 +179,14 @@ def solve(
         solver=solver,
         particles=particles,
         ard=ard,
-        block_elements=block_elements,
+        tile_elements=tile_elements,
     )
     run, sampler = sample(
         energy,
         student,
         teacher,
         test,
-        sampling or Sampling(),
+        sampling or SamplingOptions(),
         seed=seed,
         stop=stop,
         max_time=max_time,
@@ -196,7 +196,7 @@ def solve(
         progress=progress,
         label=label,
         stopwatch=stopwatch,
-        block_elements=block_elements,
+        tile_elements=tile_elements,
     )
     if insist and not run.convergence.converged:
         raise ConvergenceError(

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from feature_learning.energies.base import NetworkEnergy
 from feature_learning.model.codes import codes_of, threshold
-from feature_learning.model.field import Field
+from feature_learning.model.forward import Forward
 from feature_learning.model.parameters import Parameters
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
@@ -79,7 +79,7 @@ class Measuring(Protocol):
     def open_block(self) -> None:
         """Forget what was averaged but for the block of measurements that ends now."""
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Tensors that change, for a checkpoint, which is copied back into them."""
 
 
@@ -95,7 +95,7 @@ class Observer:
         Held-out points, disjoint from the training set.
     sparsity : int or None
         ``|S|``, for the anisotropy and the numbers of specialised neurons; None leaves these out.
-    block_elements : int or None
+    tile_elements : int or None
         Memory bound of the forward pass on the test set.
     codes : bool
         Whether codes are measured: only for networks, which have few neurons.
@@ -108,21 +108,21 @@ class Observer:
         test: Dataset,
         *,
         sparsity: int | None,
-        block_elements: int | None = None,
+        tile_elements: int | None = None,
         codes: bool = False,
     ) -> None:
         self.student, self.energy, self.test, self.sparsity = student, energy, test, sparsity
         self.codes = codes and sparsity is not None
-        self.field = Field(
+        self.forward = Forward(
             student,
             test,
             chains=energy.chains,
             particles=energy.particles,
             scale=energy.scale,
-            block_elements=block_elements,
+            tile_elements=tile_elements,
         )
         self._predictions = test.inputs.new_empty(energy.chains, len(test))
-        self._train = test.inputs.new_empty(energy.chains, len(energy.field))
+        self._train = test.inputs.new_empty(energy.chains, len(energy.forward))
         # Sums of many float32 numbers: accumulate them in double precision.
         self.mean_predictions = torch.zeros_like(self._predictions, dtype=torch.float64)
         self.averaged = test.inputs.new_zeros(energy.chains, 1, dtype=torch.float64)
@@ -135,11 +135,11 @@ class Observer:
         ``average`` adds the sample to the posterior mean: with weight 1 if True, or with the weight
         of each chain, (chains,).
         """
-        parameters: Parameters = self.energy.readout(theta)
-        predictions = self.field.predict(parameters, out=self._predictions)
+        parameters: Parameters = self.energy.predictor_parameters(theta)
+        predictions = self.forward.predict(parameters, out=self._predictions)
         values = decompose(predictions, self.test.labels)
-        train = self.energy.field.predict(parameters, out=self._train)
-        labels = self.energy.field.labels
+        train = self.energy.forward.predict(parameters, out=self._train)
+        labels = self.energy.forward.labels
         values["train_mse"] = (train - labels).square().mean(dim=1)
         values["train_error"] = (train.sign() != labels.sign()).float().mean(dim=1)
         if self.sparsity is not None:
@@ -196,7 +196,7 @@ class Observer:
             before.copy_(present)
             present.zero_()
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The running sums, for a checkpoint."""
         return {
             "mean_predictions": self.mean_predictions,

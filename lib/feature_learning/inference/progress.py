@@ -41,14 +41,14 @@ class Progress:
     # Step size, friction and readout mass; empty until they are tuned.
     tuning: list[float] = field(default_factory=list)
     series: dict[str, list[FloatArray]] = field(default_factory=dict)
-    final_look: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    final_measurement: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     # Weights (chains, particles, fan_in) and readouts (chains, particles) of the finished chains;
     # the batch itself continues.
     final: dict[str, Tensor] = field(default_factory=dict)
 
     def resumption(self, schedule: Schedule) -> str:
         """Message on where a run resumes that was restored from a checkpoint."""
-        if self.segment == len(schedule.segments) or (self.final_look >= 0).all():
+        if self.segment == len(schedule.segments) or (self.final_measurement >= 0).all():
             return f"was finished at step {self.done}"
         time = self.time + self.within * schedule.segments[self.segment].step_size
         return (
@@ -72,13 +72,13 @@ class Progress:
             kept = self.final.setdefault(name, torch.zeros_like(tensor))
             now = torch.from_numpy(done).to(tensor.device)
             kept[now] = tensor[now]
-        self.final_look[done] = self.segment - 1
+        self.final_measurement[done] = self.segment - 1
 
-    def at_final_look(self, name: str, present: Tensor) -> Tensor:
+    def at_final_measurement(self, name: str, present: Tensor) -> Tensor:
         """``weights`` or ``readouts`` at each chain's final measurement, else the present ones."""
         found = present.clone()
         if name in self.final:
-            done = torch.from_numpy(self.final_look >= 0).to(present.device)
+            done = torch.from_numpy(self.final_measurement >= 0).to(present.device)
             found[done] = self.final[name][done]
         return found
 
@@ -107,9 +107,9 @@ def progress_bar(
 
 def _tensors(state: SamplerState, energy: Energy, observer: Measuring) -> dict[str, Tensor]:
     return {
-        **{f"state.{name}": tensor for name, tensor in state.memory().items()},
-        **{f"energy.{name}": tensor for name, tensor in energy.memory().items()},
-        **{f"observer.{name}": tensor for name, tensor in observer.memory().items()},
+        **{f"state.{name}": tensor for name, tensor in state.state_dict().items()},
+        **{f"energy.{name}": tensor for name, tensor in energy.state_dict().items()},
+        **{f"observer.{name}": tensor for name, tensor in observer.state_dict().items()},
     }
 
 
@@ -133,17 +133,19 @@ def snapshot(
         "times": np.array(at.times),
         "steps": np.array(at.steps, np.int64),
         "temperatures": np.array(at.temperatures),
-        "final_look": at.final_look,
+        "final_measurement": at.final_measurement,
         **{f"final_{name}": tensor.cpu().numpy() for name, tensor in at.final.items()},
     }
 
 
 def _check_shapes(stored: dict[str, NDArray[Any]]) -> None:
-    looks, chains = len(stored["times"]), len(stored["final_look"])
-    shapes = {"counters": (4,), "clock": (4,), "final_look": (chains,)}
-    shapes |= dict.fromkeys(("counted", "times", "steps", "temperatures"), (looks,))
+    measurements, chains = len(stored["times"]), len(stored["final_measurement"])
+    shapes = {"counters": (4,), "clock": (4,), "final_measurement": (chains,)}
+    shapes |= dict.fromkeys(("counted", "times", "steps", "temperatures"), (measurements,))
     for name, values in stored.items():
-        wanted = (chains, looks) if name.startswith("series.") else shapes.get(name, values.shape)
+        wanted = (
+            (chains, measurements) if name.startswith("series.") else shapes.get(name, values.shape)
+        )
         if values.shape != wanted or values.dtype.kind not in "biuf":
             raise ValueError(f"{name} has type {values.dtype} and shape {values.shape}")
     if stored["tuning"].shape not in ((0,), (3,)):
@@ -168,14 +170,14 @@ def restore(
     _check_shapes(stored)
     for name, tensor in _tensors(state, energy, observer).items():
         tensor.copy_(torch.from_numpy(stored[name]))
-    energy.restore({name: tensor.clone() for name, tensor in energy.memory().items()})
+    energy.load_state_dict({name: tensor.clone() for name, tensor in energy.state_dict().items()})
     random.set_state(torch.from_numpy(stored["random"]))
     at.segment, at.within, at.done, at.opened = (int(value) for value in stored["counters"])
     at.tuning = stored["tuning"].tolist()
     at.time, at.ceiling, at.curvature, at.seconds = (float(value) for value in stored["clock"])
     at.counted, at.times = stored["counted"].tolist(), stored["times"].tolist()
     at.steps, at.temperatures = stored["steps"].tolist(), stored["temperatures"].tolist()
-    at.final_look = stored["final_look"].copy()
+    at.final_measurement = stored["final_measurement"].copy()
     if "final_weights" in stored:
         for name in ("weights", "readouts"):
             at.final[name] = torch.from_numpy(stored[f"final_{name}"]).to(state.position.device)

@@ -19,7 +19,7 @@ from feature_learning.energies.particles import ParticleEnergy
 from feature_learning.energies.release import FIRST_TILT, ReleasedEnergy
 from feature_learning.errors import ArgumentError, check_choice
 from feature_learning.inference.chain_run import ChainRun
-from feature_learning.inference.chains import run
+from feature_learning.inference.chains import run_chains
 from feature_learning.inference.diagnostics import ConvergenceRule
 from feature_learning.inference.observables import Measuring, Observer
 from feature_learning.inference.starts import PLANTED_EVERY, plant
@@ -29,7 +29,7 @@ from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset, Teacher
 from feature_learning.randomness import generator
 from feature_learning.samplers.base import Sampler
-from feature_learning.samplers.options import Sampling
+from feature_learning.samplers.options import SamplingOptions
 from feature_learning.samplers.registry import SAMPLERS, SamplerOptions
 from feature_learning.samplers.schedules import Schedule
 
@@ -56,7 +56,7 @@ def starting_position(
     if teacher is None and start != "prior":
         raise ArgumentError(f"start must be prior without a teacher, not {start!r}")
     random = generator(seed, "start")
-    like = energy.field.labels
+    like = energy.forward.labels
     if teacher is not None and start == "released":
         student = replace(student, tilt=FIRST_TILT, tilted=teacher.sparsity)
     position = student.sample_prior(
@@ -70,9 +70,9 @@ def starting_position(
     if teacher is not None and start in ("planted", "spread"):
         views = student.views(position, energy.chains, energy.particles, readout=readout)
         # All replicas of a ladder have the same type of start.
-        rungs = energy.rungs if isinstance(energy, LadderEnergy) else 1
+        replicas = energy.replicas if isinstance(energy, LadderEnergy) else 1
         every = PLANTED_EVERY[start]
-        planted = [chain for chain in range(energy.chains) if chain // rungs % every == 0]
+        planted = [chain for chain in range(energy.chains) if chain // replicas % every == 0]
         plant(student, teacher, views, random, chains=planted, signs=signs)
     return position
 
@@ -82,7 +82,7 @@ def sample(
     student: Student | None = None,
     teacher: Teacher | None = None,
     test: Dataset | None = None,
-    sampling: Sampling | None = None,
+    sampling: SamplingOptions | None = None,
     *,
     seed: int,
     sampler: SamplerOptions | str | None = None,
@@ -99,7 +99,7 @@ def sample(
     progress: bool = False,
     label: str = "",
     stopwatch: Stopwatch | None = None,
-    block_elements: int | None = None,
+    tile_elements: int | None = None,
 ) -> tuple[ChainRun, Sampler]:
     """Sample an energy, p(θ) ∝ exp(-U(θ)/T).
 
@@ -116,7 +116,7 @@ def sample(
         For starts other than ``prior``, and for what is measured on the relevant coordinates.
     test : Dataset, optional
         Held-out points, (samples, dim) and (samples,); needed unless there is an ``observer``.
-    sampling : Sampling, optional
+    sampling : SamplingOptions, optional
         Sampler, length, burn-in and start.
     seed : int
         Of the starts and the Langevin noise.
@@ -133,9 +133,9 @@ def sample(
     schedule : callable, optional
         Makes the schedule once the step size is known; without it, ``sampling.schedule``.
     stop, rule, max_time, checkpoint, fingerprint, progress, label, stopwatch
-        As in :func:`feature_learning.inference.chains.run`. The default rule watches ``m_S`` and
-        ``test_mse``: an observer that does not measure them needs a rule of its own.
-    block_elements : int, optional
+        As in :func:`feature_learning.inference.chains.run_chains`. The default rule watches
+        ``m_S`` and ``test_mse``: an observer that does not measure them needs a rule of its own.
+    tile_elements : int, optional
         Memory bound of the test points.
 
     Returns
@@ -150,7 +150,7 @@ def sample(
         For an object that is no energy, a start without a teacher, a position that is not finite or
         does not fit, or if something is missing.
     FeatureLearningError
-        As in :func:`feature_learning.inference.chains.run`.
+        As in :func:`feature_learning.inference.chains.run_chains`.
     """
     _check_energy(energy, Energy, "energy")
     sampling = _chosen(sampling, sampler)
@@ -173,8 +173,8 @@ def sample(
     built = sampling.build(energy, position)
     if isinstance(energy, ReleasedEnergy):
         # Half of burn-in: the other half is the network's own.
-        burning = sampling.burn_in * sampling.budget / built.step_size
-        energy.release_over(round(0.5 * burning))
+        for_burn_in = sampling.burn_in * sampling.budget / built.step_size
+        energy.release_over(round(0.5 * for_burn_in))
     if observer is None:
         if student is None or test is None:
             missing = "student" if student is None else "test"
@@ -185,10 +185,10 @@ def sample(
             cast(NetworkEnergy, energy),
             test,
             sparsity=None if teacher is None else teacher.sparsity,
-            block_elements=block_elements,
+            tile_elements=tile_elements,
             codes=type(energy) is ParticleEnergy and not energy.self_energy,
         )
-    result = run(
+    result = run_chains(
         energy,
         built,
         position,
@@ -208,22 +208,24 @@ def sample(
     return result, result.sampler
 
 
-def _chosen(sampling: Sampling | None, sampler: SamplerOptions | str | None) -> Sampling:
+def _chosen(
+    sampling: SamplingOptions | None, sampler: SamplerOptions | str | None
+) -> SamplingOptions:
     """How it is sampled, said in one of two ways."""
     if sampler is None:
-        return Sampling() if sampling is None else sampling
+        return SamplingOptions() if sampling is None else sampling
     if sampling is not None:
         raise ArgumentError("sampler must not be given beside sampling, which has one")
     if isinstance(sampler, str):
         sampler = SAMPLERS[check_choice("sampler", sampler, SAMPLERS)]()
-    return Sampling(sampler)
+    return SamplingOptions(sampler)
 
 
 def _check_energy(energy: object, kind: type, name: str) -> None:
     """Refuse an object that lacks what an energy of this kind has."""
     wanted = {each for base in kind.__mro__ for each in getattr(base, "__annotations__", {})}
     if kind is Energy:
-        wanted |= {"gradient", "refresh", "memory", "restore", "readout"}
+        wanted |= {"gradient", "refresh", "state_dict", "load_state_dict", "predictor_parameters"}
     missing = sorted(each for each in wanted if not hasattr(energy, each))
     if missing:
         raise ArgumentError(

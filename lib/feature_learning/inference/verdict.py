@@ -60,7 +60,7 @@ def judge(series: Mapping[str, FloatArray], rule: ConvergenceRule) -> Verdict:
     whole = rule.judge(dict(series))
     everyone = np.ones(next(iter(series.values())).shape[0], dtype=bool)
     codes = series.get("code")
-    if codes is None or rule.rungs > 1 or not codes.shape[1]:
+    if codes is None or rule.replicas > 1 or not codes.shape[1]:
         return Verdict(AGREED if whole.converged else NOT_SETTLED, everyone, whole)
     own = _sitting(codes)
     names, counts = np.unique(own[own > 0], return_counts=True)

@@ -47,7 +47,7 @@ class HomogeneityPenalty:
 
     def __post_init__(self) -> None:
         store_plain(self)
-        check_real("penalty", self.strength, at_least=0)
+        check_real("homogeneity_penalty", self.strength, at_least=0)
 
     def value(self, w: Tensor) -> Tensor:
         """H of each chain, (chains,), for w (chains, particles, dim or more); differentiable."""

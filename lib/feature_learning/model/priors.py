@@ -71,8 +71,8 @@ class Prior:
             chains, particles, readout=readout, dtype=like.dtype, device=like.device
         )
         self.student, self.temperature, self.ard = student, temperature, ard
-        self.stiffness = temperature / variances  # T/s² of each entry
-        w, _, _ = student.views(self.stiffness, chains, particles, readout=readout)
+        self.spring_constant = temperature / variances  # T/s² of each entry
+        w, _, _ = student.views(self.spring_constant, chains, particles, readout=readout)
         self._w_stiffness = w[..., : student.dim]
         # ρ_j, (chains, 1, dim): starts at the isotropic precision, which is the hyper-prior's mean.
         self.precision = (self._w_stiffness[:, :1] / temperature).clone()
@@ -91,4 +91,4 @@ class Prior:
 
     def value(self, theta: Tensor) -> Tensor:
         """T · prior energy of each entry; the caller takes the sum."""
-        return 0.5 * self.stiffness * theta.square()
+        return 0.5 * self.spring_constant * theta.square()

@@ -191,7 +191,7 @@ class Student(Network):
 
             f(x) = N^(-γ) Σ_i a_i φ(w_i·x + b_i) + c
 
-        A run computes the same sums in :class:`~feature_learning.model.field.Field`, to rounding.
+        A run computes the same in :class:`~feature_learning.model.forward.Forward`, to rounding.
 
         Parameters
         ----------

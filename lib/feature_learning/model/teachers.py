@@ -46,7 +46,7 @@ class Teacher(Protocol):
     def second_moment(self) -> float:
         """E[y²], exactly; also the test MSE of the zero predictor."""
 
-    def inputs(self, samples: int, random: torch.Generator) -> Tensor:
+    def inputs(self, count: int, random: torch.Generator) -> Tensor:
         """Draw inputs, shape (samples, dim), float32, on the CPU."""
 
     def target(self, inputs: Tensor) -> Tensor:
@@ -81,11 +81,11 @@ class SparseParity:
         """E[y²] = 1."""
         return 1.0
 
-    def inputs(self, samples: int, random: torch.Generator) -> Tensor:
+    def inputs(self, count: int, random: torch.Generator) -> Tensor:
         """Uniform signs, shape (samples, dim)."""
         import torch
 
-        signs = torch.randint(0, 2, (samples, self.dim), generator=random, device="cpu")
+        signs = torch.randint(0, 2, (count, self.dim), generator=random, device="cpu")
         return signs.float().mul_(2).sub_(1)
 
     def target(self, inputs: Tensor) -> Tensor:
@@ -116,11 +116,11 @@ class SingleIndex:
         """E[y²] = p!."""
         return float(math.factorial(self.degree))
 
-    def inputs(self, samples: int, random: torch.Generator) -> Tensor:
+    def inputs(self, count: int, random: torch.Generator) -> Tensor:
         """Standard normal coordinates, shape (samples, dim)."""
         import torch
 
-        return torch.randn(samples, self.dim, generator=random, dtype=torch.float32, device="cpu")
+        return torch.randn(count, self.dim, generator=random, dtype=torch.float32, device="cpu")
 
     def target(self, inputs: Tensor) -> Tensor:
         """He_p(z) by the recursion He_{n+1} = z He_n - n He_{n-1}, shape (samples,)."""
@@ -185,9 +185,9 @@ class Dataset:
         return self.inputs.shape[0]
 
 
-def draw(
+def make_dataset(
     teacher: Teacher,
-    samples: int,
+    count: int,
     *,
     seed: int,
     stream: str = "data",
@@ -199,20 +199,20 @@ def draw(
     Raises
     ------
     ArgumentError
-        If ``samples`` is below 1, ``seed`` is negative, or the teacher draws other shapes than it
+        If ``n_train`` is below 1, ``seed`` is negative, or the teacher draws other shapes than it
         should or numbers that are not finite.
     """
     import torch
 
     from feature_learning.randomness import generator
 
-    check_integer("samples", samples, at_least=1)
+    check_integer("count", count, at_least=1)
     dtype = torch.float32 if dtype is None else dtype
-    inputs = teacher.inputs(samples, generator(seed, stream))
+    inputs = teacher.inputs(count, generator(seed, stream))
     labels = teacher.target(inputs.double())
     for name, drawn, shape in (
-        ("inputs", inputs, (samples, teacher.dim)),
-        ("target", labels, (samples,)),
+        ("inputs", inputs, (count, teacher.dim)),
+        ("target", labels, (count,)),
     ):
         if drawn.shape != shape:
             raise ArgumentError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-def default_block_elements(device: torch.device | str) -> int:
+def default_tile_elements(device: torch.device | str) -> int:
     """Size of a tile of activations: it fits the second-level cache of a CPU; large on a GPU."""
     return 2**18 if torch.device(device).type == "cpu" else 2**28
 
@@ -51,8 +51,8 @@ def cut(
     second_buffer : bool
         Whether ``scratch`` has its own memory.
     """
-    samples, fan_in = inputs.shape
-    length = _even(samples, max(1, elements // particles))
+    n_train, fan_in = inputs.shape
+    length = _even(n_train, max(1, elements // particles))
     # Small problems process several chains at once, in fewer and larger calls.
     batch = _even(chains, max(1, elements // (particles * length)))
     new = inputs.new_empty
@@ -62,7 +62,7 @@ def cut(
     scratch = new(batch, length, stride) if second_buffer else z
     f, rx = new(batch, length, 1), new(batch, fan_in, length)
     buffers = z[..., :particles], scratch[..., :particles], f, rx
-    spans = [slice(at, min(at + length, samples)) for at in range(0, samples, length)]
+    spans = [slice(at, min(at + length, n_train)) for at in range(0, n_train, length)]
     # All chains share the inputs of a block, plain and transposed.
     blocks = [(span, inputs[span], inputs[span].t().contiguous()) for span in spans]
     return [
@@ -79,12 +79,12 @@ def _even(total: int, largest: int) -> int:
 
 def _tile(
     chains: slice,
-    samples: tuple[slice, Tensor, Tensor],
+    n_train: tuple[slice, Tensor, Tensor],
     labels: Tensor,
     buffers: tuple[Tensor, Tensor, Tensor, Tensor],
 ) -> Tile:
     """One tile, on its part of the shared buffers."""
-    span, inputs, inputs_t = samples
+    span, inputs, inputs_t = n_train
     tile, block = chains.stop - chains.start, span.stop - span.start
     z, scratch, f, rx = buffers
     f = f[:tile, :block]

@@ -4,8 +4,8 @@ r"""The compiled kernel for the forward pass and gradients of ReLU networks on a
 samples. If there are enough samples, inputs of ±1 (those of parity) are processed five at a time
 with tables of partial sums (``signs.h``): the same sums with two and a half times less arithmetic.
 The kernel is built if a C compiler is present at installation, and runs on processors with AVX-512,
-AVX2 or NEON. Otherwise :class:`~feature_learning.model.tiled_field.TiledField` does the same with
-torch; the two agree up to rounding.
+AVX2 or NEON. Otherwise :class:`~feature_learning.model.tiled_forward.TiledForward` does the same
+with torch; the two agree up to rounding.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def _threads() -> int:
     return _LEFT.get() or torch.get_num_threads()
 
 
-def _worth(samples: int, fan_in: int, particles: int, chains: int) -> int:
+def _worth(n_train: int, fan_in: int, particles: int, chains: int) -> int:
     """Number of threads that a kernel of this size uses."""
-    work = float(samples) * fan_in * particles * chains
+    work = float(n_train) * fan_in * particles * chains
     return _threads() if work > _WORTH_A_THREAD else 1
 
 
@@ -144,11 +144,11 @@ class ReluKernel:
         c: Tensor,
         *,
         scale: float,
-        gain: float = 1.0,
+        scale_factor: float = 1.0,
         coupling: Tensor | None = None,
         f: Tensor | None = None,
-        drive: Tensor | None = None,
-        drive_readout: Tensor | None = None,
+        grad_w: Tensor | None = None,
+        grad_a: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> None:
         """Network output and gradients of all chains.
@@ -159,30 +159,30 @@ class ReluKernel:
             (chains, fan_in, particles), (chains, particles), (chains, 0 or 1).
         scale : float
             f = scale · a · φ(w·x) + c.
-        gain : float
-            Factor of ``drive`` and ``drive_readout``.
+        scale_factor : float
+            Factor of ``drive`` and ``grad_a``.
         coupling : Tensor, optional
             s, (chains, particles).
         f : Tensor, optional
             Filled with the network output, (chains, samples).
-        drive, drive_readout : Tensor, optional
+        grad_w, grad_a : Tensor, optional
             Filled with gain · a_b Σ_μ (r_μ + s_b φ_bμ) φ'_bμ x_μ, (chains, fan_in, particles), and
             gain · Σ_μ (r_μ + s_b φ_bμ) φ_bμ, (chains, particles): both or neither.
         bias : Tensor, optional
             Filled with Σ_μ r_μ, (chains, 1).
         """
-        assert (drive is None) == (drive_readout is None)
-        samples, fan_in = self._inputs.shape
-        threads = _worth(samples, fan_in, self._particles, self._chains)
+        assert (grad_w is None) == (grad_a is None)
+        n_train, fan_in = self._inputs.shape
+        threads = _worth(n_train, fan_in, self._particles, self._chains)
         # Threads share whole chains if that divides evenly, otherwise the samples of each chain.
         parts = 1 if self._chains % threads == 0 else threads
-        length = -(-samples // (parts * _BLOCK)) * _BLOCK
-        spans = [(at, min(at + length, samples)) for at in range(0, samples, length)]
+        length = -(-n_train // (parts * _BLOCK)) * _BLOCK
+        spans = [(at, min(at + length, n_train)) for at in range(0, n_train, length)]
         several = len(spans) > 1
         offsets = c.tolist() if c.shape[1] else [[0.0]] * self._chains
         # There are at most as many spans as threads.
         spaces, drives, readouts, biases = self._prepare(threads)
-        wanted = [(drives, drive), (readouts, drive_readout), (biases, bias)]
+        wanted = [(drives, grad_w), (readouts, grad_a), (biases, bias)]
 
         w_at, a_at = _addresses(w), _addresses(a)
         s_at, f_at = _addresses(coupling), _addresses(f)
@@ -198,13 +198,13 @@ class ReluKernel:
             self._run(
                 inputs_at,
                 codes_at,
-                labels_at if drive is not None else None,
+                labels_at if grad_w is not None else None,
                 w_at(chain),
                 a_at(chain),
                 s_at(chain),
                 offsets[chain][0],
                 scale,
-                gain,
+                scale_factor,
                 *spans[part],
                 fan_in,
                 self._particles,
@@ -242,14 +242,14 @@ def _codes(inputs: Tensor) -> Tensor | None:
 
     None for other inputs, and if there are too few samples for a gain.
     """
-    samples, fan_in = inputs.shape
-    if samples < _WORTH_TABLES or not bool((inputs.abs() == 1).all()):
+    n_train, fan_in = inputs.shape
+    if n_train < _WORTH_TABLES or not bool((inputs.abs() == 1).all()):
         return None
     groups = -(-fan_in // _GROUP)
-    bits = torch.zeros(samples, groups * _GROUP, dtype=torch.uint8)
+    bits = torch.zeros(n_train, groups * _GROUP, dtype=torch.uint8)
     bits[:, :fan_in] = inputs > 0
     places = 2 ** torch.arange(_GROUP, dtype=torch.uint8)
-    return (bits.view(samples, groups, _GROUP) * places).sum(dim=2, dtype=torch.uint8)
+    return (bits.view(n_train, groups, _GROUP) * places).sum(dim=2, dtype=torch.uint8)
 
 
 def _finish(jobs: list[Future[Any]]) -> None:

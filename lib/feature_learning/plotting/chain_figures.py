@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from feature_learning.analysis.draws import Draws, chain_groups, pooled
+from feature_learning.analysis.chain_history import ChainHistory, chain_groups, pooled
 from feature_learning.inference.diagnostics import ConvergenceRule
 from feature_learning.plotting.chain_plots import rank_plot, trace_plot
 
 _NAMES = {"m_S": "$m_S$", "test_mse": "test MSE"}
 
 
-def _drawn(runs: Sequence[Draws]) -> list[str]:
+def _drawn(runs: Sequence[ChainHistory]) -> list[str]:
     """The observables of the convergence criterion that all runs have."""
     return [name for name in ConvergenceRule.observables if all(name in run.series for run in runs)]
 
 
-def trace_figure(runs: Sequence[Draws]) -> Figure:
+def trace_figure(runs: Sequence[ChainHistory]) -> Figure:
     """Traces of the criterion's observables: a row for each, a column for each run."""
     names = _drawn(runs)
     figure = Figure(figsize=(max(8.0, 4.5 * len(runs)), 2.8 * len(names)), layout="constrained")
@@ -35,7 +35,7 @@ def trace_figure(runs: Sequence[Draws]) -> Figure:
     return figure
 
 
-def rank_figure(runs: Sequence[Draws]) -> Figure:
+def rank_figure(runs: Sequence[ChainHistory]) -> Figure:
     """Ranks of the criterion's observables among the draws of all runs: a column for each."""
     names = _drawn(runs)
     labels = [label for run in runs for label in chain_groups(run, several=len(runs) > 1)]

@@ -107,9 +107,9 @@ def curves_by_noise(
     own = sorted(kappa for kappa in curves if kappa < together)
     if len(own) > len(COLOURS):
         raise ArgumentError(f"curves below {together:g} must be at most {len(COLOURS)}, not {own}")
-    looks = {kappa: (COLOURS[i], MARKERS[i], 3 + i) for i, kappa in enumerate(own)}
+    measurements = {kappa: (COLOURS[i], MARKERS[i], 3 + i) for i, kappa in enumerate(own)}
     for kappa, curve in curves.items():
-        colour, marker, order = looks.get(kappa, ("#9a9a9a", "", 2))
+        colour, marker, order = measurements.get(kappa, ("#9a9a9a", "", 2))
         ax.errorbar(
             curve.x, curve.y, yerr=np.nan_to_num(curve.sem), color=colour, marker=marker, ms=5,
             lw=1.6, capsize=2, zorder=order,
@@ -120,7 +120,7 @@ def curves_by_noise(
     ax.set_ylabel(ylabel)
     handles = [
         Line2D([], [], color=colour, marker=marker, ms=5, lw=1.6, label=rf"$\kappa={kappa:g}$")
-        for kappa, (colour, marker, _) in looks.items()
+        for kappa, (colour, marker, _) in measurements.items()
     ]
     if len(own) < len(curves):
         first = min(kappa for kappa in curves if kappa >= together)

@@ -1,6 +1,6 @@
 """Diagrams over number of samples and noise: one observable, or the difference of two tables.
 
-They are drawn from the tables of :mod:`feature_learning.analysis.cells`; holes are grey.
+They are drawn from the tables of :mod:`feature_learning.analysis.phase_table`; holes are grey.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
-from feature_learning.analysis.cells import Cells, FloatArray, cells, edges
+from feature_learning.analysis.phase_table import FloatArray, PhaseAxes, cells, edges
 
 #: Perceptually uniform, and suitable for any colour vision.
 COLOURS = "cividis"
@@ -29,7 +29,7 @@ class Window:
 
     Attributes
     ----------
-    samples, kappas : (float, float)
+    n_train, kappas : (float, float)
         Ends of the logarithmic axes.
     values : (float, float)
         Ends of the logarithmic colours.
@@ -37,7 +37,7 @@ class Window:
         The coloured quantity.
     """
 
-    samples: tuple[float, float]
+    n_train: tuple[float, float]
     kappas: tuple[float, float]
     values: tuple[float, float]
     unit: str
@@ -51,7 +51,7 @@ SINGLE_INDEX_WINDOW = Window((35.0, 9.2e4), (3.2e-6, 0.32), (0.3, 30.0), "test M
 
 
 def phase_diagram(
-    ax: Axes, table: pd.DataFrame, grid: Cells, *, judged: bool, window: Window = PARITY_WINDOW
+    ax: Axes, table: pd.DataFrame, grid: PhaseAxes, *, judged: bool, window: Window = PARITY_WINDOW
 ) -> QuadMesh:
     """Draw a test error; returns the mesh for a colour bar.
 
@@ -70,7 +70,7 @@ def phase_diagram(
     mesh = _mesh(ax, grid, grid.array(table, "value"), norm, COLOURS, window)
     if judged:
         converged = grid.array(table, "converged")
-        x, y = edges(grid.samples), edges(grid.kappas)
+        x, y = edges(grid.n_train), edges(grid.kappas)
         for row, column in np.argwhere(converged == 0):
             ax.add_patch(
                 Rectangle(
@@ -98,7 +98,7 @@ def difference_map(ax: Axes, found: pd.DataFrame, *, errors: float = 3.0) -> Qua
     values, borrowed = grid.array(shown, "value"), grid.array(shown, "borrowed")
     ax.set_facecolor(HOLE)
     ax.grid(visible=False)
-    columns, rows = (np.arange(len(each) + 1) - 0.5 for each in (grid.samples, grid.kappas))
+    columns, rows = (np.arange(len(each) + 1) - 0.5 for each in (grid.n_train, grid.kappas))
     mesh = ax.pcolormesh(
         columns, rows, np.ma.masked_invalid(values), norm=Normalize(-2 * errors, 2 * errors, True),
         cmap=mpl.colormaps["PuOr"], edgecolors="white", linewidth=0.4,
@@ -110,7 +110,7 @@ def difference_map(ax: Axes, found: pd.DataFrame, *, errors: float = 3.0) -> Qua
             fontsize=10, fontweight="bold" if abs(z) > errors else "normal",
             color="white" if abs(z) > 1.5 * errors else "black",
         )  # fmt: skip
-    ax.set_xticks(range(len(grid.samples)), [f"{value:.0f}" for value in grid.samples])
+    ax.set_xticks(range(len(grid.n_train)), [f"{value:.0f}" for value in grid.n_train])
     ax.set_yticks(range(len(grid.kappas)), [f"{value:g}" for value in grid.kappas])
     ax.tick_params(length=0)
     ax.set_xlabel("number of samples $P$")
@@ -119,17 +119,17 @@ def difference_map(ax: Axes, found: pd.DataFrame, *, errors: float = 3.0) -> Qua
 
 
 def _mesh(
-    ax: Axes, grid: Cells, values: FloatArray, norm: Normalize, colours: str, window: Window
+    ax: Axes, grid: PhaseAxes, values: FloatArray, norm: Normalize, colours: str, window: Window
 ) -> QuadMesh:
     ax.set_facecolor(HOLE)
     ax.grid(False)
     mesh = ax.pcolormesh(
-        edges(grid.samples), edges(grid.kappas), np.ma.masked_invalid(values),
+        edges(grid.n_train), edges(grid.kappas), np.ma.masked_invalid(values),
         norm=norm, cmap=mpl.colormaps[colours], edgecolors="white", linewidth=0.4,
     )  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_xlim(*window.samples)
+    ax.set_xlim(*window.n_train)
     ax.set_ylim(*window.kappas)
     ax.set_xlabel("number of samples $P$")
     ax.set_ylabel(r"noise $\kappa$")

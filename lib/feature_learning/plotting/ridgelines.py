@@ -108,7 +108,7 @@ def ridgelines(
 def overlap_densities(
     ax: Axes,
     edges: FloatArray,
-    laws: Mapping[str, tuple[FloatArray, FloatArray]],
+    distributions: Mapping[str, tuple[FloatArray, FloatArray]],
     *,
     floor: float = 1e-3,
 ) -> None:
@@ -118,7 +118,7 @@ def overlap_densities(
     ----------
     ax : Axes
     edges : array (bins + 1,)
-    laws : mapping
+    distributions : mapping
         Method (a name of :data:`feature_learning.plotting.curves.STYLES`) to mean and standard
         deviation, (bins,) each; there is no band if the deviation is NaN (one run).
     floor : float
@@ -131,7 +131,7 @@ def overlap_densities(
     """
     check_real("floor", floor, above=0)
     top = floor
-    for name, (mean, deviation) in laws.items():
+    for name, (mean, deviation) in distributions.items():
         check_choice("method", name, STYLES)
         if mean.shape != (len(edges) - 1,) or deviation.shape != mean.shape:
             raise ArgumentError(

@@ -27,7 +27,7 @@ from torch import Tensor
 from feature_learning.energies.base import Density, Energy
 from feature_learning.errors import ArgumentError, check_real, store_plain
 from feature_learning.randomness import normal_
-from feature_learning.samplers.base import Overdamped, PerChain, SamplerState
+from feature_learning.samplers.base import ChainwiseOps, Overdamped, SamplerState
 
 
 @dataclass(frozen=True)
@@ -106,15 +106,15 @@ class AdaptiveSGLD(Overdamped):
         # The Δt of the step that will leave the present position: how long the path stays there.
         weight.copy_(self._ratio(zeta.lerp(drive, forget)))
 
-    def _per_chain(self, energy: Energy) -> PerChain:
+    def _per_chain(self, energy: Energy) -> ChainwiseOps:
         if not hasattr(energy, "views"):
             raise ArgumentError(
                 f"sampler adaptive needs an energy of particles with readouts, "
                 f"not {type(energy).__name__}"
             )
-        return PerChain(cast(Density, energy))
+        return ChainwiseOps(cast(Density, energy))
 
-    def _size(self, state: SamplerState, per_chain: PerChain) -> Tensor:
+    def _size(self, state: SamplerState, per_chain: ChainwiseOps) -> Tensor:
         """|∇U|^s of each chain."""
         return per_chain.sum(state.gradient.square()).pow(0.5 * self.power)
 
@@ -123,7 +123,7 @@ class AdaptiveSGLD(Overdamped):
         size = zeta.pow(self.sharpness)
         return self.smallest * (size + self.largest) / (size + self.smallest)
 
-    def pace(self, state: SamplerState) -> float:
+    def step_multiplier(self, state: SamplerState) -> float:
         """Mean of ψ(ζ) over the chains, for the steps that leave the present positions."""
         return float(state.extra["weight"].mean())
 

@@ -42,7 +42,7 @@ class SamplerState:
         velocity, gradient, noise = (torch.zeros_like(position) for _ in range(3))
         return cls(position.clone(), velocity, gradient, noise)
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The tensors that a checkpoint must hold; the noise is redrawn every step."""
         return {
             "position": self.position,
@@ -67,10 +67,10 @@ class Sampler(Protocol):
     ) -> None:
         """Move ``state`` by ``steps`` steps in place; ``done`` steps came before."""
 
-    def settling(self) -> Sampler:
+    def for_warmup(self) -> Sampler:
         """The variant for the first descent of the loss."""
 
-    def burning(self) -> Sampler:
+    def for_burn_in(self) -> Sampler:
         """The variant for burn-in, which may adapt; adapted quantities are part of the state."""
 
     def with_step(self, step_size: float) -> Sampler:
@@ -80,13 +80,13 @@ class Sampler(Protocol):
         """Temperature of the velocities, averaged over all of them; NaN without velocities."""
 
     @property
-    def memory(self) -> float:
+    def velocity_relaxation_time(self) -> float:
         """Memory of the velocities, 1/f, in Langevin time; infinite without velocities."""
 
-    def inflation(self, curvature: float) -> float:
+    def variance_bias_factor(self, curvature: float) -> float:
         """Factor by which the sampled variance is wrong at that curvature; inf if unstable."""
 
-    def pace(self, state: SamplerState) -> float:
+    def step_multiplier(self, state: SamplerState) -> float:
         """Present step in units of ``step_size``; guards multiply the curvature by it."""
 
     def with_tuning(self, step_size: float, friction: float, readout_mass: float) -> Sampler:
@@ -102,7 +102,7 @@ class Sampler(Protocol):
         """Default step size if the largest curvature of U at the START is ``curvature``."""
 
     def largest_step(self, curvature: float) -> float:
-        """Step size at which :meth:`inflation` is 1.25: advice when a step is too large."""
+        """Step size whose :meth:`variance_bias_factor` is 1.25: advice for too large a step."""
 
     def report(self, state: SamplerState) -> dict[str, Tensor]:
         """Statistics of the sampler itself, each (chains,), recorded at every measurement."""
@@ -111,17 +111,17 @@ class Sampler(Protocol):
         """Weight of the present sample in averages, (chains,); None if all are equal."""
 
 
-class Plain:
+class SamplerDefaults:
     """Defaults for samplers without momenta, adaptation or extra statistics.
 
     The base of frozen data classes with a field ``step_size``.
     """
 
-    def settling(self) -> Self:
+    def for_warmup(self) -> Self:
         """The same sampler."""
         return self
 
-    def burning(self) -> Self:
+    def for_burn_in(self) -> Self:
         """The same sampler."""
         return self
 
@@ -135,7 +135,7 @@ class Plain:
         return math.nan
 
     @property
-    def memory(self) -> float:
+    def velocity_relaxation_time(self) -> float:
         """Infinite, as there is no velocity whose temperature could be judged."""
         return math.inf
 
@@ -150,7 +150,7 @@ class Plain:
         """None: all masses are 1."""
         return None
 
-    def pace(self, state: SamplerState) -> float:
+    def step_multiplier(self, state: SamplerState) -> float:
         """1: all steps are equal."""
         return 1.0
 
@@ -163,12 +163,12 @@ class Plain:
         return None
 
 
-class Overdamped(Plain):
+class Overdamped(SamplerDefaults):
     """Step sizes of the Euler step θ ← θ - η ∇U + noise; ``step_size`` is η."""
 
     step_size: float
 
-    def inflation(self, curvature: float) -> float:
+    def variance_bias_factor(self, curvature: float) -> float:
         """1/(1 - ηλ/2): sampled over correct variance of a position, exact in a harmonic well."""
         slack = 1 - 0.5 * self.step_size * curvature
         return 1 / slack if slack > 0 else math.inf
@@ -178,22 +178,22 @@ class Overdamped(Plain):
         return 0.2 / curvature
 
     def largest_step(self, curvature: float) -> float:
-        """0.4/λ, where :meth:`inflation` is 1.25."""
+        """0.4/λ, where :meth:`variance_bias_factor` is 1.25."""
         return 0.4 / curvature
 
 
-class Inertial(Plain):
+class Inertial(SamplerDefaults):
     """Step sizes and memory of a BAOAB splitting with unit mass; ``step_size`` is h."""
 
     step_size: float
     friction: float
 
     @property
-    def memory(self) -> float:
+    def velocity_relaxation_time(self) -> float:
         """Memory of the velocities, 1/f."""
         return 1 / self.friction
 
-    def inflation(self, curvature: float) -> float:
+    def variance_bias_factor(self, curvature: float) -> float:
         """1/(1 - h²λ/4): correct over sampled variance of the velocities.
 
         The positions of BAOAB are exact in a harmonic well; its velocities are too cold by this
@@ -207,11 +207,11 @@ class Inertial(Plain):
         return 0.4 / math.sqrt(curvature)
 
     def largest_step(self, curvature: float) -> float:
-        """√(0.8/λ), where :meth:`inflation` is 1.25."""
+        """√(0.8/λ), where :meth:`variance_bias_factor` is 1.25."""
         return math.sqrt(0.8 / curvature)
 
 
-class PerChain:
+class ChainwiseOps:
     """Sums, factors and choices per chain, for a batch stored as one flat vector.
 
     All operations use the views of ``energy``: reading a table of the chain of each entry would

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from feature_learning.energies.base import Energy
 from feature_learning.errors import ArgumentError, check_integer, store_plain
-from feature_learning.samplers.base import Plain, SamplerState
+from feature_learning.samplers.base import SamplerDefaults, SamplerState
 
 if TYPE_CHECKING:
     from feature_learning.energies.ladder import LadderEnergy
@@ -34,7 +34,7 @@ SWAP_EVERY = 20
 
 
 @dataclass(frozen=True)
-class ReplicaExchange(Plain):
+class ReplicaExchange(SamplerDefaults):
     """``mover``, SGLD or underdamped, with a round of swaps every ``every`` steps."""
 
     mover: Underdamped | SGLD
@@ -51,7 +51,7 @@ class ReplicaExchange(Plain):
 
     def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
         """Start of the mover; every chain begins with the network of its own number."""
-        if not hasattr(energy, "rungs"):
+        if not hasattr(energy, "replicas"):
             raise ArgumentError(
                 f"replica exchange needs a LadderEnergy, not {type(energy).__name__}"
             )
@@ -79,8 +79,8 @@ class ReplicaExchange(Plain):
     ) -> None:
         """One round of swaps, from the first (parity 0) or second (1) replica on."""
         chains = torch.arange(energy.chains, device=state.position.device)
-        rung = chains % energy.rungs
-        lower = chains[(rung % 2 == parity) & (rung + 1 < energy.rungs)]
+        replica = chains % energy.replicas
+        lower = chains[(replica % 2 == parity) & (replica + 1 < energy.replicas)]
         if not len(lower):  # with two replicas, every other round has no pair
             return
         loss, inverse = energy.loss(state.position), energy.ratios / energy.temperature
@@ -98,13 +98,13 @@ class ReplicaExchange(Plain):
         state.extra["walker"].copy_(state.extra["walker"][order])
         energy.gradient(state.position, state.gradient)
 
-    def settling(self) -> ReplicaExchange:
+    def for_warmup(self) -> ReplicaExchange:
         """Replica exchange with the mover's variant for the first descent."""
-        return replace(self, mover=self.mover.settling())
+        return replace(self, mover=self.mover.for_warmup())
 
-    def burning(self) -> ReplicaExchange:
+    def for_burn_in(self) -> ReplicaExchange:
         """Replica exchange with the mover's variant for burn-in."""
-        return replace(self, mover=self.mover.burning())
+        return replace(self, mover=self.mover.for_burn_in())
 
     def with_step(self, step_size: float) -> ReplicaExchange:
         """Replica exchange with the mover at another step size."""
@@ -115,17 +115,17 @@ class ReplicaExchange(Plain):
         return self.mover.kinetic_temperature(state)
 
     @property
-    def memory(self) -> float:
+    def velocity_relaxation_time(self) -> float:
         """Memory of the mover's velocities."""
-        return self.mover.memory
+        return self.mover.velocity_relaxation_time
 
-    def inflation(self, curvature: float) -> float:
+    def variance_bias_factor(self, curvature: float) -> float:
         """Inflation factor of the mover."""
-        return self.mover.inflation(curvature)
+        return self.mover.variance_bias_factor(curvature)
 
-    def pace(self, state: SamplerState) -> float:
+    def step_multiplier(self, state: SamplerState) -> float:
         """Present step of the mover in units of its step size."""
-        return self.mover.pace(state)
+        return self.mover.step_multiplier(state)
 
     def starting_step(self, curvature: float) -> float:
         """Default step size of the mover."""

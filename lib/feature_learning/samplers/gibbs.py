@@ -37,14 +37,14 @@ class Gibbs(Inertial):
     step_size: float
     every: int = 20
     friction: float = 0.02
-    settle_friction: float = 1.0
+    warmup_friction: float = 1.0
 
     def __post_init__(self) -> None:
         store_plain(self)
         check_real("step_size", self.step_size, above=0)
         check_integer("every", self.every, at_least=1)
         check_real("friction", self.friction, above=0)
-        check_real("settle_friction", self.settle_friction, above=0)
+        check_real("warmup_friction", self.warmup_friction, above=0)
 
     def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
         """Start at ``position`` with Maxwellian velocities of the weights, v ~ N(0, T)."""
@@ -89,9 +89,9 @@ class Gibbs(Inertial):
         shift = torch.linalg.solve_triangular(factor.mT, white.unsqueeze(2), upper=True)
         a.copy_(mean + shift.squeeze(2))
 
-    def settling(self) -> Gibbs:
+    def for_warmup(self) -> Gibbs:
         """The same sampler at the settling friction."""
-        return replace(self, friction=self.settle_friction)
+        return replace(self, friction=self.warmup_friction)
 
     def kinetic_temperature(self, state: SamplerState) -> float:
         """Mean of ``v² + (h²/4) |∇U|²`` per weight, as for the underdamped sampler."""

@@ -26,11 +26,11 @@ from feature_learning.energies.base import Energy
 from feature_learning.errors import check_integer, check_real, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers import metropolis
-from feature_learning.samplers.base import PerChain, Plain, SamplerState, density
+from feature_learning.samplers.base import ChainwiseOps, SamplerDefaults, SamplerState, density
 
 
 @dataclass(frozen=True)
-class HMC(Plain):
+class HMC(SamplerDefaults):
     """HMC with leapfrog step h and ``leapfrogs`` steps per trajectory.
 
     ``acceptance`` is the target of the adaptation of the step in burn-in, if ``adapt``. The run
@@ -54,7 +54,7 @@ class HMC(Plain):
     def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
         """Start at ``position``, with its value and gradient."""
         known, state = density(energy, "hmc"), SamplerState.start(position)
-        state.extra.update(metropolis.memory(energy.chains, position.device))
+        state.extra.update(metropolis.init_adaptation(energy.chains, position.device))
         state.extra["value"] = known.value(position)
         state.extra["start"] = torch.zeros_like(state.extra["value"])  # H at a trajectory's start
         state.extra["step"] = torch.zeros_like(state.extra["value"])
@@ -67,7 +67,7 @@ class HMC(Plain):
         self, state: SamplerState, energy: Energy, steps: int, random: torch.Generator, *, done: int
     ) -> None:
         """``steps`` leapfrog steps; a trajectory may begin in one call and end in another."""
-        per_chain = PerChain(density(energy, "hmc"))
+        per_chain = ChainwiseOps(density(energy, "hmc"))
         gradient, v, proposal = state.gradient, state.velocity, state.extra["proposal"]
         step = None
         for at in range(done, done + steps):
@@ -85,7 +85,7 @@ class HMC(Plain):
                 self._arrive(state, energy, per_chain, random)
 
     def _depart(
-        self, state: SamplerState, energy: Energy, per_chain: PerChain, random: torch.Generator
+        self, state: SamplerState, energy: Energy, per_chain: ChainwiseOps, random: torch.Generator
     ) -> None:
         """Draw velocities and the step of this trajectory."""
         extra, v = state.extra, state.velocity
@@ -98,7 +98,7 @@ class HMC(Plain):
         extra["home_gradient"].copy_(state.gradient)
 
     def _arrive(
-        self, state: SamplerState, energy: Energy, per_chain: PerChain, random: torch.Generator
+        self, state: SamplerState, energy: Energy, per_chain: ChainwiseOps, random: torch.Generator
     ) -> None:
         """Accept the end of the trajectory, or return to its start."""
         extra, theta, proposal = state.extra, state.position, state.extra["proposal"]
@@ -113,11 +113,11 @@ class HMC(Plain):
         per_chain.choose(~accept, extra["home_gradient"], state.gradient)
         extra["value"].copy_(torch.where(accept, value, extra["value"]))
 
-    def burning(self) -> HMC:
+    def for_burn_in(self) -> HMC:
         """The same sampler, adapting its step if ``adapt``."""
         return replace(self, adapting=self.adapt)
 
-    def inflation(self, curvature: float) -> float:
+    def variance_bias_factor(self, curvature: float) -> float:
         """1: the step costs acceptance, not accuracy."""
         return math.inf if math.isnan(curvature) else 1.0
 

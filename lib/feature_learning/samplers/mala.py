@@ -25,11 +25,11 @@ from feature_learning.energies.base import Energy
 from feature_learning.errors import check_real, store_plain
 from feature_learning.randomness import normal_
 from feature_learning.samplers import metropolis
-from feature_learning.samplers.base import PerChain, Plain, SamplerState, density
+from feature_learning.samplers.base import ChainwiseOps, SamplerDefaults, SamplerState, density
 
 
 @dataclass(frozen=True)
-class MALA(Plain):
+class MALA(SamplerDefaults):
     """MALA with step size η, adapted in burn-in if ``adapt`` (the default).
 
     ``acceptance`` is the target acceptance probability; the run loop sets ``adapting``.
@@ -48,7 +48,7 @@ class MALA(Plain):
     def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
         """Start at ``position``, with its value and gradient."""
         known, state = density(energy, "mala"), SamplerState.start(position)
-        state.extra.update(metropolis.memory(energy.chains, position.device))
+        state.extra.update(metropolis.init_adaptation(energy.chains, position.device))
         state.extra["value"] = known.value(position)
         energy.gradient(state.position, state.gradient)
         return state
@@ -58,7 +58,7 @@ class MALA(Plain):
     ) -> None:
         """``steps`` proposals in place."""
         known = density(energy, "mala")
-        per_chain = PerChain(known)
+        per_chain = ChainwiseOps(known)
         theta, gradient, extra = state.position, state.gradient, state.extra
         proposal, ahead = torch.empty_like(theta), torch.empty_like(theta)
         for _ in range(steps):
@@ -81,11 +81,11 @@ class MALA(Plain):
             per_chain.choose(accept, ahead, gradient)
             extra["value"].copy_(torch.where(accept, value, extra["value"]))
 
-    def burning(self) -> MALA:
+    def for_burn_in(self) -> MALA:
         """The same sampler, adapting its step if ``adapt``."""
         return replace(self, adapting=self.adapt)
 
-    def inflation(self, curvature: float) -> float:
+    def variance_bias_factor(self, curvature: float) -> float:
         """1: the step costs acceptance, not accuracy."""
         return math.inf if math.isnan(curvature) else 1.0
 

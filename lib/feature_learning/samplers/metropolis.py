@@ -25,7 +25,7 @@ from torch import Tensor
 _GAMMA, _OFFSET, _DECAY = 0.05, 10.0, 0.75
 
 
-def memory(chains: int, device: torch.device) -> dict[str, Tensor]:
+def init_adaptation(chains: int, device: torch.device) -> dict[str, Tensor]:
     """Initial state of the adaptation and the statistics, each (chains,), double precision."""
     names = ("log_factor", "log_average", "shortfall", "adapted", "accepted", "tried")
     return {name: torch.zeros(chains, dtype=torch.float64, device=device) for name in names}

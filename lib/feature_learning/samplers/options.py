@@ -35,7 +35,7 @@ SETTLED = (
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingOptions:
     """Options for sampling an energy.
 
     Attributes
@@ -47,7 +47,7 @@ class Sampling:
         sampler.
     burn_in : float
         Fraction of the budget, see :func:`feature_learning.samplers.schedules.uniform`.
-    looks : int
+    measurements : int
         Number of measurements of the observables.
     start : str
         ``prior``, ``planted`` (neurons aligned with the target), ``spread`` (every other chain
@@ -57,7 +57,7 @@ class Sampling:
         (:func:`feature_learning.samplers.schedules.growing`). For networks with the sampler
         ``underdamped`` and no given step, the sampler is tuned after the first descent of the loss
         (:mod:`feature_learning.samplers.tuning`).
-    settle : float
+    warmup : float
         Fraction of the budget, within burn-in, for the first descent of the loss.
     step_factor : float
         Factor of the default step: above 1 if the curvature is known not to grow from its start.
@@ -71,10 +71,10 @@ class Sampling:
         metavar="T",
     )
     burn_in: float = option(0.5, "fraction of the run that is discarded")
-    looks: int = option(200, "measurements per run")
+    measurements: int = option(200, "measurements per run", keyed_as="looks")
     start: str = option("prior", "starting points", allowed=STARTS)
     until_settled: bool = option(False, SETTLED)
-    settle: float = 0.1
+    warmup: float = 0.1
     step_factor: float = 1.0
 
     def __post_init__(self) -> None:
@@ -88,8 +88,8 @@ class Sampling:
         check_choice("start", self.start, STARTS)
         check_scale("step_factor", self.step_factor)
         check_real("burn_in", self.burn_in, at_least=0, at_most=0.99)
-        check_real("settle", self.settle, at_least=0, at_most=0.99)
-        check_integer("looks", self.looks, at_least=16 if self.until_settled else 1)
+        check_real("warmup", self.warmup, at_least=0, at_most=0.99)
+        check_integer("measurements", self.measurements, at_least=16 if self.until_settled else 1)
         if self.until_settled and self.burn_in != 0.5:
             raise ArgumentError(
                 f"burn_in must be 0.5 with until_settled, not {self.burn_in!r}: the first half "
@@ -132,13 +132,15 @@ class Sampling:
 
         if self.until_settled:
             return schedules.growing(
-                step_size=sampler.step_size, langevin_time=self.budget, looks=self.looks
+                step_size=sampler.step_size,
+                langevin_time=self.budget,
+                measurements=self.measurements,
             )
         steady = schedules.uniform(
             step_size=sampler.step_size,
             langevin_time=self.budget,
             burn_in=self.burn_in,
-            settle=min(self.settle, self.burn_in),
-            looks=self.looks,
+            warmup=min(self.warmup, self.burn_in),
+            measurements=self.measurements,
         )
         return self.sampler.shaped(steady)

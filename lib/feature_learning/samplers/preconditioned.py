@@ -33,11 +33,11 @@ from torch import Tensor
 from feature_learning.energies.base import Energy
 from feature_learning.errors import ArgumentError, check_real, store_plain
 from feature_learning.randomness import normal_
-from feature_learning.samplers.base import Plain, SamplerState
+from feature_learning.samplers.base import SamplerDefaults, SamplerState
 
 
 @dataclass(frozen=True)
-class PreconditionedSGLD(Plain):
+class PreconditionedSGLD(SamplerDefaults):
     """pSGLD with step size η, ``memory_factor`` α and ``damping`` λ.
 
     The run loop sets ``adapting`` in burn-in, when V changes; with ``always`` V never stops.
@@ -112,11 +112,11 @@ class PreconditionedSGLD(Plain):
         root = power.sqrt().clamp_min_(1e-30).mul_(2 * state.extra["reference"])
         return -(scale.square() * slope / root)
 
-    def burning(self) -> PreconditionedSGLD:
+    def for_burn_in(self) -> PreconditionedSGLD:
         """The same sampler with V following the chain."""
         return replace(self, adapting=True)
 
-    def inflation(self, curvature: float) -> float:
+    def variance_bias_factor(self, curvature: float) -> float:
         """1/(1 - ηGλ_max/2) as for SGLD, with G where the gradient is as large as at the start."""
         slack = 1 - 0.5 * self.step_size * curvature / (1 + self.damping)
         return 1 / slack if slack > 0 else math.inf
@@ -126,5 +126,5 @@ class PreconditionedSGLD(Plain):
         return 0.05 / curvature
 
     def largest_step(self, curvature: float) -> float:
-        """Step size at which :meth:`inflation` is 1.25."""
+        """Step size at which :meth:`variance_bias_factor` is 1.25."""
         return 0.4 * (1 + self.damping) / curvature

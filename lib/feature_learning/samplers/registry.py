@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from feature_learning.samplers.schedules import Schedule
 
 #: Ratio of neighbouring κ in a ladder; at P = 500 a third of the swaps is then accepted.
-RUNG_RATIO = 1.03
+KAPPA_RATIO = 1.03
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class SamplerOptions:
         place = module if "." in module else f"feature_learning.samplers.{module}"
         made = getattr(import_module(place), name)
         sampler: Any = made(step, **self.settings(step, energy))
-        if not hasattr(energy, "rungs"):
+        if not hasattr(energy, "replicas"):
             return cast("Sampler", sampler)
         if not self.exchanges:
             raise ArgumentError(
@@ -106,30 +106,34 @@ class ExchangingOptions(SamplerOptions):
 
     exchanges: ClassVar[bool] = True
 
-    rungs: int = option(
+    replicas: int = option(
         1,
         "replica exchange: each chain has R networks at kappa, rho kappa, rho^2 kappa, ... that "
         "swap, and the network at kappa is reported (1: no exchange)",
         metavar="R",
+        keyed_as="rungs",
     )
-    rung_ratio: float | None = option(
+    kappa_ratio: float | None = option(
         None,
-        f"ratio of kappa between neighbouring replicas ({RUNG_RATIO}); 1 + about 1/sqrt(P) or less",
+        f"kappa of a replica over that of the one before ({KAPPA_RATIO}); at most 1 + 1/sqrt(P)",
         metavar="RHO",
+        keyed_as="rung_ratio",
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_integer("rungs", self.rungs, at_least=1, at_most=250)
-        if self.rung_ratio is not None:
-            check_real("rung_ratio", self.rung_ratio, above=1, at_most=10)
-            if self.rungs == 1:
-                raise ArgumentError("rung_ratio has no effect with rungs 1: it is for two or more")
+        check_integer("replicas", self.replicas, at_least=1, at_most=250)
+        if self.kappa_ratio is not None:
+            check_real("kappa_ratio", self.kappa_ratio, above=1, at_most=10)
+            if self.replicas == 1:
+                raise ArgumentError(
+                    "kappa_ratio has no effect with replicas 1: it is for two or more"
+                )
 
     def kappas(self, kappa: float) -> tuple[float, ...]:
         """The κ of every replica, from κ on."""
-        ratio = RUNG_RATIO if self.rung_ratio is None else self.rung_ratio
-        return tuple(kappa * ratio**rung for rung in range(self.rungs))
+        ratio = KAPPA_RATIO if self.kappa_ratio is None else self.kappa_ratio
+        return tuple(kappa * ratio**replica for replica in range(self.replicas))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class Segment:
     step_size : float
     burn_in : bool
         Whether the measurement is part of burn-in.
-    settle : bool
+    warmup : bool
         Whether the sampler uses its variant for the first descent.
     opens : bool
         Whether a block of measurements begins here: of the earlier measurements, only those of the
@@ -37,7 +37,7 @@ class Segment:
     steps: int
     step_size: float
     burn_in: bool
-    settle: bool = False
+    warmup: bool = False
     opens: bool = False
 
     def with_step(self, step_size: float) -> Segment:
@@ -98,8 +98,8 @@ def uniform(
     steps: int | None = None,
     langevin_time: float | None = None,
     burn_in: float = 0.5,
-    settle: float = 0.1,
-    looks: int = 200,
+    warmup: float = 0.1,
+    measurements: int = 200,
 ) -> Schedule:
     """Equally spaced measurements over a budget in steps or in Langevin time.
 
@@ -111,10 +111,10 @@ def uniform(
         Exactly one of the two budgets; burn-in is part of it.
     burn_in : float
         Fraction of the budget whose measurements are discarded, in [0, 0.99].
-    settle : float
+    warmup : float
         Fraction of the budget, at most ``burn_in``, for the first descent of the loss: an
         underdamped sampler runs at high friction there.
-    looks : int
+    measurements : int
         Number of measurements, burn-in included; at most one per step.
 
     Raises
@@ -124,8 +124,8 @@ def uniform(
     """
     check_real("step_size", step_size, above=0)
     check_real("burn_in", burn_in, at_least=0, at_most=0.99)
-    check_real("settle", settle, at_least=0, at_most=burn_in)
-    check_integer("looks", looks, at_least=1)
+    check_real("warmup", warmup, at_least=0, at_most=burn_in)
+    check_integer("measurements", measurements, at_least=1)
     if (steps is None) == (langevin_time is None):
         raise ArgumentError(
             f"give one of steps and langevin_time, not steps={steps!r}, "
@@ -141,8 +141,8 @@ def uniform(
             )
         steps = max(1, math.ceil(count - 1e-9))
     steps = check_integer("steps", steps, at_least=1)
-    looks = min(looks, steps)
-    ends = [round(steps * (look + 1) / looks) for look in range(looks)]
+    measurements = min(measurements, steps)
+    ends = [round(steps * (measurement + 1) / measurements) for measurement in range(measurements)]
     starts = [0, *ends[:-1]]
     return Schedule(
         tuple(
@@ -150,7 +150,7 @@ def uniform(
                 end - start,
                 step_size,
                 burn_in=end <= burn_in * steps,
-                settle=end <= settle * steps,
+                warmup=end <= warmup * steps,
             )
             for start, end in zip(starts, ends, strict=True)
         )
@@ -161,13 +161,13 @@ def uniform(
 FIRST = 1 / 32
 
 
-def growing(*, step_size: float, langevin_time: float, looks: int = 200) -> Schedule:
+def growing(*, step_size: float, langevin_time: float, measurements: int = 200) -> Schedule:
     r"""A run of variable length: at each possible end, its first half is burn-in.
 
     With the limit L the possible lengths are L/32 times 1, 3/2, 2, 3, 4, 6, ..., 32. Between two of
-    them lies a block of ``looks``/4 equally spaced measurements. Two blocks count, the present one
-    and the one before, so that at each length the first half of the run is burn-in, and the second
-    half has ``looks``/2 measurements. The length of burn-in need not be known in advance.
+    them lies a block of ``measurements``/4 equally spaced measurements. Two blocks count, the
+    present one and the one before, so that at each length the first half of the run is burn-in, and
+    the second half has ``measurements``/2 measurements. The length of burn-in is not needed.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def growing(*, step_size: float, langevin_time: float, looks: int = 200) -> Sche
         h, for the first estimate of the number of steps.
     langevin_time : float
         The limit L.
-    looks : int
+    measurements : int
         Twice the number of measurements that count; at least 16.
 
     Raises
@@ -185,7 +185,7 @@ def growing(*, step_size: float, langevin_time: float, looks: int = 200) -> Sche
     """
     check_real("step_size", step_size, above=0)
     check_real("langevin_time", langevin_time, above=0)
-    check_integer("looks", looks, at_least=16)
+    check_integer("measurements", measurements, at_least=16)
     if langevin_time / step_size > MAX_STEPS:
         raise ArgumentError(
             f"langevin_time must be at most {MAX_STEPS:g} steps of {step_size:g}, "
@@ -194,19 +194,19 @@ def growing(*, step_size: float, langevin_time: float, looks: int = 200) -> Sche
     lengths = [factor * 2**octave for octave in range(5) for factor in (1.0, 1.5)] + [32.0]
     ends = [0.5, 0.75, *lengths]
     first = FIRST * langevin_time
-    segments, start, each = [], 0.0, looks // 4
+    segments, start, each = [], 0.0, measurements // 4
     for number, end in enumerate(ends):
         time = (end - start) * first / each
         steps = max(1, math.ceil(time / step_size - 1e-9))
-        for look in range(each):
+        for measurement in range(each):
             segments.append(
                 Segment(
                     steps,
                     time / steps,
                     burn_in=number == 0,
                     # Twice the default fraction, for a run of the first length.
-                    settle=number == 0 and look < 0.4 * each,
-                    opens=number > 0 and look == 0,
+                    warmup=number == 0 and measurement < 0.4 * each,
+                    opens=number > 0 and measurement == 0,
                 )
             )
         start = end
@@ -265,13 +265,13 @@ def cyclical(
     floor : float
         φ, the smallest step in units of η₀.
     """
-    looks = len(schedule.segments)
-    check_integer("cycles", cycles, at_least=1, at_most=max(1, looks // 2))
+    measurements = len(schedule.segments)
+    check_integer("cycles", cycles, at_least=1, at_most=max(1, measurements // 2))
     check_real("explore", explore, at_least=0, at_most=0.99)
     check_real("floor", floor, above=0, at_most=1)
     segments = []
-    for look, segment in enumerate(schedule.segments):
-        part = math.fmod((look + 0.5) * cycles / looks, 1.0)
+    for measurement, segment in enumerate(schedule.segments):
+        part = math.fmod((measurement + 0.5) * cycles / measurements, 1.0)
         factor = floor + (1 - floor) * 0.5 * (math.cos(math.pi * part) + 1)
         segments.append(
             replace(

@@ -41,14 +41,14 @@ class Underdamped(Inertial):
 
     step_size: float
     friction: float = 0.02
-    settle_friction: float = 1.0
+    warmup_friction: float = 1.0
     readout_mass: float = 1.0
 
     def __post_init__(self) -> None:
         store_plain(self)
         check_real("step_size", self.step_size, above=0)
         check_real("friction", self.friction, above=0)
-        check_real("settle_friction", self.settle_friction, above=0)
+        check_real("warmup_friction", self.warmup_friction, above=0)
         check_scale("readout_mass", self.readout_mass)
 
     def init(self, energy: Energy, position: Tensor, random: torch.Generator) -> SamplerState:
@@ -59,7 +59,7 @@ class Underdamped(Inertial):
         return state
 
     def with_tuning(self, step_size: float, friction: float, readout_mass: float) -> Underdamped:
-        """The same sampler with these values; ``settle_friction`` is kept."""
+        """The same sampler with these values; ``warmup_friction`` is kept."""
         return replace(self, step_size=step_size, friction=friction, readout_mass=readout_mass)
 
     def begin(self, state: SamplerState, energy: Energy) -> None:
@@ -74,7 +74,7 @@ class Underdamped(Inertial):
         if self.readout_mass == 1:
             return None
         found = torch.ones_like(like)
-        energy.readout(found).a.fill_(1 / math.sqrt(self.readout_mass))
+        energy.predictor_parameters(found).a.fill_(1 / math.sqrt(self.readout_mass))
         return found
 
     def advance(
@@ -98,9 +98,9 @@ class Underdamped(Inertial):
                 gradient.mul_(scale)
             v.add_(gradient, alpha=-half)
 
-    def settling(self) -> Underdamped:
+    def for_warmup(self) -> Underdamped:
         """The same sampler at the settling friction."""
-        return replace(self, friction=self.settle_friction)
+        return replace(self, friction=self.warmup_friction)
 
     def kinetic_temperature(self, state: SamplerState) -> float:
         """Mean of ``v² + (h²/4) |s∇U|²`` per parameter.

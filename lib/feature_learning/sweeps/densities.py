@@ -30,7 +30,7 @@ from feature_learning.errors import ArgumentError, StoreError
 from feature_learning.files import archives, documents
 from feature_learning.model.overlaps import gaussian_overlap, neuron_overlaps
 from feature_learning.model.teachers import name_of
-from feature_learning.sweeps.store import Cell, Store
+from feature_learning.sweeps.store import Store, StoredResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ TAIL = 4.0
 FORMAT = 1
 _ARRAYS = ("counts", "outside", "variance", "kurtosis", "tail", "overlaps")
 #: Columns of a table of results that a record keeps.
-_KEPT = ("block", "key", "samples", "kappa", "seed", "dim", "sparsity", "revision", "date_utc")
+_KEPT = ("block", "key", "n_train", "kappa", "seed", "dim", "sparsity", "revision", "date_utc")
 
 
 #: Suffix of the file with the histograms of a table.
@@ -149,7 +149,7 @@ def records(
     return found
 
 
-def records_of(store: Store, cells: Sequence[Cell]) -> list[Record]:
+def records_of(store: Store, cells: Sequence[StoredResult]) -> list[Record]:
     """A record for every parity cell of a store that has weights."""
     from feature_learning.sweeps.table import tabulate  # pandas is slow to import
 
@@ -168,7 +168,7 @@ def _missing(value: Any) -> bool:
 
 
 def select(found: Sequence[Record], block: str, **values: Any) -> list[Record]:
-    """Records of one block whose origin has these values, such as ``samples=10000``.
+    """Records of one block whose origin has these values, such as ``n_train=10000``.
 
     Raises
     ------

@@ -10,11 +10,11 @@ An example::
     name = "main"
     reason = "The learning curve of Figure 1."
     method = ["network", "mf-ard"]
-    samples = [100, 300, 1000, 3000]
+    n_train = [100, 300, 1000, 3000]
     seed = [0, 1, 2]
 
     [[block.override]]
-    when = { method = "network", samples = ">=1000" }
+    when = { method = "network", n_train = ">=1000" }
     reason = "Near the transition the chains need longer."
     langevin_time = 6000
 

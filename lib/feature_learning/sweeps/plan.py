@@ -56,12 +56,12 @@ def work(config: PointConfig) -> float:
     the NNGP. A run that ends early needs less.
     """
     if config.run is None:
-        return float(config.samples) ** 3
+        return float(config.n_train) ** 3
     if isinstance(config.run, Populations):
         steps = float(_NOISES * config.run.steps * config.chains)
     else:
         steps = _STEPS * config.sampling.budget
-    products = 4.0 * config.particles * config.samples * config.teacher.dim
+    products = 4.0 * config.particles * config.n_train * config.teacher.dim
     return steps * config.networks * products
 
 

@@ -255,7 +255,7 @@ def checkpoint_path(config: PointConfig, folder: Path | None) -> Path | None:
         return None
     identity = json.dumps([source_fingerprint(), asdict(config)], sort_keys=True)
     name = hashlib.sha256(identity.encode()).hexdigest()[:20]
-    return folder / f"{config.method.name}-P{config.samples}-{name}.npz"
+    return folder / f"{config.method.name}-P{config.n_train}-{name}.npz"
 
 
 def run_points(
@@ -285,7 +285,7 @@ def run_points(
     """
     place = None if folder is None else Path(folder)
     points: dict[Any, Point] = {}
-    queue = deque(sorted(configs, key=lambda key: -configs[key].samples))
+    queue = deque(sorted(configs, key=lambda key: -configs[key].n_train))
     first: Exception | None = None
 
     def take() -> Task | None:

@@ -13,7 +13,7 @@ from feature_learning.errors import LARGEST_INTEGER
 from feature_learning.experiments.flat import hints
 
 if TYPE_CHECKING:
-    from feature_learning.sweeps.store import Cell
+    from feature_learning.sweeps.store import StoredResult
 
 #: Field to the name of its column, where the field's own name is that of a measured value.
 _RENAMED = {"langevin_time": "asked_langevin_time", "step": "asked_step"}
@@ -81,7 +81,7 @@ def schema() -> dict[str, str]:
     return columns | _MEASURED | _ORIGIN
 
 
-def values_of(cell: Cell, blocks: Sequence[str] = ()) -> dict[str, Any]:
+def values_of(cell: StoredResult, blocks: Sequence[str] = ()) -> dict[str, Any]:
     """The row of a stored result: a value, or None, for each column."""
     row, origin = cell.row, cell.provenance
     machine = origin["machine"]
@@ -118,7 +118,7 @@ def column_of(field: str) -> str:
     return _RENAMED.get(field, field)
 
 
-def check_values(cell: Cell) -> None:
+def check_values(cell: StoredResult) -> None:
     """Check that every value of a stored result fits the type of its column.
 
     Raises

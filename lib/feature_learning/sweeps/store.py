@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Cell:
+class StoredResult:
     """One stored result.
 
     Attributes
@@ -106,7 +106,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"{path} cannot be locked: {error.strerror or error}") from error
 
-    def read(self, config: PointConfig) -> Cell | None:
+    def read(self, config: PointConfig) -> StoredResult | None:
         """The stored result of a configuration; None if there is none yet.
 
         Raises
@@ -122,19 +122,19 @@ class Store:
             raise StoreError(f"{path} holds another configuration than its name says")
         return cell
 
-    def weights(self, cell: Cell) -> FloatArray | None:
+    def weights(self, cell: StoredResult) -> FloatArray | None:
         """Hidden weights of a cell, (chains, particles, fan_in); None if it was stored without."""
         found = self._contents(cell)
         if found is not None and "weights" not in found:
             raise StoreError(f"{cell.key}.npz holds no weights")
         return None if found is None else found["weights"]
 
-    def readouts(self, cell: Cell) -> FloatArray | None:
+    def readouts(self, cell: StoredResult) -> FloatArray | None:
         """Readouts of a cell, (chains, particles); None if it has none, like older cells."""
         found = self._contents(cell)
         return None if found is None else found.get("readouts")
 
-    def _contents(self, cell: Cell) -> dict[str, FloatArray] | None:
+    def _contents(self, cell: StoredResult) -> dict[str, FloatArray] | None:
         """All arrays of a cell by name; None if it was stored without any."""
         if cell.arrays is None:
             return None
@@ -208,7 +208,7 @@ class Store:
         documents.put(path, content)
         return path
 
-    def scan(self) -> tuple[list[Cell], list[str]]:
+    def scan(self) -> tuple[list[StoredResult], list[str]]:
         """All valid results sorted by key, and messages about invalid files."""
         cells, problems = [], []
         for path in _visible(self.folder):
@@ -259,12 +259,12 @@ class Store:
     def _records(self) -> list[Path]:
         return _visible(self.folder / "sweeps")
 
-    def _load(self, path: Path) -> Cell:
+    def _load(self, path: Path) -> StoredResult:
         document = documents.read(path)
         try:
             fields, version = document["config"], document["method_version"]
             config = configuration(fields)
-            cell = Cell(
+            cell = StoredResult(
                 key=document["key"],
                 config=config,
                 row={**document["row"], "config": flat(config)},

@@ -27,7 +27,7 @@ _PATIENCE = 0.5
 
 
 #: Always shown in a failure message: they identify the run.
-_NAMED = ("method", "samples", "kappa", "seed")
+_NAMED = ("method", "n_train", "kappa", "seed")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def sweep(
     store: Store,
     executor: Executor,
     *,
-    limit: float | None = None,
+    time_limit: float | None = None,
     weights: bool = True,
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
@@ -105,7 +105,7 @@ def sweep(
     executor : Executor
         A :class:`~feature_learning.sweeps.pool.LocalPool` or
         :class:`~feature_learning.sweeps.cluster.DaskPool`; the caller closes it.
-    limit : float, optional
+    time_limit : float, optional
         Time in seconds after which no new cell is started.
     weights : bool
         Store the hidden weights too.
@@ -118,7 +118,7 @@ def sweep(
         Also after Ctrl-C; a second Ctrl-C raises KeyboardInterrupt.
     """
     with deferred_interrupt() as interrupt:
-        return _Sweep(plan, store, executor, limit, weights, say, interrupt).run()
+        return _Sweep(plan, store, executor, time_limit, weights, say, interrupt).run()
 
 
 class _Sweep:
@@ -129,7 +129,7 @@ class _Sweep:
         plan: Plan,
         store: Store,
         executor: Executor,
-        limit: float | None,
+        time_limit: float | None,
         weights: bool,
         say: Callable[[str], None],
         interrupt: Interruption,
@@ -142,7 +142,7 @@ class _Sweep:
         self.locks: dict[str, Lock] = {}
         self.running: dict[str, tuple[Planned, float]] = {}
         self.clock = _Clock()
-        self.deadline = None if limit is None else time.monotonic() + limit
+        self.deadline = None if time_limit is None else time.monotonic() + time_limit
         self.full, self.awaited = False, ""
 
     @property
@@ -263,7 +263,7 @@ class _Sweep:
         config, report = planned.cell.config, self.report
         number = report.found + report.computed + len(report.failures)
         return (
-            f"[{number}/{report.total}] {config.method.name} P={config.samples} κ={config.kappa:g} "
+            f"[{number}/{report.total}] {config.method.name} P={config.n_train} κ={config.kappa:g} "
             f"seed={config.seed}"
         )
 

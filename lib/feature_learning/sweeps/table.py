@@ -23,10 +23,10 @@ from feature_learning.files import documents
 from feature_learning.sweeps.schema import LATER, column_of, schema, values_of
 
 if TYPE_CHECKING:
-    from feature_learning.sweeps.store import Cell
+    from feature_learning.sweeps.store import StoredResult
 
 
-def tabulate(cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+def tabulate(cells: Sequence[StoredResult], labels: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """A table with one row per cell, sorted by block, method, κ, samples and seed.
 
     Parameters
@@ -38,7 +38,7 @@ def tabulate(cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]) -> pd.D
     """
     rows = [values_of(cell, labels.get(cell.key, ())) for cell in cells]
     frame = pd.DataFrame(rows, columns=list(schema())).astype(schema())
-    order = ["block", "method", "kappa", "samples", "seed", "key"]
+    order = ["block", "method", "kappa", "n_train", "seed", "key"]
     return frame.sort_values(order, ignore_index=True)
 
 

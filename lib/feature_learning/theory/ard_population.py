@@ -30,7 +30,7 @@ from scipy.optimize import brentq, root
 from feature_learning.errors import ArgumentError, ConvergenceError, check_integer, check_scale
 from feature_learning.model.student import Student
 from feature_learning.theory.ard_branch import Branch
-from feature_learning.theory.one_neuron import Averages, OneNeuron, readout_noise, sufficient
+from feature_learning.theory.one_neuron import NeuronAverages, OneNeuron, readout_noise, sufficient
 from feature_learning.theory.population import check_student
 
 FloatArray = NDArray[np.float64]
@@ -103,7 +103,7 @@ def branch(
 class _Point:
     """The quantities that follow from (λ, ν), and the violation of the equations."""
 
-    found: Averages
+    found: NeuronAverages
     kappa: float
     m_S: float
     relevant: float

@@ -192,7 +192,7 @@ def advantage(unlearned: pd.DataFrame, learned: pd.DataFrame, tilt: pd.DataFrame
         If the rows belong to different data sets, or the legs do not meet.
     """
     rows = pd.concat([unlearned, learned, tilt])
-    for name in ("samples", "seed", "width", "dim", "sparsity"):
+    for name in ("n_train", "seed", "width", "dim", "sparsity"):
         if rows[name].nunique() != 1:
             raise ArgumentError(
                 f"the legs must share {name}, not {sorted(rows[name].unique().tolist())}"

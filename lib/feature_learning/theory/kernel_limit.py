@@ -122,8 +122,8 @@ def solve(
     """
     check_scale("kappa", kappa)
     matched = check_choice("variant", variant, choices.NNGP_VARIANTS) == "matched"
-    inputs, labels, samples = data.inputs.double(), data.labels.double(), len(data)
-    ridge = kappa**2 * (samples if matched else 1)
+    inputs, labels, n_train = data.inputs.double(), data.labels.double(), len(data)
+    ridge = kappa**2 * (n_train if matched else 1)
     system = kernel(student, inputs, inputs, normalised=matched)
     system.diagonal().add_(ridge)
     factor = cholesky(system, kappa=kappa, what=f"the kernel matrix with ridge {ridge:.3g}")

@@ -50,7 +50,7 @@ WIDER = 1.15
 
 
 @dataclass(frozen=True)
-class Averages:
+class NeuronAverages:
     """Averages over p that enter the population equations.
 
     Attributes
@@ -174,7 +174,7 @@ class OneNeuron:
         self.mean, self.covariance = mean, covariance + 1e-6 * np.eye(k + 1)
         self._draw()
 
-    def averages(self, lam: float, nu: float) -> Averages:
+    def averages(self, lam: float, nu: float) -> NeuronAverages:
         """Averages over p at λ and ν with the present draws."""
         weight, reward, half, log_normaliser = self._weights(lam, nu)
         untilted = self._weights(0.0, nu)[0]
@@ -190,7 +190,7 @@ class OneNeuron:
         shared = float(np.minimum(weight, untilted).sum())
         change = (weight - shared * untilted) / (2 * half)
         known = self._moments_without_reward(nu)
-        return Averages(
+        return NeuronAverages(
             reward=float(weight @ reward),
             relevant=(
                 shared * known[0]

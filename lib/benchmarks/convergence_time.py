@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.effective import Watch
+from benchmarks.ess import Watch
 from benchmarks.problem import UNDERDAMPED, Array, Problem
 from benchmarks.speed import DYNAMICS, LABELS
 from benchmarks.tuned import TUNED, TunedUnderdamped
@@ -49,7 +49,7 @@ class Settling:
 
     package: str
     dynamics: str
-    samples: int
+    n_train: int
     kappa: float
     seconds: float
     steps: int
@@ -60,10 +60,10 @@ class Settling:
     setting: str
 
 
-def begin(samples: int = SAMPLES, *, width: int, dim: int, kappa: float) -> Problem:
+def begin(n_train: int = SAMPLES, *, width: int, dim: int, kappa: float) -> Problem:
     """The problem, with chains that start in the code of largest evidence."""
     config = configure(
-        samples=samples,
+        n_train=n_train,
         width=width,
         dim=dim,
         sparsity=min(4, dim),
@@ -73,7 +73,7 @@ def begin(samples: int = SAMPLES, *, width: int, dim: int, kappa: float) -> Prob
         until_settled=True,
         sampler=UNDERDAMPED,
     )
-    problem = Problem.make(samples=samples, chains=CHAINS, width=width, dim=dim, kappa=kappa)
+    problem = Problem.make(n_train=n_train, chains=CHAINS, width=width, dim=dim, kappa=kappa)
     student = Student(dim=dim, width=width)
     energy = network_posterior(student, problem.dataset(), kappa=kappa, chains=CHAINS)
     flat = starting_position(
@@ -112,25 +112,25 @@ def run(make: Callable[[], Any], problem: Problem, seconds: float) -> Settling:
     watch, rule = Watch(problem), ConvergenceRule()
     begun = time.perf_counter()
     contender = make()
-    times, looks, asked = [time.perf_counter()], [], FIRST
+    times, measurements, asked = [time.perf_counter()], [], FIRST
     while True:
         contender.run(contender.spacing)
-        looks.append(watch.look(*contender.position()))
+        measurements.append(watch.measurement(*contender.position()))
         times.append(time.perf_counter())
-        late = len(looks) >= FIRST and times[-1] - begun > seconds
-        if late or len(looks) >= asked:
-            half, asked = _second_half(looks), int(GROWTH * len(looks)) + 1
+        late = len(measurements) >= FIRST and times[-1] - begun > seconds
+        if late or len(measurements) >= asked:
+            half, asked = _second_half(measurements), int(GROWTH * len(measurements)) + 1
             verdict = rule.judge(half)
             if late or verdict.converged:
                 break
-    passed = times[-1] - times[len(looks) // 2]
+    passed = times[-1] - times[len(measurements) // 2]
     return Settling(
         contender.name,
         contender.dynamics,
-        problem.samples,
+        problem.n_train,
         problem.kappa,
         times[-1] - begun,
-        contender.spacing * len(looks),
+        contender.spacing * len(measurements),
         verdict.converged,
         max(verdict.r_hat.values()),
         {name: effective_sample_size(draws) / passed for name, draws in half.items()},
@@ -139,9 +139,9 @@ def run(make: Callable[[], Any], problem: Problem, seconds: float) -> Settling:
     )
 
 
-def _second_half(looks: Sequence[tuple[Array, Array]]) -> dict[str, Array]:
+def _second_half(measurements: Sequence[tuple[Array, Array]]) -> dict[str, Array]:
     """The second half of both observables, (chains, looks) each."""
-    pairs: Array = np.array(looks[len(looks) // 2 :])  # (looks, observables, chains)
+    pairs: Array = np.array(measurements[len(measurements) // 2 :])  # (looks, observables, chains)
     return {"m_S": pairs[:, 0].T, "test_mse": pairs[:, 1].T}
 
 
@@ -151,7 +151,7 @@ def line(run: Settling) -> str:
     rates = ", ".join(f"{name} {rate:.3g}" for name, rate in run.rates.items())
     means = ", ".join(f"{name} {mean:.5f} ± {sem:.5f}" for name, (mean, sem) in run.means.items())
     return (
-        f"{LABELS[run.package]}, {DYNAMICS[run.dynamics]}, P={run.samples}, kappa={run.kappa:g}: "
+        f"{LABELS[run.package]}, {DYNAMICS[run.dynamics]}, P={run.n_train}, kappa={run.kappa:g}: "
         f"{CHAINS} chains {outcome} {run.seconds:.0f} s and {run.steps} steps, R-hat "
         f"{run.r_hat:.3f}; {means}; effective samples per second: {rates} ({run.setting})"
     )

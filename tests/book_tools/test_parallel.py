@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from book_tools import side_by_side
+from book_tools import parallel
 from book_tools.errors import BookError
+from book_tools.parallel import execute_all
 from book_tools.project import Project
-from book_tools.side_by_side import execute_all
 
 NOTEBOOK = """\
 ---
@@ -139,7 +139,7 @@ def test_an_interrupt_ends_what_runs_and_keeps_what_was_finished(write, monkeypa
 
 
 def test_a_process_that_does_not_heed_is_ended(write, monkeypatch):
-    monkeypatch.setattr(side_by_side, "PATIENCE", 0.5)
+    monkeypatch.setattr(parallel, "PATIENCE", 0.5)
     # A process that is stopped hears nothing but SIGKILL.
     project = write(
         deaf="import signal; process = os.getppid()\nos.kill(process, signal.SIGSTOP)\n"

@@ -6,13 +6,13 @@ import re
 import numpy as np
 import pytest
 
-from feature_learning.analysis.draws import Draws, compare, pooled, read_draws
+from feature_learning.analysis.chain_history import ChainHistory, compare, pooled, read_draws
 from feature_learning.errors import ArgumentError, CheckpointError
 from feature_learning.experiments.flat import configure, replaced
 from feature_learning.experiments.point import run_point
 from feature_learning.inference import checkpoints
 
-CONFIG = configure(samples=1000, kappa=0.005, start="spread", until_settled=False)
+CONFIG = configure(n_train=1000, kappa=0.005, start="spread", until_settled=False)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def drawn(name="a", *, apart=0.0, seed=0, draws=200, **options):
     """Four chains of noise, two of them planted; ``apart`` shifts the planted ones."""
     values = np.random.default_rng(seed).standard_normal((4, draws))
     values[::2] += apart
-    return Draws(
+    return ChainHistory(
         **{
             "name": name,
             "series": {"m_S": values, "test_mse": values[:, ::-1], "not reported": values},
@@ -76,14 +76,14 @@ def test_the_file_knows_the_start_of_each_chain(ran, start, starts):
 def test_a_run_that_has_not_used_up_its_time_is_unfinished(ran):
     path, _ = ran(chains=4)
     arrays, fingerprint = checkpoints.read(path)
-    looks = 15  # of 20
+    measurements = 15  # of 20
     cut = {
-        name: values[..., :looks] if name.startswith("series.") else values
+        name: values[..., :measurements] if name.startswith("series.") else values
         for name, values in arrays.items()
     }
     for name in ("counted", "times", "steps", "temperatures"):
-        cut[name] = arrays[name][:looks]
-    cut["counters"] = np.array([looks, 0, int(arrays["steps"][looks - 1]), 0])
+        cut[name] = arrays[name][:measurements]
+    cut["counters"] = np.array([measurements, 0, int(arrays["steps"][measurements - 1]), 0])
     checkpoints.save(path, cut, fingerprint)
     run = read_draws(path)
     assert run.finished is False
@@ -104,7 +104,7 @@ def test_an_unfinished_run_and_a_snapshot_are_never_converged():
 
 def test_a_run_without_a_configuration_can_be_judged_all_the_same(trial, tmp_path):
     path = tmp_path / "own.npz"
-    trial(chains=3, looks=12).run(checkpoint=path, fingerprint={"mine": 1})
+    trial(chains=3, measurements=12).run(checkpoint=path, fingerprint={"mine": 1})
     run = read_draws(path, name="other")
     assert (run.name, run.config, run.finished) == ("other", None, None)
     assert run.starts == ("?", "?", "?")
@@ -124,7 +124,7 @@ def test_a_configuration_of_another_version_is_not_guessed_at(ran):
     ("options", "words"),
     [
         ({"chains": 1}, "holds 1 chain: R-hat compares at least 2"),
-        ({"looks": 6}, "holds 3 measurements after burn-in: at least 4"),
+        ({"measurements": 6}, "holds 3 measurements after burn-in: at least 4"),
     ],
 )
 def test_too_little_to_judge_is_refused(ran, options, words):
@@ -204,7 +204,7 @@ def test_what_is_sampled_must_be_the_same_and_how_may_differ():
     how = {"sampler": "sgld", "langevin_time": 10.0, "start": "prior", "step": 0.1, "chains": 2}
     other = drawn("b", seed=1, config=replaced(CONFIG, **how))
     assert compare([drawn(), other])["m_S"].agree
-    for field, value in (("kappa", 0.01), ("samples", 500), ("seed", 1), ("method", "mf")):
+    for field, value in (("kappa", 0.01), ("n_train", 500), ("seed", 1), ("method", "mf")):
         different = drawn("b", config=replaced(CONFIG, **{field: value}))
         with pytest.raises(
             ArgumentError, match=f"same distribution: {field} is {value!r} in b, .* in a"

@@ -37,7 +37,7 @@ _FEWEST = 4
 
 
 @dataclass(frozen=True)
-class Draws:
+class ChainHistory:
     """Series of one run.
 
     Attributes
@@ -90,7 +90,7 @@ class Draws:
         return found.judged(judged.of_snapshot() if snapshot else judged)
 
 
-def read_draws(path: Path | str, *, name: str | None = None) -> Draws:
+def read_draws(path: Path | str, *, name: str | None = None) -> ChainHistory:
     """Read the draws in a checkpoint; ``name`` defaults to the stem of the file.
 
     Raises
@@ -111,7 +111,10 @@ def read_draws(path: Path | str, *, name: str | None = None) -> Draws:
         }
         counted = np.asarray(arrays["counted"], dtype=bool)
         times, temperatures = arrays["times"], arrays["temperatures"]
-        chains, stopped = len(arrays["final_look"]), bool((arrays["final_look"] >= 0).all())
+        chains, stopped = (
+            len(arrays["final_measurement"]),
+            bool((arrays["final_measurement"] >= 0).all()),
+        )
         finished = stopped or int(arrays["counters"][0]) >= int(arrays["planned"])
         shape = (chains, len(times))
         if len(counted) != shape[1] or any(each.shape != shape for each in series.values()):
@@ -121,22 +124,22 @@ def read_draws(path: Path | str, *, name: str | None = None) -> Draws:
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise CheckpointError(f"checkpoint {path} holds no run ({error})") from error
     config = _configuration(fingerprint)
-    rungs = 1 if config is None else len(config.kappas)
-    if rungs > 1:
+    replicas = 1 if config is None else len(config.kappas)
+    if replicas > 1:
         # Only the first replica of a ladder samples the requested distribution.
-        series = {name: draws[::rungs] for name, draws in series.items()}
-        chains //= rungs
+        series = {name: draws[::replicas] for name, draws in series.items()}
+        chains //= replicas
     if chains < 2:
         raise CheckpointError(
             f"checkpoint {path} holds {chains} chain: R-hat compares at least 2 "
             "(point --chains; 4 for the convergence criterion)"
         )
-    if (looks := int(counted.sum())) < _FEWEST or not series.keys() & set(REPORTED):
+    if (measurements := int(counted.sum())) < _FEWEST or not series.keys() & set(REPORTED):
         raise CheckpointError(
-            f"checkpoint {path} holds {looks} measurements after burn-in: at least {_FEWEST} are "
-            "needed"
+            f"checkpoint {path} holds {measurements} measurements after burn-in: at least "
+            f"{_FEWEST} are needed"
         )
-    return Draws(
+    return ChainHistory(
         name=path.stem if name is None else name,
         series=series,
         counted=counted,
@@ -177,7 +180,7 @@ class Agreement:
     agree: bool
 
 
-def compare(runs: Sequence[Draws], *, threshold: float = 1.01) -> dict[str, Agreement]:
+def compare(runs: Sequence[ChainHistory], *, threshold: float = 1.01) -> dict[str, Agreement]:
     """Compare the starts of one run, or of several runs that sample the same distribution.
 
     Longer runs are thinned evenly to the number of draws of the shortest. (Runs of one seed share
@@ -218,12 +221,12 @@ def compare(runs: Sequence[Draws], *, threshold: float = 1.01) -> dict[str, Agre
     return found
 
 
-def chain_groups(run: Draws, *, several: bool) -> list[str]:
+def chain_groups(run: ChainHistory, *, several: bool) -> list[str]:
     """Group of each chain: its start, preceded by the name of the run if there are several."""
     return [f"{run.name}: {start}" if several else start for start in run.starts]
 
 
-def pooled(runs: Sequence[Draws], name: str) -> FloatArray:
+def pooled(runs: Sequence[ChainHistory], name: str) -> FloatArray:
     """Draws of an observable after burn-in, of all chains, thinned to the shortest run."""
     fewest = min(int(run.counted.sum()) for run in runs)
     return np.concatenate([_thinned(run.past_burn_in()[name], fewest) for run in runs])
@@ -235,22 +238,22 @@ def _thinned(draws: FloatArray, count: int) -> FloatArray:
     return np.asarray(draws[:, np.round(spaced).astype(int) - 1])
 
 
-def _check_comparable(runs: Sequence[Draws]) -> None:
+def _check_comparable(runs: Sequence[ChainHistory]) -> None:
     """Refuse runs that sample different distributions, or have the same name."""
     name, count = Counter(run.name for run in runs).most_common(1)[0]
     if count > 1:
         raise ArgumentError(f"runs must have different names, not {name} {count} times")
-    laws = [_law(run) for run in runs] if len(runs) > 1 else []
-    for run, law in zip(runs[1:], laws[1:], strict=True) if laws else ():
+    distributions = [_law(run) for run in runs] if len(runs) > 1 else []
+    for run, law in zip(runs[1:], distributions[1:], strict=True) if distributions else ():
         for field, value in law.items():
-            if value != laws[0][field]:
+            if value != distributions[0][field]:
                 raise ArgumentError(
                     f"runs must sample the same distribution: {field} is {value!r} in {run.name}, "
-                    f"{laws[0][field]!r} in {runs[0].name}"
+                    f"{distributions[0][field]!r} in {runs[0].name}"
                 )
 
 
-def _law(run: Draws) -> dict[str, Any]:
+def _law(run: ChainHistory) -> dict[str, Any]:
     if run.config is None:
         raise ArgumentError(
             f"{run.name} does not say what it sampled, so it cannot be compared with other runs"

@@ -10,7 +10,7 @@ from scipy.integrate import quad
 
 from feature_learning import HMC, SGLD, AdaptiveSGLD
 from feature_learning.errors import ArgumentError
-from sampler_validation.laws import averages, harmonic, quartic, ridge
+from sampler_validation.toy_potentials import averages, harmonic, quartic, ridge
 
 LAWS = {
     "harmonic": lambda chains, **options: harmonic([0.7, 3.0], chains=chains, **options),

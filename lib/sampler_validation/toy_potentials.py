@@ -28,7 +28,7 @@ from feature_learning.samplers import Sampler
 from sampler_validation.averaging import ratio, sums
 
 
-class Law:
+class ToyPotential:
     """A distribution e^(-U/T) with a batch of chains, with the interface of an energy.
 
     Parameters
@@ -75,25 +75,25 @@ class Law:
         self.coordinates(out).copy_(self._slope(self.coordinates(theta)))
 
 
-def harmonic(curvatures: Sequence[float], *, chains: int, temperature: float = 1.0) -> Law:
+def harmonic(curvatures: Sequence[float], *, chains: int, temperature: float = 1.0) -> ToyPotential:
     """U = Σ_i λ_i x_i²/2."""
     if not len(curvatures):
         raise ArgumentError("curvatures must be at least one number, not none")
     for curvature in curvatures:
         check_real("curvatures", curvature, above=0)
-    stiffness = torch.tensor(list(curvatures), dtype=torch.float64).unsqueeze(1)
-    return Law(
-        lambda x: 0.5 * (stiffness * x.square()).sum(dim=0),
-        lambda x: stiffness * x,
-        len(stiffness),
+    spring_constant = torch.tensor(list(curvatures), dtype=torch.float64).unsqueeze(1)
+    return ToyPotential(
+        lambda x: 0.5 * (spring_constant * x.square()).sum(dim=0),
+        lambda x: spring_constant * x,
+        len(spring_constant),
         chains=chains,
         temperature=temperature,
     )
 
 
-def quartic(*, chains: int, temperature: float = 1.0) -> Law:
+def quartic(*, chains: int, temperature: float = 1.0) -> ToyPotential:
     """U = x²/2 + x⁴/4."""
-    return Law(
+    return ToyPotential(
         lambda x: (x.square() / 2 + x.square().square() / 4).sum(dim=0),
         lambda x: x + x**3,
         1,
@@ -102,7 +102,7 @@ def quartic(*, chains: int, temperature: float = 1.0) -> Law:
     )
 
 
-def ridge(*, chains: int, steepness: float = 1.0, temperature: float = 1.0) -> Law:
+def ridge(*, chains: int, steepness: float = 1.0, temperature: float = 1.0) -> ToyPotential:
     """U = x²/2 + y²(1 + c x²)/2, with the ``steepness`` c."""
     c = check_real("steepness", steepness, above=0)
 
@@ -110,7 +110,7 @@ def ridge(*, chains: int, steepness: float = 1.0, temperature: float = 1.0) -> L
         x, y = at
         return torch.stack([x * (1 + c * y.square()), y * (1 + c * x.square())])
 
-    return Law(
+    return ToyPotential(
         lambda at: 0.5 * (at[0].square() + at[1].square() * (1 + c * at[0].square())),
         slope,
         2,
@@ -120,7 +120,7 @@ def ridge(*, chains: int, steepness: float = 1.0, temperature: float = 1.0) -> L
 
 
 @dataclass(frozen=True)
-class Averages:
+class TimeAverages:
     """Time averages of one observable over many chains, with standard errors over chains.
 
     Attributes
@@ -139,7 +139,7 @@ class Averages:
 
 def averages(
     sampler: Sampler,
-    law: Law,
+    law: ToyPotential,
     start: Tensor,
     observable: Callable[[Tensor], Tensor],
     *,
@@ -148,7 +148,7 @@ def averages(
     discard: int = 0,
     every: int = 1,
     seed: int = 0,
-) -> Averages:
+) -> TimeAverages:
     """Run a sampler on a test distribution and average an observable of the coordinates.
 
     Parameters
@@ -184,16 +184,16 @@ def averages(
     # needs more.
     energy = cast(Energy, law)
     state = sampler.init(energy, start, random)
-    sampler.burning().advance(state, energy, burn_in, random, done=0)
+    sampler.for_burn_in().advance(state, energy, burn_in, random, done=0)
     sampler.advance(state, energy, discard, random, done=burn_in)
-    looks = steps // every
+    measurements = steps // every
     found = sums(
         sampler,
         state,
         energy,
         lambda theta: observable(law.coordinates(theta)).unsqueeze(1),
         random,
-        looks=looks,
+        measurements=measurements,
         every=every,
         done=burn_in + discard,
     )
@@ -203,5 +203,5 @@ def averages(
             f"step_size must be smaller than {sampler.step_size!r}: {int((~finite).sum())} of "
             f"{law.chains} chains diverged (NaN or inf)"
         )
-    weighted, plain = ratio(found.weighted, found.weights), ratio(found.plain, looks)
-    return Averages(*(float(each[0]) for each in (*weighted, *plain)))
+    weighted, plain = ratio(found.weighted, found.weights), ratio(found.plain, measurements)
+    return TimeAverages(*(float(each[0]) for each in (*weighted, *plain)))

@@ -5,15 +5,15 @@ import pandas as pd
 import pytest
 from diagrams import GRID, table
 
-from feature_learning.analysis.cells import (
-    Cells,
+from feature_learning.analysis.phase_table import (
+    PhaseAxes,
     cell_text,
     cell_value,
     cells,
     column_text,
     edges,
     half,
-    published_cells,
+    published_axes,
 )
 from feature_learning.errors import ArgumentError
 
@@ -32,12 +32,12 @@ def test_noises_are_the_same_up_to_rounding():
 
 def test_the_grid_is_the_union_of_the_tables():
     found = cells(table((100, 0.01, 1.0)), table((500, 0.005, 1.0), (100, 0.01, 2.0)))
-    assert (list(found.samples), list(found.kappas)) == ([100, 500], [0.005, 0.01])
+    assert (list(found.n_train), list(found.kappas)) == ([100, 500], [0.005, 0.01])
 
 
 def test_a_grid_needs_two_increasing_numbers():
-    with pytest.raises(ArgumentError, match=r"^samples must be at least 2 increasing numbers"):
-        Cells(np.array([100.0, 100.0]), GRID.kappas)
+    with pytest.raises(ArgumentError, match=r"^n_train must be at least 2 increasing numbers"):
+        PhaseAxes(np.array([100.0, 100.0]), GRID.kappas)
 
 
 def test_a_table_without_a_column_is_refused():
@@ -55,9 +55,9 @@ def test_half_halves_the_value_and_its_error():
 
 
 def test_published_cells_are_the_published_grid():
-    found = published_cells("SGLD")
+    found = published_axes("SGLD")
     assert len(found) == 63
-    row = found[(found["samples"] == 5000) & (found["kappa"] == 0.005)]
+    row = found[(found["n_train"] == 5000) & (found["kappa"] == 0.005)]
     assert row["value"].item() / 2 == pytest.approx(0.0149, rel=0.01)
     assert (found["seeds"] == 3).all()
 
@@ -74,7 +74,7 @@ def test_a_column_tells_its_cells_and_seeds():
     assert column_text(rows, 100) == "2 × 3"
     assert column_text(rows, 500) == "1 × 1"
     assert column_text(rows, 1000) == "–"
-    assert column_text(rows.assign(samples=100), 100) == "3 × 1 to 3"
+    assert column_text(rows.assign(n_train=100), 100) == "3 × 1 to 3"
 
 
 def test_a_hole_has_no_value_and_is_shown_as_a_dash():

@@ -118,7 +118,7 @@ class Ours:
         return self._unpack(self.state.position)
 
     def run(self, steps: int) -> None:
-        with self.energy.field.stepping():
+        with self.energy.forward.stepping():
             self.sampler.advance(self.state, self.energy, steps, self.random, done=self.done)
         self.done += steps
         wait(self._problem.device)

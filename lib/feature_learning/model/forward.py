@@ -1,6 +1,6 @@
 """Forward pass and gradient of a batch of networks on a data set, with compiled code if possible.
 
-Otherwise torch computes them (:mod:`feature_learning.model.tiled_field`).
+Otherwise torch computes them (:mod:`feature_learning.model.tiled_forward`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from functools import cached_property
 from torch import Tensor
 
 from feature_learning.model.parameters import Parameters
-from feature_learning.model.tiled_field import TiledField
+from feature_learning.model.tiled_forward import TiledForward
 from feature_learning.native import ReluKernel
 
 
-class Field(TiledField):
-    """A :class:`TiledField` that uses the compiled kernel if possible.
+class Forward(TiledForward):
+    """A :class:`TiledForward` that uses the compiled kernel if possible.
 
     The kernel supports ReLU in single precision on a CPU, with the memory layout of
     ``Student.views``; the results agree up to rounding. Arguments and errors are those of the base
@@ -50,24 +50,24 @@ class Field(TiledField):
         self.kernel.run(w.transpose(1, 2), a, c, scale=self.scale, f=out)
         return out
 
-    def correlate(
+    def accumulate_gradients(
         self,
         parameters: Parameters,
         *,
-        gain: float,
-        drive: Tensor,
-        drive_readout: Tensor,
+        scale_factor: float,
+        grad_w: Tensor,
+        grad_a: Tensor,
         coupling: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> None:
-        """The sums of :meth:`TiledField.correlate`."""
+        """The sums of :meth:`TiledField.accumulate_gradients`."""
         w, a, c = parameters
-        if self.kernel is None or not _laid_out(w, a, drive, drive_readout, coupling):
-            super().correlate(
+        if self.kernel is None or not _laid_out(w, a, grad_w, grad_a, coupling):
+            super().accumulate_gradients(
                 parameters,
-                gain=gain,
-                drive=drive,
-                drive_readout=drive_readout,
+                scale_factor=scale_factor,
+                grad_w=grad_w,
+                grad_a=grad_a,
                 coupling=coupling,
                 bias=bias,
             )
@@ -77,10 +77,10 @@ class Field(TiledField):
             a,
             c,
             scale=self.scale,
-            gain=gain,
+            scale_factor=scale_factor,
             coupling=coupling,
-            drive=drive.transpose(1, 2),
-            drive_readout=drive_readout,
+            grad_w=grad_w.transpose(1, 2),
+            grad_a=grad_a,
             bias=bias,
         )
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from feature_learning.errors import ArgumentError, check_integer
 from feature_learning.model.parameters import Parameters
-from feature_learning.model.tiles import Tile, cut, default_block_elements
+from feature_learning.model.tiles import Tile, cut, default_tile_elements
 
 if TYPE_CHECKING:
     from feature_learning.model.student import Student
@@ -25,7 +25,7 @@ class _Share(NamedTuple):
     c: Tensor  # (tile, 1, 0 or 1)
 
 
-class TiledField:
+class TiledForward:
     r"""Forward pass and gradient of a batch of networks on one data set, in buffers made once.
 
     Work is cut into tiles of some chains on some samples. Two matrix products per tile dominate the
@@ -45,8 +45,8 @@ class TiledField:
     scale : float
         f = scale · Σ_b a_b φ_b + c; N^(-γ) for a network, N^(1-γ)/M for a mean field.
     coupled : bool
-        Whether :meth:`correlate` will get a coupling (the self-energy of the mean field).
-    block_elements : int or None
+        Whether :meth:`accumulate_gradients` gets a coupling (the self-energy of the mean field).
+    tile_elements : int or None
         Upper bound for chains · particles · samples of a tile (at least one sample of one chain):
         the number of elements of an activation buffer. Memory is at most two such buffers, whatever
         the number of samples. None means
@@ -67,28 +67,28 @@ class TiledField:
         particles: int,
         scale: float,
         coupled: bool = False,
-        block_elements: int | None = None,
+        tile_elements: int | None = None,
     ) -> None:
         check_integer("chains", chains, at_least=1)
         check_integer("particles", particles, at_least=1)
-        if block_elements is None:
-            block_elements = default_block_elements(data.inputs.device)
-        check_integer("block_elements", block_elements, at_least=1)
+        if tile_elements is None:
+            tile_elements = default_tile_elements(data.inputs.device)
+        check_integer("tile_elements", tile_elements, at_least=1)
         if data.inputs.shape[1] != student.dim:
             raise ArgumentError(
                 f"inputs must have dim = {student.dim} columns, not {data.inputs.shape[1]}"
             )
         self.student, self.chains, self.particles, self.scale = student, chains, particles, scale
-        self.labels, samples = data.labels, len(data)
+        self.labels, n_train = data.labels, len(data)
         inputs = data.inputs
         if student.hidden_bias_variance is not None:
-            inputs = torch.cat([inputs, inputs.new_ones(samples, 1)], dim=1)
+            inputs = torch.cat([inputs, inputs.new_ones(n_train, 1)], dim=1)
         self.tiles = cut(
             inputs,
             data.labels,
             chains=chains,
             particles=particles,
-            elements=block_elements,
+            elements=tile_elements,
             second_buffer=coupled or student.phi.needs_scratch,
         )
         self._inputs = inputs
@@ -188,20 +188,20 @@ class TiledField:
         Computed tile by tile: memory does not grow with the number of samples.
         """
         gram = w.new_zeros(self.chains, self.particles, self.particles, dtype=torch.float64)
-        drive = w.new_zeros(self.chains, self.particles, dtype=torch.float64)
+        grad_w = w.new_zeros(self.chains, self.particles, dtype=torch.float64)
         for tile, _ in self._walk(_weights_only(w)):
             phi_t = tile.z.transpose(1, 2)
             gram[tile.chains] += phi_t @ tile.z
-            drive[tile.chains] += (phi_t @ tile.labels).squeeze(2)
-        return gram, drive
+            grad_w[tile.chains] += (phi_t @ tile.labels).squeeze(2)
+        return gram, grad_w
 
-    def correlate(
+    def accumulate_gradients(
         self,
         parameters: Parameters,
         *,
-        gain: float,
-        drive: Tensor,
-        drive_readout: Tensor,
+        scale_factor: float,
+        grad_w: Tensor,
+        grad_a: Tensor,
         coupling: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> None:
@@ -214,7 +214,7 @@ class TiledField:
             bias[c]             =       Σ_μ r_μ                         if given
 
         of shapes (chains, particles, fan_in), (chains, particles) and (chains, 1).
-        For a homogeneous activation ``drive_readout`` is w · drive before the factor a. ``drive``
+        For a homogeneous activation ``grad_a`` is w · drive before the factor a. ``drive``
         is filled fastest if it has the memory layout of ``Student.views``.
         """
         phi = self.student.phi
@@ -226,11 +226,11 @@ class TiledField:
             s = None if coupling is None else coupling[chains].unsqueeze(1)
             # Use φ before the gate φ' overwrites it.
             if not phi.homogeneous:
-                _add_product(drive_readout[chains].unsqueeze(1), tile.f_row, tile.z, first)
+                _add_product(grad_a[chains].unsqueeze(1), tile.f_row, tile.z, first)
                 if s is not None:
                     norm = torch.linalg.vector_norm(tile.z, dim=1)
-                    drive_readout[chains].addcmul_(s.squeeze(1), norm.square_())
-            target = drive[chains].transpose(1, 2)
+                    grad_a[chains].addcmul_(s.squeeze(1), norm.square_())
+            target = grad_w[chains].transpose(1, 2)
             if s is None:
                 torch.mul(tile.f_row, tile.inputs_t, out=tile.rx)
                 _add_product(target, tile.rx, phi.slope_(tile.z, tile.scratch), first)
@@ -242,19 +242,19 @@ class TiledField:
                 gate = phi.slope_(tile.z, tile.scratch).mul_(tile.z.mul_(s).add_(tile.f))
             _add_product(target, tile.inputs_batch.transpose(1, 2), gate, first)
         if phi.homogeneous:
-            torch.linalg.vecdot(parameters.w, drive, out=drive_readout)
-        drive.mul_((parameters.a * gain).unsqueeze(2))
-        drive_readout.mul_(gain)
+            torch.linalg.vecdot(parameters.w, grad_w, out=grad_a)
+        grad_w.mul_((parameters.a * scale_factor).unsqueeze(2))
+        grad_a.mul_(scale_factor)
 
-    def correlate_frozen(
+    def accumulate_fixed_gradients(
         self,
         w: Tensor,
         *,
         residual: Tensor,
-        drive: Tensor,
-        drive_readout: Tensor,
-        power: Tensor,
-        power_readout: Tensor,
+        grad_w: Tensor,
+        grad_a: Tensor,
+        grad_square: Tensor,
+        square_sum: Tensor,
     ) -> None:
         r"""Sums over the samples at a residual that does not follow the particles.
 
@@ -263,7 +263,7 @@ class TiledField:
             drive[c,b,:]        = Σ_μ r_μ φ'(z_bμ) x_μ          (chains, particles, fan_in)
             drive_readout[c,b]  = Σ_μ r_μ φ(z_bμ)               (chains, particles)
             power[c,b,:]        = Σ_μ φ(z_bμ) φ'(z_bμ) x_μ      like ``drive``
-            power_readout[c,b]  = Σ_μ φ(z_bμ)²                  like ``drive_readout``
+            power_readout[c,b]  = Σ_μ φ(z_bμ)²                  like ``grad_a``
 
         For a homogeneous activation the two ``_readout`` sums are w · drive and w · power.
         """
@@ -273,24 +273,24 @@ class TiledField:
             row = residual[chains, tile.span].unsqueeze(1)
             torch.mul(row, tile.inputs_t, out=tile.rx)
             if phi.homogeneous:  # φ φ' = φ
-                self._add_power(power, tile, first)
+                self._add_grad_square(grad_square, tile, first)
             else:
-                _add_product(drive_readout[chains].unsqueeze(1), row, tile.z, first)
+                _add_product(grad_a[chains].unsqueeze(1), row, tile.z, first)
                 norm = torch.linalg.vector_norm(tile.z, dim=1)
-                _accumulate(power_readout[chains], norm.square_(), first)
+                _accumulate(square_sum[chains], norm.square_(), first)
             gate = phi.slope_(tile.z, tile.scratch)
-            _add_product(drive[chains].transpose(1, 2), tile.rx, gate, first)
+            _add_product(grad_w[chains].transpose(1, 2), tile.rx, gate, first)
             if not phi.homogeneous:
                 tile.z.mul_(gate)
-                self._add_power(power, tile, first)
+                self._add_grad_square(grad_square, tile, first)
         if phi.homogeneous:
-            torch.linalg.vecdot(w, drive, out=drive_readout)
-            torch.linalg.vecdot(w, power, out=power_readout)
+            torch.linalg.vecdot(w, grad_w, out=grad_a)
+            torch.linalg.vecdot(w, grad_square, out=square_sum)
 
-    def _add_power(self, power: Tensor, tile: Tile, first: bool) -> None:
+    def _add_grad_square(self, grad_square: Tensor, tile: Tile, first: bool) -> None:
         """Add Σ_μ z_bμ x_μ of one tile."""
         inputs = tile.inputs_batch.transpose(1, 2)
-        _add_product(power[tile.chains].transpose(1, 2), inputs, tile.z, first)
+        _add_product(grad_square[tile.chains].transpose(1, 2), inputs, tile.z, first)
 
 
 def _weights_only(w: Tensor) -> Parameters:

@@ -1,7 +1,7 @@
 r"""Effective samples per step, from chains that have learned.
 
 Peers' SGLD is the same Markov chain as this library's at the same step, and posteriors' BAOA and
-blackjax's HMC are the same as its BAOAB and HMC (:func:`benchmarks.contenders.check` measures the
+blackjax's HMC are the same as its BAOAB and HMC (:func:`benchmarks.packages.check` measures the
 steps). Effective samples per step are therefore a property of the dynamics: they are measured once,
 with this library, and divided by each package's own time per step.
 
@@ -34,13 +34,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.contenders import CONTENDERS
+from benchmarks.packages import CONTENDERS
 from benchmarks.problem import HMC, SGLD, Array, Problem
 from benchmarks.speed import LABELS, OURS
-from feature_learning import SparseParity, Underdamped, draw
+from feature_learning import SparseParity, Underdamped, make_dataset
 from feature_learning.inference.diagnostics import effective_sample_size
 from feature_learning.inference.observables import decompose
-from feature_learning.model.field import Field
+from feature_learning.model.forward import Forward
 from feature_learning.model.student import Student
 
 #: Effective samples in a chain below which an estimate is only an upper bound.
@@ -55,7 +55,7 @@ class Effective:
 
     dynamics: str
     observable: str
-    samples: int
+    n_train: int
     steps: int
     per_step: tuple[float, ...]
     setting: str
@@ -80,7 +80,7 @@ def learned(problem: Problem, steps: int) -> Problem:
     """
     ours = CONTENDERS[OURS, "underdamped"](problem)
     sampler: Underdamped = ours.sampler
-    ours.sampler = sampler.settling()
+    ours.sampler = sampler.for_warmup()
     ours.run(steps // 5)
     ours.sampler = sampler
     ours.run(steps - steps // 5)
@@ -94,12 +94,12 @@ class Watch:
     def __init__(self, problem: Problem) -> None:
         chains, width, dim = problem.w.shape
         student = Student(dim=dim, width=width)
-        test = draw(SparseParity(dim, min(4, dim)), TEST_SAMPLES, seed=0, stream="test")
+        test = make_dataset(SparseParity(dim, min(4, dim)), TEST_SAMPLES, seed=0, stream="test")
         self._labels, self._memory = test.labels, torch.empty(student.size(chains, width))
         self._parameters = student.views(self._memory, chains, width)
-        self._field = Field(student, test, chains=chains, particles=width, scale=student.scale)
+        self._field = Forward(student, test, chains=chains, particles=width, scale=student.scale)
 
-    def look(self, w: Array, a: Array) -> tuple[Array, Array]:
+    def measurement(self, w: Array, a: Array) -> tuple[Array, Array]:
         """m_S and the test MSE of one sample, each (chains,)."""
         self._parameters.w.copy_(torch.from_numpy(w))
         self._parameters.a.copy_(torch.from_numpy(a))
@@ -140,7 +140,7 @@ def measure(problem: Problem, dynamics: str, *, seconds: float, every: int) -> l
     while len(overlaps) < 8 or time.perf_counter() < end:
         ours.run(every)
         w, a = ours.position()
-        overlaps.append(watch.look(w, a)[0])
+        overlaps.append(watch.measurement(w, a)[0])
         readouts.append(a.astype(float))
     steps, setting = every * len(overlaps), describe(problem, dynamics)
     if dynamics == HMC:
@@ -154,7 +154,7 @@ def measure(problem: Problem, dynamics: str, *, seconds: float, every: int) -> l
         Effective(
             dynamics,
             name,
-            problem.samples,
+            problem.n_train,
             steps,
             tuple(float(size) / steps for size in np.minimum(values, most)),
             setting,

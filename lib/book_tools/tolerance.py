@@ -146,7 +146,7 @@ def tolerance(
     else:
         neighbours = [list(group[name]) for group in _neighbours(row, frame)]
         spread = over_seeds(list(_alike(row, frame)[name]), neighbours)
-    points = float(row["test_samples"])
+    points = float(row["n_test"])
     floor = float(row["noise"]) / points if name == "m_S" else 2 * value**2 / points
     error = math.sqrt(spread.error**2 + floor)
     return spread.factor * error, f"{spread.factor:.1f} x {error:.2g}"
@@ -169,13 +169,13 @@ def _alike(row: Mapping[str, Any], frame: pd.DataFrame, **changed: Any) -> pd.Da
 def _neighbours(row: Mapping[str, Any], frame: pd.DataFrame) -> list[pd.DataFrame]:
     """The groups of seeds at the next smaller and the next larger number of samples."""
     groups = []
-    at = int(row["samples"])
-    others = sorted({int(samples) for samples in frame["samples"]})
+    at = int(row["n_train"])
+    others = sorted({int(n_train) for n_train in frame["n_train"]})
     for side in (
-        [samples for samples in reversed(others) if samples < at],
-        [samples for samples in others if samples > at],
+        [n_train for n_train in reversed(others) if n_train < at],
+        [n_train for n_train in others if n_train > at],
     ):
-        found = (_alike(row, frame, samples=samples) for samples in side)
+        found = (_alike(row, frame, n_train=n_train) for n_train in side)
         group = next((each for each in found if len(each) >= SEEDS), None)
         if group is not None:
             groups.append(group)

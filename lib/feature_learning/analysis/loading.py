@@ -38,7 +38,7 @@ from feature_learning.sweeps.weights import read_weights
 FloatArray = NDArray[np.float64]
 
 
-def chosen(
+def filter_cells(
     grid: Grid, blocks: Sequence[str] | None = None, only: Mapping[str, Sequence[Any]] | None = None
 ) -> Grid:
     """The cells of a grid in these blocks and with these values.
@@ -66,7 +66,7 @@ def chosen(
     return replace(grid, cells=cells)
 
 
-def obtain(
+def load_or_compute(
     profile: str,
     grid: Path,
     table: Path,
@@ -95,7 +95,7 @@ def obtain(
         Only cells with these values, in every profile, such as ``{"kappa": [0.005]}``.
     quick : mapping, optional
         In profile quick, only cells with these values, such as
-        ``{"samples": [100, 1000], "seed": [0]}``.
+        ``{"n_train": [100, 1000], "seed": [0]}``.
     quick_blocks : mapping, optional
         The same for single blocks, name to values, in place of ``quick``.
     folder : Path, optional
@@ -118,7 +118,7 @@ def obtain(
         If the stored table is missing or cannot be read, or if a cell could not be computed.
     """
     check_choice("profile", profile, PROFILES)
-    asked = chosen(read_grid(grid), blocks, only)
+    asked = filter_cells(read_grid(grid), blocks, only)
     if profile == "quick":
         asked = _fewer(asked, quick, quick_blocks or {})
     labels = {cell_key(cell.config): cell.blocks for cell in asked.cells}
@@ -176,7 +176,7 @@ def _fewer(
     kept = {
         cell_key(cell.config)
         for name in asked.blocks
-        for cell in chosen(asked, [name], quick_blocks.get(name, quick)).cells
+        for cell in filter_cells(asked, [name], quick_blocks.get(name, quick)).cells
     }
     return replace(
         asked, cells=tuple(cell for cell in asked.cells if cell_key(cell.config) in kept)

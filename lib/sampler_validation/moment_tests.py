@@ -40,7 +40,7 @@ _EVERY = 10
 
 
 @dataclass(frozen=True)
-class Member:
+class SamplerCase:
     """A sampler of the family and the settings of its test.
 
     Attributes
@@ -68,9 +68,9 @@ class Member:
 
 
 #: Default steps are 0.2/λ, 0.05/λ for preconditioned SGLD, and 0.4/√λ for the splittings.
-FAMILY = (
-    Member("SGLD", SGLD(1), share=0.05, coarse=8),
-    Member(
+CASES = (
+    SamplerCase("SGLD", SGLD(1), share=0.05, coarse=8),
+    SamplerCase(
         "SGLD, mini-batches",
         MiniBatchSGLD(1),
         share=0.1,
@@ -79,21 +79,21 @@ FAMILY = (
         chains=40,
         kind="batches",
     ),
-    Member("underdamped", Underdamped(1, friction=0.3), share=0.5),
-    Member("light readouts", Underdamped(1, friction=0.3, readout_mass=0.3), share=0.3),
-    Member("MALA", MALA(1), share=2.0, steps=300),
-    Member("HMC", HMC(1, leapfrogs=5), share=1.5),
-    Member("Gibbs", Gibbs(1, every=5, friction=0.3), share=0.5, steps=300, chains=600),
-    Member("preconditioned SGLD", PreconditionedSGLD(1, damping=0.5), share=0.2, coarse=8),
-    Member(
+    SamplerCase("underdamped", Underdamped(1, friction=0.3), share=0.5),
+    SamplerCase("light readouts", Underdamped(1, friction=0.3, readout_mass=0.3), share=0.3),
+    SamplerCase("MALA", MALA(1), share=2.0, steps=300),
+    SamplerCase("HMC", HMC(1, leapfrogs=5), share=1.5),
+    SamplerCase("Gibbs", Gibbs(1, every=5, friction=0.3), share=0.5, steps=300, chains=600),
+    SamplerCase("preconditioned SGLD", PreconditionedSGLD(1, damping=0.5), share=0.2, coarse=8),
+    SamplerCase(
         "preconditioned SGLD, corrected",
         PreconditionedSGLD(1, damping=1.0, memory_factor=0.9, always=True, correction=True),
         share=0.3,
         coarse=8,
     ),
-    Member("quantised", QuantisedLangevin(1), share=0.05, coarse=8),
-    Member("adaptive SGLD", AdaptiveSGLD(1, smallest=0.3, largest=3.0), share=0.05, coarse=8),
-    Member(
+    SamplerCase("quantised", QuantisedLangevin(1), share=0.05, coarse=8),
+    SamplerCase("adaptive SGLD", AdaptiveSGLD(1, smallest=0.3, largest=3.0), share=0.05, coarse=8),
+    SamplerCase(
         "replica exchange",
         ReplicaExchange(Underdamped(1, friction=0.3), every=5),
         share=0.5,
@@ -104,7 +104,7 @@ FAMILY = (
 
 
 @dataclass(frozen=True)
-class Trial:
+class MomentTest:
     """The result of a test; each array has the shape (quantities,).
 
     Attributes
@@ -133,12 +133,12 @@ def averages(
     *,
     chains: int,
     burn_in: int,
-    looks: int,
+    measurements: int,
     every: int,
     seed: int,
     rough: Sampler | None = None,
     kind: str = "full",
-) -> Trial:
+) -> MomentTest:
     """Averages of a sampler on a posterior with known moments, started from the prior.
 
     Parameters
@@ -148,7 +148,7 @@ def averages(
     chains : int
     burn_in : int
         Steps of burn-in.
-    looks : int
+    measurements : int
         Number of measurements after burn-in.
     every : int
         Steps between two measurements.
@@ -159,30 +159,30 @@ def averages(
         Kind of energy, see :data:`sampler_validation.known_answers.KINDS`.
     """
     check_integer("chains", chains, at_least=2)
-    check_integer("looks", looks, at_least=1)
+    check_integer("measurements", measurements, at_least=1)
     check_integer("every", every, at_least=1)
     random = generator(seed, "noise")
     energy = problem.energy(chains, kind)
     state = sampler.init(energy, problem.start(energy, random), random)
     first = 2 * burn_in // 3
-    (rough or sampler).burning().advance(state, energy, first, random, done=0)
-    sampler.burning().advance(state, energy, burn_in - first, random, done=first)
+    (rough or sampler).for_burn_in().advance(state, energy, first, random, done=0)
+    sampler.for_burn_in().advance(state, energy, burn_in - first, random, done=first)
     found = sums(
         sampler,
         state,
         energy,
         lambda theta: problem.observe(energy, theta),
         random,
-        looks=looks,
+        measurements=measurements,
         every=every,
         done=burn_in,
     )
     mean, sem = ratio(found.weighted, found.weights)
     variance = found.squares.sum(axis=0) / found.weights.sum() - mean**2
-    return Trial(mean, sem, problem.exact, variance / sem**2)
+    return MomentTest(mean, sem, problem.exact, variance / sem**2)
 
 
-def trial(member: Member, problem: KnownAnswer, *, seed: int) -> Trial:
+def trial(member: SamplerCase, problem: KnownAnswer, *, seed: int) -> MomentTest:
     """Test a member of the family on a posterior with known moments."""
     step = member.share * member.sampler.starting_step(problem.curvature)
     sampler = member.sampler.with_step(step)
@@ -195,7 +195,7 @@ def trial(member: Member, problem: KnownAnswer, *, seed: int) -> Trial:
         sampler,
         chains=member.chains,
         burn_in=member.steps // 2,
-        looks=member.steps // _EVERY,
+        measurements=member.steps // _EVERY,
         every=_EVERY,
         seed=seed,
         rough=sampler.with_step(member.coarse * step),
