@@ -30,7 +30,7 @@ from benchmarks.problem import (
 from feature_learning import HMC as HMCSampler
 from feature_learning import SGLD as SGLDSampler
 from feature_learning import Student, Underdamped, network_posterior
-from feature_learning.randomness import generator
+from feature_learning.model.randomness import generator
 
 __all__ = [
     "CONTENDERS",

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from feature_learning import SparseParity, Student, make_dataset
 from feature_learning.errors import FeatureLearningError
+from feature_learning.model.randomness import generator
 from feature_learning.model.teachers import Dataset
-from feature_learning.randomness import generator
 
 Array = NDArray[Any]
 SGLD, UNDERDAMPED, HMC = DYNAMICS = ("sgld", "underdamped", "hmc")

@@ -54,5 +54,5 @@ DTYPES = ("float32", "float64")
 LARGEST_DEGREE = 20
 
 #: Seeds are words of 32 bits, from which the streams of a seed are derived
-#: (:mod:`feature_learning.randomness`), so that no two seeds share a stream.
+#: (:mod:`feature_learning.model.randomness`), so that no two seeds share a stream.
 LARGEST_SEED = 2**32 - 1

@@ -34,9 +34,9 @@ from torch import Tensor
 from feature_learning.energies.particles import ParticleEnergy
 from feature_learning.errors import ArgumentError, check_integer, check_real, check_scale
 from feature_learning.model.parameters import Parameters
+from feature_learning.model.randomness import generator
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
-from feature_learning.randomness import generator
 from feature_learning.samplers import Sampler
 
 FloatArray = NDArray[np.float64]

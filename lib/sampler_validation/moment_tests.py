@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_learning.errors import check_integer
-from feature_learning.randomness import generator
+from feature_learning.model.randomness import generator
 from feature_learning.samplers import (
     HMC,
     MALA,

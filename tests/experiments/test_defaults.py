@@ -17,9 +17,9 @@ from feature_learning.experiments.flat import configure, flat
 from feature_learning.experiments.keys import cell_key
 from feature_learning.experiments.point import run_point
 from feature_learning.inference.sampling import starting_position
+from feature_learning.model.randomness import STREAMS, generator
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import SparseParity, make_dataset
-from feature_learning.randomness import STREAMS, generator
 from feature_learning.samplers import HMC, Underdamped
 
 #: Each with a start, a teacher or a solver that draws or allocates in a way of its own.

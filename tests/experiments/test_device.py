@@ -9,7 +9,7 @@ from small_runs import fitting
 
 from feature_learning.experiments.point import run_point
 from feature_learning.inference.observables import Observer
-from feature_learning.randomness import generator
+from feature_learning.model.randomness import generator
 
 ASKED = [
     {},

@@ -19,9 +19,9 @@ from feature_learning.inference.chain_run import ChainRun
 from feature_learning.inference.chains import run_chains
 from feature_learning.inference.observables import Observer
 from feature_learning.model.priors import Ard
+from feature_learning.model.randomness import generator
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import SparseParity, make_dataset
-from feature_learning.randomness import generator
 from feature_learning.samplers import (
     HMC,
     MALA,

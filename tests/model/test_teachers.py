@@ -10,6 +10,7 @@ from numpy.polynomial.hermite_e import hermegauss, hermeval
 
 from feature_learning.errors import ArgumentError
 from feature_learning.model.overlaps import sign_cube
+from feature_learning.model.randomness import STREAMS, generator
 from feature_learning.model.teachers import (
     Dataset,
     SingleIndex,
@@ -17,7 +18,6 @@ from feature_learning.model.teachers import (
     Teacher,
     make_dataset,
 )
-from feature_learning.randomness import STREAMS, generator
 
 
 def hermite(degree, z):
@@ -159,9 +159,9 @@ def test_a_data_set_knows_its_length_and_a_teacher_is_a_teacher():
         (lambda: SingleIndex(4, 5), "sparsity", "5"),
         (lambda: SingleIndex(4, 2, 0), "degree", "0"),
         (lambda: SingleIndex(4, 2, 21), "degree", "21"),
-        (lambda: make_dataset(SparseParity(4, 2), 0, seed=0), "n_train", "0"),
-        (lambda: make_dataset(SparseParity(4, 2), -3, seed=0), "n_train", "-3"),
-        (lambda: make_dataset(SparseParity(4, 2), 2.5, seed=0), "n_train", "2.5"),
+        (lambda: make_dataset(SparseParity(4, 2), 0, seed=0), "count", "0"),
+        (lambda: make_dataset(SparseParity(4, 2), -3, seed=0), "count", "-3"),
+        (lambda: make_dataset(SparseParity(4, 2), 2.5, seed=0), "count", "2.5"),
         (lambda: make_dataset(SparseParity(4, 2), 3, seed=-1), "seed", "-1"),
         (lambda: make_dataset(SparseParity(4, 2), 3, seed=0.5), "seed", "0.5"),
     ],

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from feature_learning.model.randomness import normal_
 from feature_learning.native import normal
-from feature_learning.randomness import normal_
 
 
 def philox(counters, key):

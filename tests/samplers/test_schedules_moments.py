@@ -10,7 +10,7 @@ from feature_learning import SGLD
 from feature_learning.inference.chains import run_chains
 from feature_learning.inference.guards import Guards
 from feature_learning.inference.observables import Observer
-from feature_learning.randomness import generator
+from feature_learning.model.randomness import generator
 from feature_learning.samplers.schedules import SHAPES, uniform
 from sampler_validation.known_answers import PROBLEMS, one_neuron
 

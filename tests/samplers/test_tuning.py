@@ -12,8 +12,8 @@ from feature_learning.energies.collapsed import CollapsedEnergy
 from feature_learning.energies.curvature import largest_curvature
 from feature_learning.energies.particles import network_posterior
 from feature_learning.errors import ArgumentError
+from feature_learning.model.randomness import generator
 from feature_learning.model.teachers import SparseParity, make_dataset
-from feature_learning.randomness import generator
 from feature_learning.samplers.tuning import tuned
 
 

@@ -32,10 +32,10 @@ from torch import Tensor
 from feature_learning.energies.tether import Tether, TetheredEnergy
 from feature_learning.errors import ArgumentError, check_integer, check_scale
 from feature_learning.evidence.annealing import FloatArray, Population
+from feature_learning.model.randomness import offspring
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
 from feature_learning.model.tiled_forward import TiledForward
-from feature_learning.randomness import offspring
 from feature_learning.samplers.friction import automatic_friction
 from feature_learning.samplers.gibbs import Gibbs
 from feature_learning.samplers.steps import default_step

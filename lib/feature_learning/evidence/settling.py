@@ -20,9 +20,9 @@ from feature_learning.energies.tether import Tether
 from feature_learning.errors import ArgumentError
 from feature_learning.evidence.annealing import FloatArray
 from feature_learning.model.codes import pattern_text
+from feature_learning.model.randomness import offspring
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
-from feature_learning.randomness import offspring
 from feature_learning.samplers.gibbs import Gibbs
 from feature_learning.samplers.steps import default_step
 from feature_learning.samplers.underdamped import Underdamped

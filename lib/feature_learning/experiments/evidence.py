@@ -18,9 +18,9 @@ from feature_learning.experiments.runs import Integrals, Populations
 from feature_learning.files.documents import finite
 from feature_learning.inference.observables import Observer, decompose
 from feature_learning.model.codes import Code, codes_of, summary
+from feature_learning.model.randomness import generator
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset
-from feature_learning.randomness import generator
 
 #: Largest standard error of log Z: beyond it one population in four may outweigh the others.
 _LARGEST_ERROR = 0.5

@@ -4,10 +4,10 @@ The digest covers the whole configuration and the version of its method (:data:`
 not the source code.
 
 Every field of the configuration is part of the key. The device is included because a GPU draws
-other random numbers; ``tile_elements`` is included because sums in another order round
-differently, which chaotic chains amplify to other samples of the same distribution. Two things are
-left out, although they change the noise of a seed: the processor, and the presence of the compiled
-code (:func:`feature_learning.randomness.normal_`). A folder holds numbers of one distribution, and
+other random numbers; ``tile_elements`` is included because sums in another order round differently,
+which chaotic chains amplify to other samples of the same distribution. Two things are left out,
+although they change the noise of a seed: the processor, and the presence of the compiled code
+(:func:`feature_learning.model.randomness.normal_`). A folder holds numbers of one distribution, and
 neither changes it; the provenance of a result names the machine that computed it. A superfluous
 option in the key costs a computation; a missing one would mix results.
 """

@@ -25,9 +25,9 @@ from feature_learning.inference.observables import Measuring, Observer
 from feature_learning.inference.starts import PLANTED_EVERY, plant
 from feature_learning.inference.stopping import StopRule
 from feature_learning.inference.stopwatch import Stopwatch
+from feature_learning.model.randomness import generator
 from feature_learning.model.student import Student
 from feature_learning.model.teachers import Dataset, Teacher
-from feature_learning.randomness import generator
 from feature_learning.samplers.base import Sampler
 from feature_learning.samplers.options import SamplingOptions
 from feature_learning.samplers.registry import SAMPLERS, SamplerOptions

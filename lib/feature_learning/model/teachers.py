@@ -204,7 +204,7 @@ def make_dataset(
     """
     import torch
 
-    from feature_learning.randomness import generator
+    from feature_learning.model.randomness import generator
 
     check_integer("count", count, at_least=1)
     dtype = torch.float32 if dtype is None else dtype

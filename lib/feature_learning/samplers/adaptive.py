@@ -26,7 +26,7 @@ from torch import Tensor
 
 from feature_learning.energies.base import Density, Energy
 from feature_learning.errors import ArgumentError, check_real, store_plain
-from feature_learning.randomness import normal_
+from feature_learning.model.randomness import normal_
 from feature_learning.samplers.base import ChainwiseOps, Overdamped, SamplerState
 
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from feature_learning.energies.base import Energy
 from feature_learning.errors import ArgumentError
-from feature_learning.randomness import normal_
+from feature_learning.model.randomness import normal_
 from feature_learning.samplers.base import SamplerState
 from feature_learning.samplers.sgld import SGLD
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from feature_learning.energies.base import Energy
 from feature_learning.errors import check_real, store_plain
-from feature_learning.randomness import normal_
+from feature_learning.model.randomness import normal_
 from feature_learning.samplers.base import Overdamped, SamplerState
 
 
