@@ -1,6 +1,6 @@
 # `make` alone lists the targets. Everything is installed into .venv and built into _build.
 
-PROFILE ?= quick
+PROFILE ?= stored
 # Port of 'make serve'; 0 chooses a free one.
 PORT ?= 0
 BENCH ?= quick
@@ -30,7 +30,7 @@ CLEAN = PYTHONPATH=lib "$$python" -B -m book_tools.clean
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PROFILE=stored|quick|paper   what 'make book' shows or computes (default: quick)"
+	@echo "  PROFILE=stored|paper         show stored results and check some, or compute all (default: stored)"
 	@echo "  BENCH=quick|full             how much 'make bench' measures (default: quick)"
 	@echo "  DEVICE=cuda                  'make bench' on a GPU: batches of this library's chains"
 	@echo "  FIGURE=... WORKERS=... TIME_LIMIT=SECONDS   for 'make reproduce'"
@@ -57,8 +57,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt setup.py $(wildcard lib/featu
 .PHONY: profile
 profile:
 	@case '$(PROFILE)' in \
-		stored | quick | paper) ;; \
-		*) echo "PROFILE is '$(PROFILE)'; it must be stored, quick or paper" >&2; exit 2 ;; \
+		stored | paper) ;; \
+		*) echo "PROFILE is '$(PROFILE)'; it must be stored or paper" >&2; exit 2 ;; \
 	esac
 
 .PHONY: book
@@ -76,12 +76,11 @@ serve: ## show the built book on localhost (this machine only)
 
 .PHONY: test
 test: env lint typecheck unit ## all checks of CI: code, stored cells, notebooks, claims, pages
-	$(BIN)/python -m book_tools recheck --cells 3
-	$(BIN)/python -m book_tools claims --profile stored
-	$(BIN)/python -m book_tools build --profile quick
+	$(BIN)/python -m book_tools build
+	$(BIN)/python -m book_tools check
 	$(BIN)/python -m book_tools convert --out _build/nbval
 	@# One thread per notebook: idle threads of torch spin on cores that other notebooks need.
-	OMP_NUM_THREADS=1 BOOK_CHECKPOINTS="$(CURDIR)/_build/checkpoints" $(BIN)/python -m pytest -n auto --dist loadfile --nbval-lax --nbval-current-env _build/nbval
+	OMP_NUM_THREADS=1 BOOK_REVISION="$$(git rev-parse HEAD 2>/dev/null)" BOOK_CHECKPOINTS="$(CURDIR)/_build/checkpoints" $(BIN)/python -m pytest -n auto --dist loadfile --nbval-lax --nbval-current-env _build/nbval
 	$(BIN)/python -m pytest -n auto -m book tests/book_tools
 
 .PHONY: unit

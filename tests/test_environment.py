@@ -93,15 +93,15 @@ def make(*arguments, cwd=ROOT):
 
 
 def test_a_wrong_profile_stops_the_book_before_anything_is_made_and_nothing_else():
-    for wrong in ("nonsense", "quick paper", ""):
+    for wrong in ("nonsense", "stored paper", ""):
         stopped = make(f"PROFILE={wrong}", "book")
         assert stopped.returncode == 2
-        assert f"PROFILE is '{wrong}'; it must be stored, quick or paper" in stopped.stderr
+        assert f"PROFILE is '{wrong}'; it must be stored or paper" in stopped.stderr
         assert stopped.stdout == ""
         listed = make(f"PROFILE={wrong}", "help")
         assert (listed.returncode, listed.stderr) == (0, "")
         assert "make book" in listed.stdout
-    for right in ("stored", "quick", "paper"):
+    for right in ("stored", "paper"):
         assert make(f"PROFILE={right}", "profile").returncode == 0
 
 

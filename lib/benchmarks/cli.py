@@ -178,7 +178,7 @@ def _fault(options: argparse.Namespace) -> str:
         for name, most in MOST.items():
             given = getattr(options, name)
             for value in given if isinstance(given, list) else [1 if given is None else given]:
-                check_integer(f"--{name}", value, at_least=1, at_most=most)
+                check_integer(f"--{name.replace('_', '-')}", value, at_least=1, at_most=most)
         from feature_learning.experiments.hardware import check_device, memory_available
 
         check_device(options.device)

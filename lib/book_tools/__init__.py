@@ -23,8 +23,7 @@ The modules for stored results, which the book shows in profile *stored*:
 * :mod:`book_tools.figures` - which results a figure of the paper needs;
 * :mod:`book_tools.reproduce` - compute them again;
 * :mod:`book_tools.stored` - merge them into their tables, and check the tables;
-* :mod:`book_tools.recheck` - compute a few of them again and compare;
-* :mod:`book_tools.tolerance` - the tolerance of this comparison.
+* :mod:`book_tools.page` - what every page asks for: the results of a sweep, by its name.
 
 Two figures of the book:
 

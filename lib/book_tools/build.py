@@ -134,7 +134,7 @@ def check_prose(project: Project, profile: str) -> None:
             write_notebook(notebook, path)
             atomic.write(path.parent / "promised.svg", _EMPTY_PICTURE)
         _link_pages(project, stage)
-        _write_claims(project, stage, compare(claims, {}, profile), profile)
+        _write_claims(project, stage, compare(claims, {}), profile)
         _run_sphinx(project, stage, place)
 
 
@@ -146,42 +146,19 @@ def claim_outcomes(project: Project, profile: str) -> list[Outcome]:
     BookError
         If the profile was not built.
     """
-    return _outcomes(project, project.stage(profile), profile)
-
-
-def measure_claims(project: Project, profile: str) -> list[Outcome]:
-    """Execute the notebooks of a profile without building a book; return the claims' outcomes.
-
-    Raises
-    ------
-    BookError
-        If a notebook raises.
-    """
-    checked_profile(profile)
-    if profile == "stored":
-        check_stored(project)
-    load_claims(project)  # report a wrong row before the notebooks run
-    with scratch(project.build, "claims") as place:
-        stage = place / "stage"
-        stage_sources(project, stage)
-        execute_all(project, project.notebooks(), profile, stage=stage)
-    return _outcomes(project, project.executed(profile), profile)
-
-
-def _outcomes(project: Project, folder: Path, profile: str) -> list[Outcome]:
     glued = {}
     for page in project.notebooks():
-        executed = folder / f"{page}.ipynb"
+        executed = project.stage(profile) / f"{page}.ipynb"
         if not executed.is_file():
             raise BookError(f"{page} has not been executed for profile {profile}")
         glued[page] = glued_values(executed)
     holes = set[str]()
     if profile == "stored":
-        # Importing the library takes a second, and the other profiles do not need it.
+        # Importing the library takes a second, and the other profile does not need it.
         from book_tools.stored import pages_with_holes
 
         holes = pages_with_holes(project)
-    return compare(load_claims(project), glued, profile, holes)
+    return compare(load_claims(project), glued, holes)
 
 
 def is_current(project: Project, profile: str) -> bool:

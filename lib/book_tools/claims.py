@@ -17,7 +17,6 @@ from typing import Any, TypeGuard
 from book_tools.errors import BookError
 from book_tools.glued import Value
 from book_tools.project import Project, load_yaml
-from feature_learning.choices import PROFILES
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -35,8 +34,6 @@ class Claim:
     figure
         The page whose notebook computes the value, as in ``_toc.yml``; the label of a
         figure may follow after ``#``.
-    command
-        How to compute the value again.
     expected
         The value claimed: a number, a truth value or a text.
     tolerance
@@ -45,25 +42,15 @@ class Claim:
         Reason of the tolerance.
     glue
         The name under which the notebook glues the value.
-    runtime
-        Duration of the command on ``hardware``.
-    hardware
-        The machine on which ``runtime`` was measured.
-    profiles
-        The profiles that compute the value; all of them by default.
     """
 
     id: str
     sentence: str
     figure: str
-    command: str
     expected: Value
     tolerance: float
     tolerance_from: str
     glue: str
-    runtime: str
-    hardware: str
-    profiles: tuple[str, ...] = PROFILES
 
     @property
     def page(self) -> str:
@@ -82,7 +69,6 @@ class Verdict(Enum):
     PASS = "pass"
     FAIL = "FAIL"
     MISSING = "FAIL (not glued)"
-    OTHER_PROFILE = "not computed"
     HOLE = "not stored yet"
 
 
@@ -126,7 +112,6 @@ def load_claims(project: Project) -> list[Claim]:
 def compare(
     claims: Sequence[Claim],
     glued: Mapping[str, Mapping[str, Value]],
-    profile: str,
     holes: Collection[str] = (),
 ) -> list[Outcome]:
     """Compare the claims with the glued values.
@@ -137,18 +122,13 @@ def compare(
         The claims.
     glued
         For each page the values its notebook glued, by name.
-    profile
-        The profile in which the notebooks ran.
     holes
         The pages with missing values because of holes in the stored tables.
     """
     outcomes = []
     for claim in claims:
         measured = glued.get(claim.page, {}).get(claim.glue)
-        if profile not in claim.profiles:
-            # A number from another profile says nothing about the claim.
-            measured, verdict = None, Verdict.OTHER_PROFILE
-        elif measured is None:
+        if measured is None:
             verdict = Verdict.HOLE if claim.page in holes else Verdict.MISSING
         else:
             verdict = Verdict.PASS if _agrees(claim, measured) else Verdict.FAIL
@@ -194,10 +174,7 @@ def _parsed(row: Any, number: int, notebooks: Sequence[str]) -> Claim:
     if not is_number(expected) and tolerance != 0:
         raise _row_error(name, "tolerance", tolerance, "0, since 'expected' is no number")
 
-    profiles = row.get("profiles", list(PROFILES))
-    if not (isinstance(profiles, list) and profiles and set(profiles) <= set(PROFILES)):
-        raise _row_error(name, "profiles", profiles, f"a list out of {', '.join(PROFILES)}")
-    claim = Claim(**{**row, "profiles": tuple(profiles)})
+    claim = Claim(**row)
     if claim.page not in notebooks:
         raise _row_error(name, "figure", claim.figure, f"on one of {', '.join(notebooks)}")
     return claim

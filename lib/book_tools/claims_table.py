@@ -86,8 +86,6 @@ def counts(outcomes: Sequence[Outcome]) -> str:
     text = f"{verdicts.count(Verdict.PASS)} hold"
     if holes := verdicts.count(Verdict.HOLE):
         text += f", {holes} not measured (cells not stored yet)"
-    if left := verdicts.count(Verdict.OTHER_PROFILE):
-        text += f", {left} not computed in this profile"
     return f"{text}, {sum(outcome.failed for outcome in outcomes)} fail"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from book_tools.build import build, claim_outcomes, is_current, measure_claims
+from book_tools.build import build, claim_outcomes, is_current
 from book_tools.check import check_book
 from book_tools.claims import Outcome, Verdict
 from book_tools.claims_table import describe, summary
@@ -43,26 +43,12 @@ def _command(project: Project, options: argparse.Namespace) -> int:
             build(project, options.profile)
     elif options.command == "check":
         _check(project, options.profile)
-    elif options.command == "claims":
-        with _alone(project):
-            outcomes = measure_claims(project, options.profile)
-        _judge(outcomes, options.profile)
     elif options.command == "reproduce":
         # Importing the library takes a second, and the other commands do not need it.
         from book_tools.reproduce import reproduce
 
         return reproduce(
             project, options.figure, workers=options.workers, time_limit=options.time_limit
-        )
-    elif options.command == "recheck":
-        from book_tools.recheck import recheck
-
-        return recheck(
-            project,
-            options.cells,
-            seed=options.seed,
-            longest=options.longest,
-            workers=options.workers,
         )
     else:
         out = check_fresh(project.root, options.out, NOTEBOOKS)
@@ -132,17 +118,12 @@ def _parser() -> argparse.ArgumentParser:
         help="check that the stored results are valid, and that the book is complete, was built "
         "from the current sources and confirms its claims",
     )
-    measuring = commands.add_parser(
-        "claims",
-        help="execute what changed and compare the claims, without building a book",
-        epilog="exit codes: 0 all claims hold or wait for cells that are not stored; 1 otherwise",
-    )
-    for command in (building, checking, measuring):
+    for command in (building, checking):
         command.add_argument(
             "--profile",
             choices=PROFILES,
             default=PROFILES[0],
-            help="fewer points and seeds, what is stored, or everything (default: %(default)s)",
+            help="stored results, some computed again; or everything (default: %(default)s)",
         )
     reproducing = commands.add_parser(
         "reproduce",
@@ -154,22 +135,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--figure", metavar="F", help="name in book/data/sweeps/figures.toml (default: all)")
     add("--workers", type=int, metavar="N", help="processes of one thread each (all cores)")
     add("--time-limit", type=float, metavar="SECONDS", help="start no new cell after this time")
-    rechecking = commands.add_parser(
-        "recheck",
-        help="compute a few stored cells again and compare them within their Monte-Carlo error",
-        epilog="exit codes: 0 they agree, or nothing is stored yet; 1 they do not; 2 bad input",
-    )
-    add = rechecking.add_argument
-    add("--cells", type=int, default=3, metavar="N", help="number of cells (default: %(default)s)")
-    add("--seed", metavar="TEXT", help="selects the cells (default: the revision of the checkout)")
-    add(
-        "--longest",
-        type=float,
-        default=40.0,
-        metavar="SECONDS",
-        help="only cells whose stored run took less time (default: %(default)g)",
-    )
-    add("--workers", type=int, metavar="N", help="processes of one thread each (all cores)")
     converting = commands.add_parser(
         "convert", help="write the notebooks as unexecuted .ipynb, for pytest --nbval"
     )

@@ -58,9 +58,14 @@ class OwnKernel(AsyncKernelManager):
 @contextmanager
 def starting_kernels(project: Project) -> Iterator[dict[str, Any]]:
     """Yield the options for executing a notebook, with the environment set for it."""
+    # Importing torch takes seconds, and most commands start no kernel.
+    from feature_learning.sweeps.provenance import checked_out
+
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="kernel-", dir=short_folder()) as sockets:
         ours = environment(project) | {"JUPYTER_RUNTIME_DIR": sockets}
+        if (revision := checked_out(project.claims)) is not None:
+            ours["BOOK_REVISION"] = revision  # selects the stored cells that are computed again
         # No open port during a run, and no warning of the kernel about one. By default the sockets
         # of two kernels would have the same names.
         transport = {"transport": "ipc", "ip": f"{sockets}/socket"}

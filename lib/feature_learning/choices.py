@@ -46,8 +46,8 @@ ROUNDINGS = ("stochastic", "nearest", "floor")
 SOLVERS = ("particles", "collapsed")
 NNGP_VARIANTS = ("matched", "as-published")
 PROTOCOLS = ("published",)
-#: Profiles of a page: compute fewer points and seeds, show stored results, or compute everything.
-PROFILES = ("quick", "stored", "paper")
+#: Of a page: show what is stored and compute some of it again, or compute everything.
+PROFILES = ("stored", "paper")
 DTYPES = ("float32", "float64")
 
 #: Largest degree of a Hermite polynomial whose labels stay within single precision.

@@ -11,7 +11,6 @@ from feature_learning.experiments.flat import configure
 from feature_learning.experiments.keys import cell_key
 from feature_learning.experiments.paper import published
 from feature_learning.sweeps.grid import read_grid
-from feature_learning.sweeps.provenance import source_fingerprint
 from feature_learning.sweeps.table import write_csv
 from feature_learning.sweeps.weights import write_weights
 
@@ -101,22 +100,6 @@ def test_stored_rows_have_the_blocks_of_the_grid_as_it_is(computed, grid, tmp_pa
     assert set(found.frame["block"]) == {"network", "kernel"}
 
 
-def test_profile_quick_computes_what_it_is_told_and_keeps_it_for_this_source_only(
-    computed, grid, tmp_path
-):
-    found = load_or_compute(
-        "quick", grid, tmp_path / "none.csv", folder=tmp_path, workers=1,
-        quick={"n_train": [20], "seed": [0]}, quick_blocks={"kernel": {"kappa": [0.2]}},
-    )  # fmt: skip
-    network, kernel = found.select("network"), found.select("kernel")
-    assert list(zip(network["n_train"], network["seed"], strict=True)) == [(20, 0)]
-    assert list(zip(kernel["n_train"], kernel["kappa"], strict=True)) == [(20, 0.2), (40, 0.2)]
-    assert len(list((tmp_path / f"quick-{source_fingerprint()}").glob("*.json"))) == 3
-    same = computed.frame.set_index("key")["m_S"]
-    for key, value in found.frame.set_index("key")["m_S"].items():
-        assert same[key] == value
-
-
 def test_only_and_blocks_hold_in_every_profile(grid, stored):
     found = load_or_compute("stored", grid, stored, blocks=["kernel"], only={"kappa": [0.2]})
     assert len(found.frame) + found.missing == 2
@@ -128,7 +111,7 @@ def test_only_and_blocks_hold_in_every_profile(grid, stored):
     [
         ({"profile": "slow"}, "^profile must be one of"),
         ({"only": {"kappa": [7.0]}}, "^no cell of grid.toml has"),
-        ({"profile": "quick", "quick_blocks": {"none": {}}}, "^block must be one of"),
+        ({"only": {"method": ["none"]}}, "^no cell of grid.toml has"),
     ],
 )
 def test_what_cannot_be_had_is_refused(grid, stored, options, message):
@@ -184,11 +167,11 @@ def test_provenance_says_when_where_and_with_what(computed):
     assert "revision 0123456789ab, fedcba987654+changes" in Results(frame).provenance()
 
 
-def test_an_account_has_the_time_only_of_what_was_computed(computed):
-    assert computed.summary_line("quick", 90) == (
-        f"profile quick, computed in 1.5 minutes\n{computed.provenance()}"
+def test_the_summary_line_has_the_time_and_the_origin(computed):
+    assert computed.summary_line("paper", 90) == (
+        f"profile paper, computed in 1.5 minutes\n{computed.provenance()}"
     )
-    assert computed.summary_line("stored", 0.1) == f"profile stored\n{computed.provenance()}"
+    assert computed.summary_line("stored", 0.1).startswith(computed.provenance())
 
 
 def test_the_error_of_a_kernel_is_that_of_its_mean():

@@ -33,15 +33,15 @@ def root():
 @pytest.fixture(scope="session")
 def profile():
     """The profile in which the book under test was computed."""
-    return "quick"
+    return "stored"
 
 
 @pytest.fixture(scope="session")
 def book(profile):
-    """The project, with the quick book of its present sources in place."""
+    """The project, with the book of its present sources in place."""
     project = Project(ROOT)
     if not is_current(project, profile):
-        pytest.fail("the quick book of the present sources is not built: `make book` builds it")
+        pytest.fail("the book of the present sources is not built: `make book` builds it")
     return project
 
 

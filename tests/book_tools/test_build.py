@@ -27,7 +27,7 @@ from book_tools.project import Project
 from book_tools.staging import convert
 
 HEADER = "---\njupytext:\n  text_representation:\n    format_name: myst\n---\n\n# A page\n\n"
-PARAMETERS = '```{code-cell} python\n:tags: [parameters]\nprofile = "quick"\n```\n\n'
+PARAMETERS = '```{code-cell} python\n:tags: [parameters]\nprofile = "stored"\n```\n\n'
 FIGURE = """\
 ```{code-cell} python
 ---
@@ -48,13 +48,10 @@ CLAIM = {
     "id": "answer",
     "sentence": "The answer is 42.",
     "figure": "book/page",
-    "command": "make book",
     "expected": 42,
     "tolerance": 0.5,
     "tolerance_from": "a hunch",
     "glue": "answer",
-    "runtime": "1 s",
-    "hardware": "one core",
 }
 
 
@@ -93,7 +90,7 @@ def write(tmp_path):
 def run():
     """A function that runs the notebook of a small book, if need be, and says whether it did."""
 
-    def run_page(project, profile="quick"):
+    def run_page(project, profile="stored"):
         page, parameters = "book/page", {"profile": profile}
         if execution.is_executed(project, page, parameters):
             return False
@@ -131,16 +128,16 @@ def test_the_parameters_cell_holds_literals_only(write, code, message):
 
 
 def test_parameters_are_read_with_their_values(write):
-    code = 'profile = "quick"\nseeds: int = 3\nscale = -0.5'
+    code = 'profile = "stored"\nseeds: int = 3\nscale = -0.5'
     project = write(
         notebook=HEADER + f"```{{code-cell}} python\n:tags: [parameters]\n{code}\n```\n"
     )
     notebook = read_notebook(project.source("book/page"))
-    assert default_parameters(notebook, "page") == {"profile": "quick", "seeds": 3, "scale": -0.5}
+    assert default_parameters(notebook, "page") == {"profile": "stored", "seeds": 3, "scale": -0.5}
 
 
 def test_values_in_force_take_the_place_of_the_defaults_and_all_else_stays():
-    source = 'profile = "quick"  # κ\nseeds: list = [\n    0,\n    1,\n]  # two\nworkers = None'
+    source = 'profile = "stored"  # κ\nseeds: list = [\n    0,\n    1,\n]  # two\nworkers = None'
     assert with_values(source, {"profile": "sto'red", "seeds": (2,)}) == (
         'profile = "sto\'red"  # κ\nseeds: list = (2,)  # two\nworkers = None'
     )
@@ -161,13 +158,13 @@ def test_tags_survive_a_header_that_filters_metadata(write):
 def test_a_figure_needs_name_and_caption(write, line):
     project = write(FIGURE.replace(line, ""))
     with pytest.raises(BookError, match=f"no mystnb figure.{line.split(':')[0].strip()}"):
-        build(project, "quick")
+        build(project, "stored")
 
 
 def test_a_figure_needs_alternative_text(write):
     project = write(FIGURE.replace("A straight line that rises.", '""'))
     with pytest.raises(BookError, match=r"no mystnb image\.alt"):
-        build(project, "quick")
+        build(project, "stored")
 
 
 def test_declared_figures_are_listed(write):
@@ -213,21 +210,25 @@ def test_files_that_python_leaves_in_the_library_do_not_count(write, run):
 
 def test_profiles_are_kept_apart(write, run):
     project = write(cell("import small; print(profile, small.NUMBER)"))
-    assert [run(project, profile) for profile in ("quick", "paper", "quick")] == [True, True, False]
+    assert [run(project, profile) for profile in ("stored", "paper", "stored")] == [
+        True,
+        True,
+        False,
+    ]
     printed = {}
-    for profile in ("quick", "paper"):
+    for profile in ("stored", "paper"):
         notebook = nbformat.read(project.executed(profile) / "book/page.ipynb", as_version=4)
         printed[profile] = notebook.cells[-1].outputs[0].text
         # One cell of parameters, that with the values in force.
         parameters = [item.source for item in notebook.cells if "profile =" in item.source]
         assert parameters == [f'profile = "{profile}"']
-    assert printed == {"quick": "quick 42\n", "paper": "paper 42\n"}
+    assert printed == {"stored": "stored 42\n", "paper": "paper 42\n"}
 
 
 def test_an_executed_notebook_names_no_path_of_the_machine(write, run):
     project = write(cell("print(1)"))
     run(project)
-    text = (project.executed("quick") / "book/page.ipynb").read_text(encoding="utf-8")
+    text = (project.executed("stored") / "book/page.ipynb").read_text(encoding="utf-8")
     assert str(project.root) not in text
 
 
@@ -238,7 +239,7 @@ def test_how_the_user_has_set_up_ipython_changes_nothing(write, run, tmp_path, m
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     project = write(cell("print('NUMBER' in globals(), get_ipython().config)"))
     run(project)
-    notebook = nbformat.read(project.executed("quick") / "book/page.ipynb", as_version=4)
+    notebook = nbformat.read(project.executed("stored") / "book/page.ipynb", as_version=4)
     printed = notebook.cells[-1].outputs[0].text
     assert printed.startswith("False ")
     assert "'log_level': 'CRITICAL'" in printed
@@ -251,13 +252,13 @@ def test_a_raising_notebook_leaves_nothing_that_counts_as_done(write, run):
         with pytest.raises(BookError, match=r"page\.md:19: this cell raised ValueError") as caught:
             run(project)
         assert "too cold" in str(caught.value)
-        assert list(project.executed("quick").rglob("*.ipynb")) == []
+        assert list(project.executed("stored").rglob("*.ipynb")) == []
 
 
 def test_an_interrupted_notebook_leaves_the_older_one_and_runs_again(write, run, monkeypatch):
     project = write(cell("print(1)"))
     run(project)
-    target = project.executed("quick") / "book/page.ipynb"
+    target = project.executed("stored") / "book/page.ipynb"
     before = target.read_bytes()
 
     def interrupt(_source, output, **_options):
@@ -278,7 +279,7 @@ def test_an_unknown_parameter_is_refused(write):
     project = write(cell("print(1)"))
     with pytest.raises(BookError, match=r"parameter 'seeds' is unknown; .* has profile"):
         execution.execute(
-            project, "book/page", {"profile": "quick", "seeds": 3}, folder=project.root
+            project, "book/page", {"profile": "stored", "seeds": 3}, folder=project.root
         )
 
 
@@ -292,7 +293,7 @@ def test_glued_values_come_back_in_full_precision(write, run):
     code += ["glue('f', 0.5)", "glue('g', np.float64(0.25))", "glue('h', [1])"]
     project = write(cell("\n".join(code)))
     run(project)
-    found = glued_values(project.executed("quick") / "book/page.ipynb")
+    found = glued_values(project.executed("stored") / "book/page.ipynb")
     assert found == {**values, "f": 0.5, "g": 0.25}
 
 
@@ -316,7 +317,7 @@ def test_a_name_glued_twice_is_an_error(write, run):
     project = write(glue_answer(1), glue_answer(2))
     run(project)
     with pytest.raises(BookError, match="'answer' is glued twice"):
-        glued_values(project.executed("quick") / "book/page.ipynb")
+        glued_values(project.executed("stored") / "book/page.ipynb")
 
 
 @pytest.mark.parametrize(
@@ -338,7 +339,7 @@ def test_a_name_glued_twice_is_an_error(write, run):
 def test_a_claim_is_compared_within_its_tolerance(write, expected, tolerance, measured, verdict):
     project = write(claims=[{**CLAIM, "expected": expected, "tolerance": tolerance}])
     glued = {} if measured is None else {"book/page": {"answer": measured}}
-    (outcome,) = compare(load_claims(project), glued, "quick")
+    (outcome,) = compare(load_claims(project), glued)
     assert outcome.verdict is verdict
     assert outcome.failed is (verdict is not Verdict.PASS)
 
@@ -346,23 +347,13 @@ def test_a_claim_is_compared_within_its_tolerance(write, expected, tolerance, me
 def test_a_claim_whose_cells_are_not_stored_yet_is_neither_passed_nor_failed(write):
     project = write(claims=[CLAIM])
     holes = {"book/page"}
-    (outcome,) = compare(load_claims(project), {}, "stored", holes)
+    (outcome,) = compare(load_claims(project), {}, holes)
     assert (outcome.verdict, outcome.failed) == (Verdict.HOLE, False)
     # Where everything is stored, there is no such excuse.
-    (outcome,) = compare(load_claims(project), {}, "stored")
+    (outcome,) = compare(load_claims(project), {})
     assert (outcome.verdict, outcome.failed) == (Verdict.MISSING, True)
-    (outcome,) = compare(load_claims(project), {"book/page": {"answer": 1}}, "stored", holes)
+    (outcome,) = compare(load_claims(project), {"book/page": {"answer": 1}}, holes)
     assert (outcome.verdict, outcome.failed) == (Verdict.FAIL, True)
-
-
-def test_a_claim_of_another_profile_is_neither_passed_nor_failed(write):
-    project = write(claims=[{**CLAIM, "profiles": ["paper"]}])
-    (outcome,) = compare(load_claims(project), {"book/page": {"answer": 1}}, "quick")
-    assert (outcome.verdict, outcome.failed, outcome.measured) == (
-        Verdict.OTHER_PROFILE,
-        False,
-        None,
-    )
 
 
 @pytest.mark.parametrize(
@@ -380,8 +371,6 @@ def test_a_claim_of_another_profile_is_neither_passed_nor_failed(write):
             {"figure": "book/other"},
             "field 'figure' is 'book/other'; it must be on one of book/page",
         ),
-        ({"profiles": ["toy"]}, r"field 'profiles' is \['toy'\]; it must be a list out of quick"),
-        ({"profiles": []}, "field 'profiles' is"),
         ({"tollerance": 1}, "row 'answer': field 'tollerance' is 1; it must be one of the fields"),
     ],
 )
@@ -419,17 +408,17 @@ def test_a_list_is_asked_for(write):
 
 def test_the_table_keeps_its_columns_whatever_the_sentence(write):
     project = write(claims=[{**CLAIM, "sentence": "It is\n$|x|$."}])
-    table = render_page(compare(load_claims(project), {}, "quick"), "quick", {})
+    table = render_page(compare(load_claims(project), {}), "stored", {})
     rows = [line for line in table.splitlines() if line.startswith("| It is ")]
     assert [row.replace("\\|", "").count("|") for row in rows] == [6, 3]
     assert "**FAIL (not glued)**" in rows[0]
-    assert "Profile `quick`, 1 claim: 0 hold, 1 fail." in table
+    assert "Profile `stored`, 1 claim: 0 hold, 1 fail." in table
 
 
 def test_every_column_of_the_table_has_a_header_and_the_reasons_are_folded(write):
     project = write(claims=[{**CLAIM, "tolerance_from": "the reason"}])
-    outcomes = compare(load_claims(project), {"book/page": {"answer": 42}}, "quick")
-    shown, folded = render_page(outcomes, "quick", {}).split(":::{dropdown}")
+    outcomes = compare(load_claims(project), {"book/page": {"answer": 42}})
+    shown, folded = render_page(outcomes, "stored", {}).split(":::{dropdown}")
     heads = [line for line in shown.splitlines() if line.startswith("| claim")]
     assert [cell.strip() for cell in heads[0].strip("|").split("|")] == [
         *("claim", "expected", "measured", "holds", "shown in")
@@ -443,23 +432,21 @@ def test_what_is_not_measured_does_not_read_as_failed(write):
     rows = [
         CLAIM,
         {**CLAIM, "id": "hole", "glue": "hole"},
-        {**CLAIM, "id": "other", "profiles": ["paper"]},
     ]
     glued = {"book/page": {"answer": 42}}
-    outcomes = compare(load_claims(write(claims=rows)), glued, "stored", {"book/page"})
+    outcomes = compare(load_claims(write(claims=rows)), glued, {"book/page"})
     assert summary(outcomes, "stored") == (
-        "Profile `stored`, 3 claims: 1 hold, 1 not measured (cells not stored yet), "
-        "1 not computed in this profile, 0 fail."
+        "Profile `stored`, 2 claims: 1 hold, 1 not measured (cells not stored yet), 0 fail."
     )
-    assert summary([], "quick") == "There are no claims to check."
+    assert summary([], "stored") == "There are no claims to check."
 
 
 def test_the_front_page_has_a_folded_table_for_each_page_and_unfolds_what_fails(write):
     project = write(claims=[CLAIM])
     for value, unfolded in ((42, False), (0, True)):
-        outcomes = compare(load_claims(project), {"book/page": {"answer": value}}, "quick")
+        outcomes = compare(load_claims(project), {"book/page": {"answer": value}})
         titles = {"book/other": "No claims", "book/page": "A page"}
-        front = render_front(outcomes, "quick", titles, {"book/page": {"answer": "3"}})
+        front = render_front(outcomes, "stored", titles, {"book/page": {"answer": "3"}})
         assert front.count(":::{dropdown}") == 1
         assert f":::{{dropdown}} A page – {counts(outcomes)}\n" in front
         assert (":open:" in front) is unfolded
@@ -473,23 +460,8 @@ def test_the_section_of_a_glued_value_is_known_by_its_number(write, run):
     heads = ["## 7. Seven\n\n### 8. No section\n\n", "## Without number\n\n"]
     project = write(heads[0], glued[0], glued[1], heads[1], glued[2])
     run(project)
-    sections = glued_sections(project.executed("quick") / "book/page.ipynb")
+    sections = glued_sections(project.executed("stored") / "book/page.ipynb")
     assert sections == {"answer": "7", "b": "7"}
-
-
-def test_claims_are_measured_without_a_book(write, capsys):
-    command = ["--root", str(write(glue_answer(42), claims=[CLAIM]).root), "claims"]
-    for profile in ("quick", "stored"):
-        assert main([*command, "--profile", profile]) == 0
-        assert "1 claim: 1 hold, 0 fail." in capsys.readouterr().out
-    project = write(glue_answer(42), claims=[{**CLAIM, "glue": "question"}])
-    assert main([*command, "--profile", "stored"]) == 1
-    out, err = capsys.readouterr()
-    assert "book/page: unchanged, kept" in out
-    assert "answer: FAIL (not glued): expected 42" in out
-    assert err == "book_tools: error: some claims do not hold\n"
-    made = {path.name for path in project.build.iterdir() if path.is_dir()}
-    assert made == {"checkpoints", "executed", "ipython", "matplotlib"}
 
 
 # The whole way
@@ -509,7 +481,7 @@ def test_a_book_is_built_checked_and_replaced(write, capsys):
 
     # A claim that fails is shown, and fails the check; the notebook need not run for it.
     project = write(FIGURE, glue_answer(41.8), claims=[{**CLAIM, "tolerance": 0.1}])
-    assert is_current(project, "quick") is False
+    assert is_current(project, "stored") is False
     assert main(["--root", str(project.root), "check"]) == 1
     capsys.readouterr()
     assert main(["--root", str(project.root), "build"]) == 0
@@ -527,7 +499,7 @@ def test_a_book_is_built_checked_and_replaced(write, capsys):
     assert (project.html / "book/intro.html").read_bytes() == before
 
     # What the check is for: a page, then the figure of a page, is not there.
-    html, stage = project.html, project.stage("quick")
+    html, stage = project.html, project.stage("stored")
     (html / "book/page.html").write_text(page.replace('id="fig-line"', ""), encoding="utf-8")
     with pytest.raises(BookError, match="page: figure 'fig-line' is not on the page"):
         check_book(project, html, stage)
@@ -550,7 +522,7 @@ def test_what_a_notebook_says_on_standard_error_fails_the_build(write):
         "title: Small\nexecute: {execute_notebooks: 'off', stderr_output: remove-warn}\n"
     )
     with pytest.raises(BookError, match="stderr was found in the cell outputs"):
-        build(project, "quick")
+        build(project, "stored")
     assert not project.html.exists()
 
 
@@ -588,7 +560,7 @@ def test_what_is_written_is_checked_before_any_notebook_runs(write, capsys, page
     out, err = capsys.readouterr()
     assert named in err
     assert "book/page: running" not in out
-    assert not (project.stage("quick") / "book" / "ran").exists()
+    assert not (project.stage("stored") / "book" / "ran").exists()
     assert not list(project.build.glob(".*")), "scratch folders are left behind"
 
 
@@ -599,11 +571,11 @@ def test_figures_that_a_notebook_has_yet_to_draw_can_be_referred_to(write, capsy
     project.config.write_text(
         'title: Small\nexecute: {execute_notebooks: "off"}\nsphinx: {config: {numfig: true}}\n'
     )
-    check_prose(project, "quick")
-    assert not project.executed("quick").exists()
+    check_prose(project, "stored")
+    assert not project.executed("stored").exists()
     (project.root / "book/intro.md").write_text(reference.replace("line", "lime"), encoding="utf-8")
     with pytest.raises(BookError, match="fig-lime"):
-        check_prose(project, "quick")
+        check_prose(project, "stored")
 
 
 def test_interrupting_the_command_says_so(write, monkeypatch, capsys):
@@ -616,7 +588,7 @@ def test_interrupting_the_command_says_so(write, monkeypatch, capsys):
 
 
 def test_an_unknown_profile_is_refused(write, capsys):
-    with pytest.raises(BookError, match="profile is 'toy'; it must be one of quick, stored, paper"):
+    with pytest.raises(BookError, match="profile is 'toy'; it must be one of stored, paper"):
         build(write(), "toy")
     with pytest.raises(SystemExit, match="2"):
         main(["build", "--profile", "toy"])
@@ -637,7 +609,7 @@ def test_a_missing_table_of_contents_is_named(tmp_path):
 
 def test_claims_of_a_book_without_staged_notebooks_are_a_readable_error(write):
     with pytest.raises(BookError, match="book/page has not been executed"):
-        claim_outcomes(write(claims=[CLAIM]), "quick")
+        claim_outcomes(write(claims=[CLAIM]), "stored")
 
 
 # Linking pages
@@ -663,7 +635,7 @@ def test_a_page_can_link_to_a_notebook_by_its_source(write):
     project = write(cell("print(1)"))
     with (project.root / "book/intro.md").open("a", encoding="utf-8") as intro:
         intro.write("\n[the notebook](page.md)\n")
-    build(project, "quick")
+    build(project, "stored")
     page = (project.html / "book/intro.html").read_text(encoding="utf-8")
     assert 'href="page.html"' in page
 
@@ -679,9 +651,9 @@ def test_a_diagram_of_plotly_loads_the_one_script_of_the_book(write):
         HTML('<div role="img" aria-label="A line">' + figure.to_html(full_html=False) + "</div>")
     """
     project = write(cell(code))
-    build(project, "quick")
+    build(project, "stored")
     # What is executed has it all; what is read and offered does not.
-    assert (project.executed("quick") / "book/page.ipynb").stat().st_size > 3e6
+    assert (project.executed("stored") / "book/page.ipynb").stat().st_size > 3e6
     assert (project.html / "_static/plotly.min.js").stat().st_size > 3e6
     for name in ("book/page.html", "_sources/book/page.ipynb"):
         text = (project.html / name).read_text(encoding="utf-8")
@@ -691,12 +663,12 @@ def test_a_diagram_of_plotly_loads_the_one_script_of_the_book(write):
         assert "Plotly.newPlot" in text
     (project.html / "_static/plotly.min.js").unlink()
     with pytest.raises(BookError, match=r"page: script .*plotly\.min\.js' does not exist"):
-        check_book(project, project.html, project.stage("quick"))
+        check_book(project, project.html, project.stage("stored"))
 
 
 def test_a_book_that_does_not_draw_with_plotly_has_no_script_of_it(write):
     project = write(cell("1"))
-    build(project, "quick")
+    build(project, "stored")
     assert not (project.html / "_static/plotly.min.js").exists()
 
 

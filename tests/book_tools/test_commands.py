@@ -29,7 +29,7 @@ jupytext:
 
 ```{code-cell} python
 :tags: [parameters]
-profile = "quick"
+profile = "stored"
 ```
 
 ```{code-cell} python
@@ -41,11 +41,27 @@ time.sleep(600)
 ```
 """
 
+#: Executes the notebooks of a project without a book, as a build does.
+EXECUTING = """
+import sys
+from pathlib import Path
+from book_tools.parallel import execute_all
+from book_tools.project import Project
+from feature_learning.cli.ending import leave, run_program
+
+def execute():
+    project = Project(Path(sys.argv[1]))
+    execute_all(project, project.notebooks(), "paper", stage=project.root)
+    return 0
+
+leave(run_program("book_tools", execute))
+"""
+
 # One at a time
 
 
 @pytest.mark.parametrize(
-    "command", [["build"], ["claims"], ["convert", "--out", "_build/nbval"]], ids=lambda c: c[0]
+    "command", [["build"], ["convert", "--out", "_build/nbval"]], ids=lambda c: c[0]
 )
 def test_a_command_beside_a_build_is_refused_in_one_line_and_changes_nothing(
     small, command, monkeypatch, capsys
@@ -110,7 +126,7 @@ def test_a_build_that_is_asked_to_end_says_so_and_leaves_no_kernel(small, tmp_pa
     small.source("book/page").write_text(text, encoding="utf-8")
     (make(small.build / "matplotlib") / "fontlist-none.json").touch()  # nothing is drawn
     process = subprocess.Popen(
-        [sys.executable, "-m", "book_tools", "--root", str(small.root), "claims"],
+        [sys.executable, "-c", EXECUTING, str(small.root)],
         env={**os.environ, "PYTHONPATH": str(ROOT / "lib")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -128,7 +144,7 @@ def test_a_build_that_is_asked_to_end_says_so_and_leaves_no_kernel(small, tmp_pa
     assert process.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in err
     assert err.splitlines()[-1].startswith("book_tools: interrupted")
-    assert not list(small.executed("quick").rglob("*.ipynb"))
+    assert not list(small.executed("stored").rglob("*.ipynb"))
 
 
 def wait_until(true, seconds=60):
@@ -204,7 +220,7 @@ def test_writers_and_deleters_are_recognised(code, name):
     assert writer(ast.parse(code).body[0].value) == name
 
 
-@pytest.mark.parametrize("words", [["check"], ["recheck"], ["claims"], ["reproduce"]])
+@pytest.mark.parametrize("words", [["check"], ["build"], ["reproduce"]])
 def test_of_a_folder_that_is_no_book_no_command_says_that_all_is_well(tmp_path, capfd, words):
     for root in (tmp_path, tmp_path / "missing"):
         assert main(["--root", str(root), *words]) == 1

@@ -65,7 +65,7 @@ def test_a_link_that_leads_to_the_sources_is_no_way_to_empty_them(
 def test_a_build_folder_that_is_a_link_to_the_sources_is_not_used(project):
     project.build.symlink_to(project.root / "book")
     before = content(project.root)
-    for folder in (project.stage("quick"), project.html):
+    for folder in (project.stage("stored"), project.html):
         with pytest.raises(InputError, match="among the sources"):
             check_fresh(project.root, folder, STAGE)
     assert content(project.root) == before
@@ -97,8 +97,8 @@ def test_a_folder_that_was_made_for_it_is_emptied_and_filled_again(project, tmp_
 def test_a_folder_that_was_made_for_something_else_is_not_emptied(project):
     kept = make(project.build / "store")
     (kept / "result").touch()
-    stage_sources(project, project.stage("quick"))
-    for folder in (kept, project.stage("quick")):
+    stage_sources(project, project.stage("stored"))
+    for folder in (kept, project.stage("stored")):
         with pytest.raises(InputError, match="did not make it to hold unexecuted notebooks"):
             convert(project, folder)
     assert (kept / "result").exists()

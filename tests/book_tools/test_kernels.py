@@ -18,7 +18,7 @@ from book_tools.notebooks import missing_pictures
 
 ROOT = Path(__file__).parents[2]
 HEADER = "---\njupytext:\n  text_representation: {format_name: myst}\n---\n\n# Page\n\n"
-PARAMETERS = '```{code-cell} python\n:tags: [parameters]\nprofile = "quick"\n```\n\n'
+PARAMETERS = '```{code-cell} python\n:tags: [parameters]\nprofile = "stored"\n```\n\n'
 FIGURE = """\
 ```{{code-cell}} python
 ---
@@ -72,7 +72,7 @@ def run(small):
         text = HEADER + PARAMETERS + FIGURE.format(code=code.strip())
         small.source("book/page").write_text(text, encoding="utf-8")
         folder = small.root / "book"
-        execution.execute(small, "book/page", {"profile": "quick"}, folder=folder)
+        execution.execute(small, "book/page", {"profile": "stored"}, folder=folder)
         return small
 
     return execute
@@ -132,7 +132,7 @@ def test_a_kernel_that_dies_is_one_line_that_names_the_page(run, no_fonts):
 def test_a_notebook_without_a_picture_that_it_promises_is_not_kept(run, no_fonts, small):
     with pytest.raises(BookError, match="book/page: figure 'fig-line' was not drawn"):
         run("print('no picture')")
-    assert not execution.is_executed(small, "book/page", {"profile": "quick"})
+    assert not execution.is_executed(small, "book/page", {"profile": "stored"})
     assert not list(small.build.rglob("page.ipynb"))
 
 
@@ -165,8 +165,17 @@ def test_notebooks_run_with_a_folder_for_temporary_files_of_any_length(small, tm
     small.source("book/page").write_text(text, encoding="utf-8")
     listed = make(small.build / "matplotlib") / "fontlist-none.json"
     listed.touch()  # nothing is drawn
+    program = """
+import sys
+from pathlib import Path
+from book_tools.parallel import execute_all
+from book_tools.project import Project
+
+project = Project(Path(sys.argv[1]))
+execute_all(project, project.notebooks(), "paper", stage=project.root)
+"""
     done = subprocess.run(
-        [sys.executable, "-m", "book_tools", "--root", str(small.root), "claims"],
+        [sys.executable, "-c", program, str(small.root)],
         env={**os.environ, "PYTHONPATH": str(ROOT / "lib"), "TMPDIR": str(long)},
         capture_output=True,
         text=True,

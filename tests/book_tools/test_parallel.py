@@ -23,7 +23,7 @@ jupytext:
 
 ```{{code-cell}} python
 :tags: [parameters]
-profile = "quick"
+profile = "stored"
 ```
 
 ```{{code-cell}} python
@@ -70,7 +70,7 @@ def write(tmp_path):
 
 
 def executed(project):
-    return sorted(path.stem for path in project.executed("quick").glob("*.ipynb"))
+    return sorted(path.stem for path in project.executed("stored").glob("*.ipynb"))
 
 
 def test_two_run_at_once_and_what_is_up_to_date_is_kept(write, capsys):
@@ -78,12 +78,12 @@ def test_two_run_at_once_and_what_is_up_to_date_is_kept(write, capsys):
         a=MEET.format(mine="a", other="b"),
         b=MEET.format(mine="b", other="a"),
     )
-    execute_all(project, ["a", "b"], "quick", stage=project.root, at_once=2)
+    execute_all(project, ["a", "b"], "stored", stage=project.root, at_once=2)
     assert executed(project) == ["a", "b"]
-    before = [path.stat().st_mtime_ns for path in sorted(project.executed("quick").iterdir())]
+    before = [path.stat().st_mtime_ns for path in sorted(project.executed("stored").iterdir())]
     assert "kept" not in capsys.readouterr().out
-    execute_all(project, ["a", "b"], "quick", stage=project.root, at_once=2)
-    after = [path.stat().st_mtime_ns for path in sorted(project.executed("quick").iterdir())]
+    execute_all(project, ["a", "b"], "stored", stage=project.root, at_once=2)
+    after = [path.stat().st_mtime_ns for path in sorted(project.executed("stored").iterdir())]
     assert after == before
     assert capsys.readouterr().out == "a: unchanged, kept\nb: unchanged, kept\n"
 
@@ -93,7 +93,7 @@ def test_the_threads_of_the_machine_are_shared_out(write, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     code = "Path('threads').write_text(os.environ['OMP_NUM_THREADS'])"
     project = write(a=code)
-    execute_all(project, ["a"], "quick", stage=project.root)
+    execute_all(project, ["a"], "stored", stage=project.root)
     assert (project.root / "threads").read_text() == "3"
 
 
@@ -107,7 +107,7 @@ def test_a_failure_starts_nothing_new_lets_the_others_end_and_is_named(write):
     )
     pages = ["good", "bad", "never"]
     with pytest.raises(BookError, match=r"bad\.md:15: this cell raised ValueError") as caught:
-        execute_all(project, pages, "quick", stage=project.root, at_once=2)
+        execute_all(project, pages, "stored", stage=project.root, at_once=2)
     assert "'cold'" in str(caught.value)
     assert executed(project) == ["good"]
     assert not (project.root / "never").exists()
@@ -116,7 +116,7 @@ def test_a_failure_starts_nothing_new_lets_the_others_end_and_is_named(write):
 def test_a_process_that_dies_is_an_error_that_names_its_page(write, monkeypatch):
     project = write(a="os.kill(os.getppid(), 9)")
     with pytest.raises(BookError, match="a: its process was killed by signal 9"):
-        execute_all(project, ["a"], "quick", stage=project.root, at_once=1)
+        execute_all(project, ["a"], "stored", stage=project.root, at_once=1)
 
 
 def test_an_interrupt_ends_what_runs_and_keeps_what_was_finished(write, monkeypatch):
@@ -128,7 +128,7 @@ def test_an_interrupt_ends_what_runs_and_keeps_what_was_finished(write, monkeypa
     tell_when(lambda: (project.root / "started").exists() and executed(project) == ["done"])
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        execute_all(project, ["done", "long"], "quick", stage=project.root, at_once=2)
+        execute_all(project, ["done", "long"], "stored", stage=project.root, at_once=2)
     assert time.monotonic() - begun < 60
     assert executed(project) == ["done"]
     kernel = int((project.root / "started").read_text())
@@ -149,7 +149,7 @@ def test_a_process_that_does_not_heed_is_ended(write, monkeypatch):
     stopped = project.root / "stopped"
     tell_when(stopped.exists)
     with pytest.raises(KeyboardInterrupt):
-        execute_all(project, ["deaf"], "quick", stage=project.root, at_once=1)
+        execute_all(project, ["deaf"], "stored", stage=project.root, at_once=1)
     assert not alive(int(stopped.read_text()))
     assert executed(project) == []
 

@@ -92,7 +92,7 @@ def test_what_is_ignored_from_the_start_stays_so(environment):
 def test_a_run_that_is_to_end_saves_and_says_so(environment, tmp_path):
     checkpoint = tmp_path / "c.npz"
     small = {"dim": 6, "sparsity": 2, "width": 8, "n_train": 20, "kappa": 0.1, "chains": 2}
-    small |= {"step": 0.2, "measurements": 20, "langevin-time": 1e6, "test-samples": 50}
+    small |= {"step": 0.2, "measurements": 20, "langevin_time": 1e6, "n_test": 50}
     options = [f"--{name.replace('_', '-')}={value}" for name, value in small.items()]
     running = subprocess.Popen(
         [sys.executable, "-m", "feature_learning", "point", *options, f"--checkpoint={checkpoint}"],

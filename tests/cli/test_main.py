@@ -739,7 +739,7 @@ def test_a_full_disk_ends_with_one_line_that_names_the_file(monkeypatch, tmp_pat
 
 
 def command(*flags, **options):
-    return [sys.executable, "-m", "feature_learning.cli.main", *arguments(*flags, **options)]
+    return [sys.executable, "-m", "feature_learning", *arguments(*flags, **options)]
 
 
 def test_a_process_prints_json_on_standard_output_and_progress_on_standard_error(environment):

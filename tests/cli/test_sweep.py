@@ -203,8 +203,8 @@ def test_another_device_is_for_all_cells(describe, out, tiny, monkeypatch):
     [
         (["--workers", "0"], ["workers", "0"]),
         (["--workers", "many"], ["workers", "many"]),
-        (["--time-limit", "-1"], ["limit", "-1"]),
-        (["--time-limit", "nan"], ["limit", "nan"]),
+        (["--time-limit", "-1"], ["time_limit", "-1"]),
+        (["--time-limit", "nan"], ["time_limit", "nan"]),
         (["--workers", "1", "--scheduler", "x"], ["scheduler"]),
         (["--scheduler", "ftp://x:1"], ["scheduler", "'ftp://x:1'"]),
         (["--dry"], ["--dry"]),
@@ -264,7 +264,7 @@ def test_an_interrupted_command_keeps_everything_and_the_same_one_goes_on(
     describe, out, environment, tiny
 ):
     file = describe(langevin_time=3000.0, measurements=300)
-    command = [sys.executable, "-m", "feature_learning.cli.main", "sweep", str(file)]
+    command = [sys.executable, "-m", "feature_learning", "sweep", str(file)]
     process = subprocess.Popen(
         [*command, "--out", str(out), "--workers", "1"],
         env=environment,

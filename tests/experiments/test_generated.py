@@ -283,7 +283,7 @@ def test_any_other_command_line_is_sound_or_one_line(places, data):
         assert command == "sweep"
         assert grid.name == "good.toml"
         assert str(folder).strip()
-        assert rest["limit"] in (None, 5)
+        assert rest["time_limit"] in (None, 5)
         assert not {"--what", "--json", "--plots", "nan", "foo", "tpu"} & set(words)
     elif code == 0:
         assert err.count("\n") <= 1, err

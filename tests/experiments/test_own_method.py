@@ -28,7 +28,11 @@ class Laplace(NetworkPosterior):
             return -self.sharpness * (w.abs().sum(dim=(1, 2)) + a.abs().sum(dim=1))
 
         return OwnPriorEnergy(
-            student, data, log_prior=log_prior, homogeneity_penalty=self.penalty, **common
+            student,
+            data,
+            log_prior=log_prior,
+            homogeneity_penalty=self.homogeneity_penalty,
+            **common,
         )
 
 
@@ -50,7 +54,7 @@ def test_its_points_are_those_of_its_energy(options):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"start": "released"}, "start released .* not for method laplace"),
+        ({"start": "released"}, "start released .* not method laplace"),
         ({"replicas": 2, "step": 0.1}, "replicas has no effect with method laplace"),
     ],
 )

@@ -653,7 +653,7 @@ def test_cuda_is_refused_where_it_is_absent(monkeypatch):
         ),
         (
             {"sampler": "population", "homogeneity_penalty": 1.0},
-            "^sampler population needs penalty",
+            "^sampler population needs homogeneity_penalty",
         ),
         ({"sampler": "population", "tilt": 2.0}, "^sampler population needs tilt"),
         ({"sampler": "population", "step": 0.1}, "^step has no effect with .*, sampler population"),

@@ -608,7 +608,7 @@ def test_too_large_a_step_is_refused_at_the_start_with_one_that_works(trial, kin
 
 @pytest.mark.parametrize("kind", ["sgld", "underdamped", "adaptive"])
 def test_divergence_is_named_with_its_step_its_size_and_a_size_that_works(trial, kind):
-    blind = Guards(max_inflation=math.inf)
+    blind = Guards(max_variance_bias=math.inf)
     with pytest.raises(DivergenceError) as caught:
         with_step(trial, kind, 20.0).run(guards=blind)
     message = str(caught.value)
@@ -626,7 +626,7 @@ def test_the_step_that_an_adaptive_sampler_makes_is_the_one_that_is_watched(tria
     # It does not diverge: without the guard nobody would know.
     small = with_step(trial, "adaptive", 0.7)
     small.schedule = uniform(step_size=0.7, steps=4000, measurements=40)
-    result = small.run(guards=Guards(max_inflation=math.inf))
+    result = small.run(guards=Guards(max_variance_bias=math.inf))
     assert small.sampler.step_multiplier(result.state) > 1.2
     assert (
         small.sampler.variance_bias_factor(

@@ -156,7 +156,7 @@ def test_another_model_that_diverges_is_stopped():
     ("changes", "words"),
     [
         ({"energy": object()}, "energy must have chains, gradient, .*, which object lacks"),
-        ({"energy": Well(2)}, "without a position, energy must have field, particles, scale"),
+        ({"energy": Well(2)}, "without a position, energy must have forward, particles, scale"),
         ({"student": None}, "position must be given without a student"),
         ({"test": None}, "test must be given without an observer"),
         ({"sampler": "sgd"}, "sampler must be one of .*, not 'sgd'"),

@@ -202,13 +202,13 @@ def test_blocks_of_any_size_give_the_same_sums(n_train, tile_elements, name, bia
         }
         for key, value in expected.items():
             torch.testing.assert_close(sums[key], value, rtol=1e-10, atol=1e-10, msg=key)
-    sums = {name: torch.empty_like(w) for name in ("grad_w", "power")}
+    sums = {name: torch.empty_like(w) for name in ("grad_w", "grad_square")}
     sums |= {name: torch.empty_like(a) for name in ("grad_a", "square_sum")}
     blocks.accumulate_fixed_gradients(w, residual=frozen, **sums)
     expected = {
         "grad_w": torch.einsum("cm,cbm,mj->cbj", frozen, slope, inputs),
         "grad_a": torch.einsum("cm,cbm->cb", frozen, phi),
-        "power": torch.einsum("cbm,cbm,mj->cbj", phi, slope, inputs),
+        "grad_square": torch.einsum("cbm,cbm,mj->cbj", phi, slope, inputs),
         "square_sum": phi.square().sum(dim=2),
     }
     for key, value in expected.items():

@@ -157,7 +157,7 @@ def test_every_kernel_of_an_energy_uses_the_threads_that_are_left_to_it():
     batches.estimate_from(theta, out, [0])  # the block now has its kernel
     (_, block), *_ = batches._holders.values()
     used = {}
-    for field in (full.field, block):
+    for field in (full.forward, block):
         used[field], run = set(), field.kernel._run
 
         def watched(*arguments, seen=used[field], run=run):
@@ -167,7 +167,7 @@ def test_every_kernel_of_an_energy_uses_the_threads_that_are_left_to_it():
         field.kernel._run = watched
     torch.set_num_threads(2)
     try:
-        with batches.field.stepping(), batches.field.stepping():
+        with batches.forward.stepping(), batches.forward.stepping():
             batches.gradient(theta, out)
             batches.estimate_from(theta, out, [0])
     finally:
@@ -181,11 +181,11 @@ def test_every_kernel_of_an_energy_uses_the_threads_that_are_left_to_it():
 def test_the_energies_of_a_float32_relu_network_use_the_kernel(energy):
     student, data, _ = a_problem(10, 2, 8, 5)
     built = energy(student, data, kappa=0.1, chains=2)
-    assert built.field.kernel is not None
+    assert built.forward.kernel is not None
     theta = student.sample_prior(2, 8, torch.Generator().manual_seed(0))
     compiled, plain = torch.empty_like(theta), torch.empty_like(theta)
     built.gradient(theta, compiled)
-    built.field.kernel = None
+    built.forward.kernel = None
     built.gradient(theta, plain)
     torch.testing.assert_close(compiled, plain, rtol=1e-5, atol=1e-6)
 

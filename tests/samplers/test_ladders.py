@@ -207,7 +207,9 @@ def test_a_ladder_has_a_key_a_price_and_a_memory_of_its_own(tiny):
 
 def test_too_many_networks_for_the_memory_are_counted_in_the_message(tiny, monkeypatch):
     monkeypatch.setattr(hardware, "memory_available", lambda device: 1000)
-    with pytest.raises(DeviceError, match=r"chains=2, 10 networks in all, needs .* rungs, samples"):
+    with pytest.raises(
+        DeviceError, match=r"chains=2, 10 networks in all, needs .* replicas, samples"
+    ):
         check_memory(configure(**tiny, replicas=5))
     with pytest.raises(DeviceError, match=r"chains=2 needs .* use fewer chains, samples or neur"):
         check_memory(configure(**tiny))
@@ -224,7 +226,7 @@ def test_too_many_networks_for_the_memory_are_counted_in_the_message(tiny, monke
         ({"replicas": 2, "kappa_ratio": 1e200}, "^kappa_ratio must be .* not 1e\\+200"),
         ({"replicas": 251}, "^replicas must be .*250, not 251"),
         ({"replicas": 200, "kappa_ratio": 10.0}, "^kappa of the last of replicas must be"),
-        ({"kappa_ratio": 1.1}, "^kappa_ratio has no effect with rungs 1"),
+        ({"kappa_ratio": 1.1}, "^kappa_ratio has no effect with replicas 1"),
         ({"replicas": 2, "method": "mf"}, "^replicas has no effect with method mf"),
         ({"replicas": 2, "sampler": "hmc"}, "^replicas has no effect .* sampler hmc"),
         ({"replicas": 2, "protocol": "published"}, "^replicas has no effect .* protocol published"),

@@ -123,7 +123,7 @@ def linear_map(sampler, spring_constant):
     return matrix, step(0.0, 0.0, 1.0) / xi.item()
 
 
-@pytest.mark.parametrize("stiffness", [0.01, 1.0, 3.0])
+@pytest.mark.parametrize("spring_constant", [0.01, 1.0, 3.0])
 @pytest.mark.parametrize("fraction", [0.05, 0.4, 0.9])
 def test_sgld_inflates_positions_by_what_it_says(spring_constant, fraction):
     sampler = SGLD(fraction * 2 / spring_constant)
@@ -135,7 +135,7 @@ def test_sgld_inflates_positions_by_what_it_says(spring_constant, fraction):
     )
 
 
-@pytest.mark.parametrize("stiffness", [0.01, 1.0, 3.0])
+@pytest.mark.parametrize("spring_constant", [0.01, 1.0, 3.0])
 @pytest.mark.parametrize("fraction", [0.05, 0.4, 0.9])
 @pytest.mark.parametrize("friction", [0.02, 1.0])
 def test_baoab_has_exact_positions_and_velocities_too_cold_by_the_inverse_of_the_inflation(
@@ -154,7 +154,7 @@ def test_baoab_has_exact_positions_and_velocities_too_cold_by_the_inverse_of_the
 
 
 @pytest.mark.parametrize("make", [SGLD, Underdamped])
-@pytest.mark.parametrize("stiffness", [0.3, 4.0])
+@pytest.mark.parametrize("spring_constant", [0.3, 4.0])
 def test_the_inflation_is_infinite_exactly_where_the_step_is_unstable(make, spring_constant):
     limit = 2 / spring_constant if make is SGLD else 2 / math.sqrt(spring_constant)
     for factor, stable in ((0.98, True), (1.02, False)):
@@ -170,7 +170,7 @@ def test_the_inflation_is_infinite_exactly_where_the_step_is_unstable(make, spri
 @pytest.mark.parametrize(
     ("sampler", "fraction"), [(SGLD(1.0), 0.1), (Underdamped(1.0), 0.2)], ids=["sgld", "baoab"]
 )
-@pytest.mark.parametrize("stiffness", [0.3, 4.0])
+@pytest.mark.parametrize("spring_constant", [0.3, 4.0])
 def test_suggested_steps_are_the_fractions_of_the_stability_limit_they_say(
     sampler, fraction, spring_constant
 ):
@@ -183,8 +183,8 @@ def test_suggested_steps_are_the_fractions_of_the_stability_limit_they_say(
 def test_settling_uses_the_other_friction_and_only_that():
     sampler = Underdamped(0.3, friction=0.05, warmup_friction=2.0)
     assert sampler.for_warmup() == Underdamped(0.3, friction=2.0, warmup_friction=2.0)
-    assert sampler.memory == pytest.approx(20)
-    assert sampler.for_warmup().memory == pytest.approx(0.5)
+    assert sampler.velocity_relaxation_time == pytest.approx(20)
+    assert sampler.for_warmup().velocity_relaxation_time == pytest.approx(0.5)
     assert SGLD(0.3).for_warmup() == SGLD(0.3)
 
 
@@ -195,11 +195,11 @@ def test_another_step_keeps_everything_else():
 
 
 def test_only_underdamped_velocities_mean_something():
-    assert math.isinf(SGLD(0.1).memory)
+    assert math.isinf(SGLD(0.1).velocity_relaxation_time)
     state = SGLD(0.1).init(Well(STIFFNESS), POSITION, torch.Generator())
     assert not state.velocity.any()
     assert math.isnan(SGLD(0.1).kinetic_temperature(state))
-    assert Underdamped(0.1).memory == pytest.approx(50)
+    assert Underdamped(0.1).velocity_relaxation_time == pytest.approx(50)
 
 
 @pytest.mark.parametrize("value", [0, -0.1, math.nan, math.inf, "0.1", True])

@@ -30,7 +30,7 @@ def loss(problem, shape, share, *, steps, chains, seed=0):
         start,
         schedule,
         observer,
-        guards=Guards(max_inflation=math.inf),
+        guards=Guards(max_variance_bias=math.inf),
         random=generator(seed, "noise"),
     )
     means = found.mean("train_mse")

@@ -195,7 +195,7 @@ def test_no_penalty_leaves_a_key_as_it_was_before_there_were_penalties(config):
 
 def test_a_table_from_before_penalties_is_read_as_one_without(filled, tmp_path):
     frame, path = tabulate(filled.scan()[0], filled.labels()), tmp_path / "table.csv"
-    frame.drop(columns="penalty").to_csv(path, index=False)
+    frame.drop(columns="homogeneity_penalty").to_csv(path, index=False)
     pd.testing.assert_frame_equal(read_csv(path), frame, check_exact=True)
 
 

@@ -199,7 +199,7 @@ def test_two_sweeps_on_one_store_share_the_work(results, configs, environment, t
     command = [
         sys.executable,
         "-m",
-        "feature_learning.cli.main",
+        "feature_learning",
         "sweep",
         str(file),
         "--out",

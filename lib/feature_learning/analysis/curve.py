@@ -17,17 +17,19 @@ FloatArray = NDArray[np.float64]
 class Curve:
     """Points of one method: x, y, standard error (NaN if unknown), and whether they converged.
 
-    All four arrays have the shape (points,).
+    ``live`` marks points that were computed again in this build; None if none was. All arrays have
+    the shape (points,).
     """
 
     x: FloatArray
     y: FloatArray
     sem: FloatArray
     converged: NDArray[np.bool_]
+    live: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         shape = np.shape(self.x)
-        for name in ("x", "y", "sem", "converged"):
+        for name in ("x", "y", "sem", "converged", *(() if self.live is None else ("live",))):
             found = np.shape(getattr(self, name))
             if len(found) != 1 or found != shape:
                 raise ArgumentError(f"{name} must have one value per point, {shape}, not {found}")

@@ -1,7 +1,7 @@
 """The results of a page, read from the store or computed, as one table for every profile.
 
 A page requests the results of a grid (:func:`feature_learning.sweeps.grid.read_grid`). The profile
-*stored* reads the committed table, *quick* computes some of the cells, and *paper* computes all of
+*stored* reads the committed table and computes some of its cells again; *paper* computes all of
 them, resumably. Each returns the same :class:`~feature_learning.analysis.results.Results`, so that
 nothing else on a page depends on the profile.
 
@@ -11,6 +11,7 @@ a method, is never used for a cell of the grid. Cells without a stored row are c
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -18,24 +19,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
+from feature_learning.analysis.live import compare, draw, report
 from feature_learning.analysis.results import Results
 from feature_learning.choices import PROFILES
 from feature_learning.errors import ArgumentError, StoreError, check_choice
 from feature_learning.experiments.flat import flat
 from feature_learning.experiments.keys import cell_key
-from feature_learning.sweeps.grid import Grid, read_grid
+from feature_learning.sweeps.grid import Grid, GridCell, read_grid
 from feature_learning.sweeps.plan import plan
 from feature_learning.sweeps.pool import LocalPool
-from feature_learning.sweeps.provenance import source_fingerprint
+from feature_learning.sweeps.provenance import checked_out, source_fingerprint
 from feature_learning.sweeps.store import Store
 from feature_learning.sweeps.sweep import sweep
-from feature_learning.sweeps.table import read_csv, tabulate
+from feature_learning.sweeps.table import configuration, read_csv, tabulate
 from feature_learning.sweeps.weights import read_weights
-
-FloatArray = NDArray[np.float64]
 
 
 def filter_cells(
@@ -73,18 +72,17 @@ def load_or_compute(
     *,
     blocks: Sequence[str] | None = None,
     only: Mapping[str, Sequence[Any]] | None = None,
-    quick: Mapping[str, Sequence[Any]] | None = None,
-    quick_blocks: Mapping[str, Mapping[str, Sequence[Any]]] | None = None,
     folder: Path | None = None,
     workers: int | None = None,
+    seed: str | None = None,
 ) -> Results:
     """The results of a grid in one of the profiles.
 
     Parameters
     ----------
     profile : str
-        ``stored``: read ``table``. ``quick``: compute the cells that ``quick`` and
-        ``quick_blocks`` keep. ``paper``: compute all, in ``folder``, resumable.
+        ``stored``: read ``table``, compute some of its cells again and compare. ``paper``: compute
+        all cells, in ``folder``, resumable.
     grid : Path
         TOML file of the grid.
     table : Path
@@ -92,18 +90,16 @@ def load_or_compute(
     blocks : sequence of str, optional
         Only these blocks.
     only : mapping, optional
-        Only cells with these values, in every profile, such as ``{"kappa": [0.005]}``.
-    quick : mapping, optional
-        In profile quick, only cells with these values, such as
-        ``{"n_train": [100, 1000], "seed": [0]}``.
-    quick_blocks : mapping, optional
-        The same for single blocks, name to values, in place of ``quick``.
+        Only cells with these values, such as ``{"kappa": [0.005]}``.
     folder : Path, optional
-        Store of the profiles that compute; a temporary one if not given. Profile quick uses a
+        Store of the cells that are computed; a temporary one if not given. Profile stored uses a
         subfolder for exactly this source code, so that the pages of one build share their cells but
-        never show results of other code.
+        never compare those of other code.
     workers : int, optional
         Number of processes; one for each core by default.
+    seed : str, optional
+        Selects the cells that are computed again: the revision of a build. By default that of the
+        checkout, or the content of the table.
 
     Returns
     -------
@@ -115,44 +111,61 @@ def load_or_compute(
     ArgumentError
         For an unknown profile, or if no cell is left.
     StoreError
-        If the stored table is missing or cannot be read, or if a cell could not be computed.
+        If the stored table is missing or cannot be read, if a cell could not be computed, or if a
+        stored number and the one computed now disagree.
     """
     check_choice("profile", profile, PROFILES)
     asked = filter_cells(read_grid(grid), blocks, only)
-    if profile == "quick":
-        asked = _fewer(asked, quick, quick_blocks or {})
-    labels = {cell_key(cell.config): cell.blocks for cell in asked.cells}
-    names = tuple(asked.blocks)
-    if profile == "stored":
-        if not table.exists():
-            raise StoreError(
-                f"profile stored shows the results in {table}, which does not exist; "
-                "compute it with `make reproduce`, or use profile quick"
-            )
-        frame = read_csv(table)
-        frame = frame[frame["key"].isin(list(labels))].reset_index(drop=True)
-        frame["block"] = frame["key"].map(lambda key: "; ".join(labels[key])).astype("string")
-        archive = table.with_suffix(".npz")
-        kept, kept_readouts = read_weights(archive) if archive.exists() else ({}, {})
-        return Results(
-            frame,
-            missing=len(labels) - len(frame),
-            weights={key: kept[key] for key in frame["key"] if key in kept},
-            readouts={key: kept_readouts[key] for key in frame["key"] if key in kept_readouts},
-            blocks=names,
+    if profile == "paper":
+        return _computed(asked, folder, workers)
+    if not table.exists():
+        raise StoreError(
+            f"profile stored shows the results in {table}, which does not exist; "
+            "compute it with `make reproduce`, or use profile paper"
         )
-    if folder is not None and profile == "quick":
-        folder = folder / f"quick-{source_fingerprint()}"
+    whole = read_csv(table)
+    results = _read(asked, whole, table.with_suffix(".npz"))
+    seed = seed or checked_out(table) or hashlib.sha256(table.read_bytes()).hexdigest()
+    drawn = draw(results.frame, whole, seed)
+    if not drawn:
+        return results
+    cells = tuple(GridCell(configuration(row), (str(row["block"]),)) for row in drawn)
+    place = None if folder is None else folder / f"live-{source_fingerprint()}"
+    new = _computed(replace(asked, cells=cells), place, workers).frame.set_index("key")
+    live = [each for row in drawn for each in compare(row, new.loc[row["key"]], whole)]
+    if not all(each.holds for each in live):
+        raise StoreError(f"stored numbers and those of this code disagree:\n{report(live)}")
+    return replace(results, live=tuple(live))
+
+
+def _read(asked: Grid, whole: pd.DataFrame, archive: Path) -> Results:
+    """The stored results of these cells."""
+    labels = {cell_key(cell.config): cell.blocks for cell in asked.cells}
+    frame = whole[whole["key"].isin(list(labels))].reset_index(drop=True)
+    frame["block"] = frame["key"].map(lambda key: "; ".join(labels[key])).astype("string")
+    kept, kept_readouts = read_weights(archive) if archive.exists() else ({}, {})
+    return Results(
+        frame,
+        missing=len(labels) - len(frame),
+        weights={key: kept[key] for key in frame["key"] if key in kept},
+        readouts={key: kept_readouts[key] for key in frame["key"] if key in kept_readouts},
+        blocks=tuple(asked.blocks),
+    )
+
+
+def _computed(asked: Grid, folder: Path | None, workers: int | None) -> Results:
+    """The results of these cells, computed where the folder does not have them yet."""
+    labels = {cell_key(cell.config): cell.blocks for cell in asked.cells}
     with tempfile.TemporaryDirectory() if folder is None else nullcontext(folder) as place:
         store, pool = Store(Path(place)), LocalPool(workers)
         try:
-            report = sweep(plan(asked, store), store, pool)
+            done = sweep(plan(asked, store), store, pool)
         finally:
             pool.close()
-        if report.interrupted:
+        if done.interrupted:
             raise KeyboardInterrupt
-        if report.failures:
-            raise StoreError(f"{len(report.failures)} cells failed; {report.failures[0]}")
+        if done.failures:
+            raise StoreError(f"{len(done.failures)} cells failed; {done.failures[0]}")
         cells = [cell for each in asked.cells if (cell := store.read(each.config)) is not None]
         weights = {cell.key: store.weights(cell) for cell in cells}
         readouts = {cell.key: store.readouts(cell) for cell in cells}
@@ -161,23 +174,5 @@ def load_or_compute(
         missing=len(labels) - len(cells),
         weights={key: value for key, value in weights.items() if value is not None},
         readouts={key: value for key, value in readouts.items() if value is not None},
-        blocks=names,
-    )
-
-
-def _fewer(
-    asked: Grid,
-    quick: Mapping[str, Sequence[Any]] | None,
-    quick_blocks: Mapping[str, Mapping[str, Sequence[Any]]],
-) -> Grid:
-    """The cells of profile quick, in the order of the grid."""
-    for name in quick_blocks:
-        check_choice("block", name, asked.blocks)
-    kept = {
-        cell_key(cell.config)
-        for name in asked.blocks
-        for cell in filter_cells(asked, [name], quick_blocks.get(name, quick)).cells
-    }
-    return replace(
-        asked, cells=tuple(cell for cell in asked.cells if cell_key(cell.config) in kept)
+        blocks=tuple(asked.blocks),
     )

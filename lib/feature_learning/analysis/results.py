@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from feature_learning.analysis.curve import Curve
+from feature_learning.analysis.live import Comparison, report
 from feature_learning.errors import ArgumentError, check_choice
 from feature_learning.experiments.paper import published
 from feature_learning.inference.verdict import WITHIN
@@ -35,6 +36,8 @@ class Results:
         Key of a cell to readouts (chains, particles), for the same cells, if the method has any.
     blocks : tuple of str
         Requested blocks; those of the table if not given.
+    live : tuple of Comparison
+        Stored numbers that were computed again, all of which agree.
     """
 
     frame: pd.DataFrame
@@ -42,6 +45,7 @@ class Results:
     weights: dict[str, FloatArray] = field(default_factory=dict, repr=False)
     readouts: dict[str, FloatArray] = field(default_factory=dict, repr=False)
     blocks: tuple[str, ...] = ()
+    live: tuple[Comparison, ...] = ()
 
     def select(self, block: str, **values: Any) -> pd.DataFrame:
         """Rows of one block with these values, such as ``kappa=0.005`` (equal up to rounding).
@@ -74,9 +78,10 @@ class Results:
         DataFrame
             Columns ``n_train``, ``kappa``, ``value``, ``sem`` (over seeds; for one seed over its
             chains, if there are several), ``seeds`` and ``converged`` (every seed has converged or
-            agrees within a code, see :mod:`feature_learning.inference.verdict`).
+            agrees within a code, see :mod:`feature_learning.inference.verdict`), and ``live`` (the
+            cell of some seed was computed again).
         """
-        rows = []
+        rows, live = [], {each.key for each in self.live}
         for (n_train, kappa), group in self.select(block, **values).groupby(["n_train", "kappa"]):
             numbers = group[observable].astype(float).to_numpy()
             if len(numbers) > 1:
@@ -93,9 +98,10 @@ class Results:
                     "sem": float(error),
                     "seeds": len(numbers),
                     "converged": bool(_settled(group).all()),
+                    "live": bool(group["key"].isin(live).any()),
                 }
             )
-        columns = ["n_train", "kappa", "value", "sem", "seeds", "converged"]
+        columns = ["n_train", "kappa", "value", "sem", "seeds", "converged", "live"]
         return pd.DataFrame(rows, columns=columns)
 
     def curve(self, block: str, observable: str, **values: Any) -> Curve:
@@ -106,20 +112,29 @@ class Results:
             found["value"].to_numpy(float),
             found["sem"].to_numpy(float),
             found["converged"].to_numpy(bool),
+            found["live"].to_numpy(bool),
         )
 
     def summary_line(self, profile: str, seconds: float) -> str:
-        """The first printed lines of a page: profile, computing time and :meth:`provenance`.
+        """What a page prints about its numbers: profile, origin, and the cells computed again.
 
         Parameters
         ----------
         profile : str
-            A profile of :func:`load_or_compute`; *stored* prints no computing time.
+            A profile of :func:`load_or_compute`.
         seconds : float
-            Computing time.
+            Computing time of this build.
         """
-        clock = "" if profile == "stored" else f", computed in {seconds / 60:.1f} minutes"
-        return f"profile {profile}{clock}\n{self.provenance()}"
+        head = f"profile {profile}, computed in {seconds / 60:.1f} minutes\n{self.provenance()}"
+        if profile != "stored":
+            return head
+        cells = len({each.key for each in self.live})
+        if not cells:
+            return f"{self.provenance()}\nno cell is short enough to be computed again in a build"
+        return (
+            f"{self.provenance()}\n{cells} cells computed again now, in {seconds:.0f} s, and "
+            f"compared with the store:\n{report(self.live)}"
+        )
 
     def provenance(self) -> str:
         """The origin of the numbers, in one sentence for the page."""

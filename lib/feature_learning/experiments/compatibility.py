@@ -90,8 +90,8 @@ def _check_start_and_replicas(config: PointConfig, run: Chains) -> None:
     if run.start == "released" or batch is not None or method.homogeneity_penalty:
         raise ArgumentError(
             f"replicas = {len(kappas)} needs one fixed energy at every kappa: no start released, "
-            f"batch_size or penalty, not start {run.start}, batch_size {batch}, "
-            f"penalty {method.homogeneity_penalty:g}"
+            f"batch_size or homogeneity_penalty, not start {run.start}, batch_size {batch}, "
+            f"homogeneity_penalty {method.homogeneity_penalty:g}"
         )
 
 

@@ -4,8 +4,8 @@ Equipartition is checked in two places. (1) Underdamped velocities must have the
 after burn-in. (2) Along the stiffest direction, of curvature λ, an unadjusted step samples a
 variance that is wrong by a known factor (positions: 1/(1 - ηλ/2) for SGLD; velocities:
 1/(1 - h²λ/4) for BAOAB). Learning changes λ, so it is measured repeatedly during the run. A factor
-above ``max_inflation`` ends the run with advice on the step size. One hot direction among thousands
-does not harm the averages; the threshold detects steps close to instability.
+above ``max_variance_bias`` ends the run with advice on the step size. One hot direction among
+thousands does not harm the averages; the threshold detects steps close to instability.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Guards:
     min_memories : float
         Langevin time after burn-in, in units of the velocities' memory 1/f, before their
         temperature is judged: the heat of the descent needs a few such times to dissipate.
-    max_inflation : float
+    max_variance_bias : float
         Largest allowed inflation of the variance along the stiffest direction.
     """
 
     growth: float = 10.0
     temperature_tolerance: float = 0.2
     min_memories: float = 10.0
-    max_inflation: float = 4.0
+    max_variance_bias: float = 4.0
 
     def check_finite(
         self,
@@ -100,7 +100,7 @@ class Guards:
         )
         # Scale the curvature by the current step multiplier.
         steepness = curvature * sampler.step_multiplier(state)
-        if sampler.variance_bias_factor(steepness) > self.max_inflation:
+        if sampler.variance_bias_factor(steepness) > self.max_variance_bias:
             raise EquipartitionError(
                 f"the step size {sampler.step_size:.4g} is too large {at}: along the stiffest "
                 f"direction (curvature {curvature:.3g}) the sampled variance is "

@@ -48,6 +48,10 @@ STYLES: dict[str, Style] = {
 #: Methods whose chains are judged by the convergence criterion.
 JUDGED = ("equilibrium", "mf", "mf-ard", "mf-ard-sqrt2")
 
+#: Label of the ring around points whose cells were computed again in this build.
+LIVE = "computed again now"
+_RING: Any = {"ls": "", "marker": "o", "ms": 14, "mfc": "none", "mec": "black", "zorder": 5}
+
 #: Larger than the defaults, since a page is 800 pixels wide. The background is opaque for dark
 #: mode.
 RC: Any = {
@@ -109,6 +113,7 @@ def learning_curves(
             aside[name] * curve.x, curve.y, yerr=_bars(curve.sem), fmt=style.marker, ls="-",
             lw=1.4, ms=4.5, color=style.colour, label=style.label, capsize=2, zorder=4,
         )  # fmt: skip
+        mark_live(ax, aside[name] * curve.x, curve)
         if name in JUDGED and not curve.converged.all():
             crossed = True
             ax.plot(
@@ -139,7 +144,21 @@ def learning_curves(
     if crossed:
         handles.append(_mark("x"))
         labels.append("chains not converged")
+    if any(curve.live is not None and curve.live.any() for curve in curves.values()):
+        handles.append(live_handle())
+        labels.append(LIVE)
     ax.legend(handles, labels, loc="best", handler_map={tuple: HandlerTuple(None, pad=0.3)})
+
+
+def mark_live(ax: Axes, x: FloatArray, curve: Curve) -> None:
+    """Ring the points of a curve whose cells were computed again in this build, at ``x``."""
+    if curve.live is not None and curve.live.any():
+        ax.plot(x[curve.live], curve.y[curve.live], **_RING)
+
+
+def live_handle() -> Line2D:
+    """The ring for a legend."""
+    return Line2D([], [], **_RING, label=LIVE)
 
 
 def _mark(shape: str, **options: Any) -> Line2D:

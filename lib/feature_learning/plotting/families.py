@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from feature_learning.analysis.curve import Curve
 from feature_learning.errors import ArgumentError
+from feature_learning.plotting.curves import LIVE, live_handle, mark_live
 
 #: Colours of Okabe and Ito (2008), distinguishable with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000")
@@ -62,6 +63,7 @@ def family_curves(
             curve.x, curve.y, yerr=bars, fmt=marker, ls=line, lw=1.6, ms=5, color=colour,
             mfc="white" if label in dashed else colour, capsize=2, label=label, zorder=3,
         )  # fmt: skip
+        mark_live(ax, curve.x, curve)
         theirs = (published or {}).get(label)
         if theirs is not None:
             ax.errorbar(
@@ -74,7 +76,10 @@ def family_curves(
         ax.set_yscale("log")
     ax.set_xlabel("number of samples $P$")
     ax.set_ylabel(ylabel)
-    ax.legend()
+    handles, labels = ax.get_legend_handles_labels()
+    if any(curve.live is not None and curve.live.any() for curve in curves.values()):
+        handles, labels = [*handles, live_handle()], [*labels, LIVE]
+    ax.legend(handles, labels)
 
 
 def curves_by_noise(
@@ -107,23 +112,26 @@ def curves_by_noise(
     own = sorted(kappa for kappa in curves if kappa < together)
     if len(own) > len(COLOURS):
         raise ArgumentError(f"curves below {together:g} must be at most {len(COLOURS)}, not {own}")
-    measurements = {kappa: (COLOURS[i], MARKERS[i], 3 + i) for i, kappa in enumerate(own)}
+    marks = {kappa: (COLOURS[i], MARKERS[i], 3 + i) for i, kappa in enumerate(own)}
     for kappa, curve in curves.items():
-        colour, marker, order = measurements.get(kappa, ("#9a9a9a", "", 2))
+        colour, marker, order = marks.get(kappa, ("#9a9a9a", "", 2))
         ax.errorbar(
             curve.x, curve.y, yerr=np.nan_to_num(curve.sem), color=colour, marker=marker, ms=5,
             lw=1.6, capsize=2, zorder=order,
         )  # fmt: skip
+        mark_live(ax, curve.x, curve)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel("number of samples $P$")
     ax.set_ylabel(ylabel)
     handles = [
         Line2D([], [], color=colour, marker=marker, ms=5, lw=1.6, label=rf"$\kappa={kappa:g}$")
-        for kappa, (colour, marker, _) in measurements.items()
+        for kappa, (colour, marker, _) in marks.items()
     ]
     if len(own) < len(curves):
         first = min(kappa for kappa in curves if kappa >= together)
         label = rf"$\kappa={first:g}$" + (" and more" if len(curves) > len(own) + 1 else "")
         handles.append(Line2D([], [], color="#9a9a9a", lw=1.6, label=label))
+    if any(curve.live is not None and curve.live.any() for curve in curves.values()):
+        handles.append(live_handle())
     return handles

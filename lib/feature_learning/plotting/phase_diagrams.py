@@ -60,9 +60,10 @@ def phase_diagram(
     ax : Axes
     table : DataFrame
         Values outside the range of colours get the colour of its nearer end.
-    grid : Cells
+    grid : PhaseAxes
     judged : bool
-        Hatch cells that are not ``converged``.
+        Hatch cells that are not ``converged``. Cells that were computed again in this build have a
+        ring.
     window : Window
         Axes and colours; the table is in its unit.
     """
@@ -77,6 +78,12 @@ def phase_diagram(
                     (x[column], y[row]), x[column + 1] - x[column], y[row + 1] - y[row],
                     fill=False, hatch="///", lw=0, edgecolor="white", alpha=0.7,
                 )
+            )  # fmt: skip
+    if "live" in table and (again := table[table["live"]]).size:
+        for colour, width in (("white", 2.6), ("black", 1.2)):  # visible on every colour
+            ax.plot(
+                again["n_train"], again["kappa"], ls="", marker="o", ms=9, mfc="none",
+                mec=colour, mew=width, clip_on=False,
             )  # fmt: skip
     return mesh
 
