@@ -8,6 +8,7 @@ the tolerance of the comparison.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,8 +64,9 @@ class Comparison:
 def draw(rows: pd.DataFrame, table: pd.DataFrame, seed: str) -> list[Row]:
     """Rows whose cells are computed again; none if there is none that can be.
 
-    The rows have the smallest digests of seed and key, so that the selection changes little when a
-    table grows. The first is always drawn; others follow while :data:`BUDGET` lasts.
+    Of every block the row with the smallest digest of seed and key comes first, then the second of
+    every block, and so on, so that each kind of number is drawn, and the selection changes little
+    when a table grows. The first is always drawn; others follow while :data:`BUDGET` lasts.
 
     Parameters
     ----------
@@ -77,8 +79,9 @@ def draw(rows: pd.DataFrame, table: pd.DataFrame, seed: str) -> list[Row]:
     found: list[Row] = []
     spent = 0.0
     candidates: Sequence[Row] = rows.to_dict("records")
-    for row in sorted(candidates, key=lambda each: _digest(seed, each["key"])):
-        if not eligible(row, table) or (found and spent + row["wall_seconds"] > BUDGET):
+    known = [each for each in candidates if eligible(each, table)]
+    for row in _block_by_block(known, seed):
+        if found and spent + row["wall_seconds"] > BUDGET:
             continue
         found.append(row)
         spent += float(row["wall_seconds"])
@@ -146,6 +149,16 @@ def report(found: Sequence[Comparison]) -> str:
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def _block_by_block(rows: Sequence[Row], seed: str) -> list[Row]:
+    """The first row of every block, then the second of every block, and so on."""
+    place: Counter[str] = Counter()
+    ranked = []
+    for row in sorted(rows, key=lambda each: _digest(seed, each["key"])):
+        ranked.append((place[row["block"]], row))
+        place[row["block"]] += 1
+    return [row for _, row in sorted(ranked, key=lambda each: each[0])]
 
 
 def _digest(seed: str, key: str) -> str:

@@ -83,7 +83,7 @@ def phase_diagram(
         for colour, width in (("white", 2.6), ("black", 1.2)):  # visible on every colour
             ax.plot(
                 again["n_train"], again["kappa"], ls="", marker="o", ms=9, mfc="none",
-                mec=colour, mew=width, clip_on=False,
+                mec=colour, mew=width,
             )  # fmt: skip
     return mesh
 
