@@ -33,8 +33,9 @@ def test_the_picture_of_the_readme_is_drawn_from_the_stored_results(book, tmp_pa
     pictures = [Image.open(io.BytesIO(data)).convert("RGB") for data in (now, shown.read_bytes())]
     new, old = (np.asarray(picture, dtype=float) for picture in pictures)
     # Of grey levels to 255: letters may be smoothed in another way, points and curves do not move.
-    # Rings around the points that a revision computes again change a thousandth of the picture.
-    same = new.shape == old.shape and np.abs(new - old).mean() < 0.5
+    # Each revision rings other points, about ten, which changes the mean by up to 1; another curve
+    # or another entry of the legend changes it by 3 and more.
+    same = new.shape == old.shape and np.abs(new - old).mean() < 1.5
     fresh = tmp_path / shown.name
     fresh.write_bytes(now)
     assert same, f"the stored results draw another picture: copy {fresh} to {shown}"
