@@ -40,11 +40,11 @@ class Preset:
 
     Attributes
     ----------
-    samples, chains
+    n_train, chains
         The cases of the step times.
     turn, rounds
         Length and number of a contender's turns.
-    effective_samples, effective_chains
+    effective_n_train, effective_chains
         The case for counting effective samples; the number of samples is one of ``n_train``.
     warm
         Steps from the prior to the warm start.

@@ -140,8 +140,10 @@ def run(make: Callable[[], Any], problem: Problem, seconds: float) -> Settling:
 
 
 def _second_half(measurements: Sequence[tuple[Array, Array]]) -> dict[str, Array]:
-    """The second half of both observables, (chains, looks) each."""
-    pairs: Array = np.array(measurements[len(measurements) // 2 :])  # (looks, observables, chains)
+    """The second half of both observables, (chains, measurements) each."""
+    pairs: Array = np.array(
+        measurements[len(measurements) // 2 :]
+    )  # (measurements, observables, chains)
     return {"m_S": pairs[:, 0].T, "test_mse": pairs[:, 1].T}
 
 

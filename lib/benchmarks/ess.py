@@ -172,12 +172,12 @@ def effective_sizes(overlaps: Array, readouts: Array) -> dict[str, Array]:
     Parameters
     ----------
     overlaps, readouts
-        (chains, looks) and (chains, looks, width).
+        (chains, measurements) and (chains, measurements, width).
     """
     each = np.array(
         [
             [effective_sample_size(series[None]) for series in chain.T]
-            for chain in readouts  # (looks, width)
+            for chain in readouts  # (measurements, width)
         ]
     )
     return {
@@ -190,7 +190,8 @@ def effective_sizes(overlaps: Array, readouts: Array) -> dict[str, Array]:
 def reversible_bound(readouts: Array, every: int) -> Array:
     """Upper bound of effective samples per step of readouts with prior variance 1, (chains,).
 
-    It holds for reversible chains; ``readouts`` are (chains, looks, width), ``every`` steps apart.
+    It holds for reversible chains; ``readouts`` are (chains, measurements, width), ``every`` steps
+    apart.
     """
     lag = max(1, readouts.shape[1] // 4)
     moved = np.square(readouts[:, lag:] - readouts[:, :-lag]).mean(axis=(1, 2)) / 2

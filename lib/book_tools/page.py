@@ -43,7 +43,7 @@ def load_results(
         data / f"results/{name}.csv",
         blocks=blocks,
         only=only,
-        folder=Path(kept) / "cells" if kept else None,
+        folder=Path(kept) if kept else None,
         workers=workers,
         seed=os.environ.get("BOOK_REVISION"),
     )

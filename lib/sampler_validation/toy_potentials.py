@@ -154,7 +154,7 @@ def averages(
     Parameters
     ----------
     sampler : Sampler
-    law : Law
+    law : ToyPotential
     start : Tensor
         Flat start, (size · chains,), in double precision.
     observable : callable

@@ -61,7 +61,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def computed(grid, folder):
     """The entire grid, once."""
-    return load_or_compute("paper", grid, folder / "none.csv", folder=folder / "cells", workers=1)
+    return load_or_compute("paper", grid, folder / "none.csv", folder=folder, workers=1)
 
 
 @pytest.fixture

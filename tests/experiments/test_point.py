@@ -557,7 +557,7 @@ def test_mini_batches_hold_a_few_blocks_however_many_there_are(batch_size, dtype
     train, _ = config.datasets()
     batches = config.sampling.sampler.energy(network_posterior(config.student, train, kappa=0.1))
     for block in range(len(batches)):
-        batches._field(block)
+        batches._forward(block)
     assert len({id(field) for _, field in batches._holders.values()}) == min(len(batches), HELD + 1)
 
 

@@ -138,7 +138,7 @@ class MomentTest:
             self.energy.estimate = estimate
 
     def _count_measurements(self) -> None:
-        """The first look at all is the starting point's: it has the count 0."""
+        """The first measurement at all is the starting point's: it has the count 0."""
         plain = self.observer.measure
 
         def measure(theta, *, average):

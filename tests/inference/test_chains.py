@@ -26,6 +26,7 @@ from feature_learning.inference.diagnostics import ConvergenceRule
 from feature_learning.inference.guards import Guards
 from feature_learning.inference.stopping import StopWhenConverged
 from feature_learning.inference.stopwatch import Stopwatch
+from feature_learning.model.forward import Forward
 from feature_learning.samplers import SGLD, Underdamped
 from feature_learning.samplers.schedules import Schedule, at_times, growing, uniform
 from feature_learning.samplers.steps import default_step
@@ -79,7 +80,7 @@ def test_a_run_measures_what_it_says_when_it_says(trial, kind):
         assert values.shape == (2, 6)
         # The last rung of a ladder has no next one to swap with.
         assert np.isfinite(values[:-1] if name == "swapped" else values).all()
-    # The last look is of the state that is returned, by a plain evaluation.
+    # The last measurement is of the state that is returned, by a plain evaluation.
     parameters = small.energy.predictor_parameters(result.state.position)
     f = small.observer.forward.predict(parameters)
     labels = small.test.labels
@@ -154,7 +155,7 @@ def test_progress_goes_to_standard_error_only(trial, capsys):
 
 
 class InterruptLater(Guards):
-    """Interrupts ten gradients after the nth look at the curvature: in the middle of a segment."""
+    """Interrupts ten gradients after the nth measurement of the curvature, within a segment."""
 
     def __init__(self, small, checks):
         super().__init__()
@@ -266,7 +267,7 @@ def test_a_run_killed_while_it_saves_resumes_from_the_save_before(trial, tmp_pat
     assert done.returncode == -signal.SIGKILL, done.stderr
     rest = trial("mf-ard")
     assert_same(rest.run(checkpoint=path), trial("mf-ard").run())
-    assert rest.measured == 4  # two of six looks were on disk
+    assert rest.measured == 4  # two of six measurements were on disk
 
 
 def test_the_seconds_of_all_calls_are_in_the_checkpoint(trial, tmp_path):
@@ -489,7 +490,7 @@ def test_a_run_whose_disk_fills_resumes_from_the_save_before(trial, tmp_path, mo
 
 
 class StopAt:
-    """Stops chain c from look ``looks[c]`` on."""
+    """Stops chain c from measurement ``measurements[c]`` on."""
 
     def __init__(self, *measurements):
         self.measurements = np.array(measurements)
@@ -509,7 +510,7 @@ def test_a_stopping_rule_ends_each_chain_at_its_own_measurement(trial):
 
 
 def test_the_weights_of_a_chain_are_those_at_its_own_final_measurement(trial, kind):
-    # The same run cut off after each look: what its chains weigh there.
+    # The same run cut off after each measurement: what its chains weigh there.
     at_measurement = [
         short.energy.predictor_parameters(
             short.run(schedule=Schedule(short.schedule.segments[:n])).state.position
@@ -525,7 +526,7 @@ def test_the_weights_of_a_chain_are_those_at_its_own_final_measurement(trial, ki
     assert torch.equal(result.readouts[1], at_measurement[1].a[1])
     # The batch ran on with the chain that was done.
     assert not torch.equal(at_measurement[4].w[1], at_measurement[1].w[1])
-    # Without a rule, and for a chain that never meets it, the final look is the last.
+    # Without a rule, and for a chain that never meets it, the final measurement is the last.
     last = trial(kind).run()
     present = trial(kind).energy.predictor_parameters(last.state.position)
     assert torch.equal(last.weights, present.w)
@@ -821,7 +822,7 @@ def test_a_checkpoint_of_other_types_or_shapes_is_refused(trial, tmp_path, name,
     checkpoints.save(path, {**arrays, name: values}, known)
     with pytest.raises(CheckpointError, match=r"c\.npz"):
         trial().run(checkpoint=path)
-    # What the report does not need it does not look at.
+    # What the report does not need it does not measurement at.
     with contextlib.suppress(CheckpointError):
         read_draws(path)
 
@@ -830,7 +831,7 @@ def test_a_checkpoint_of_other_types_or_shapes_is_refused(trial, tmp_path, name,
 
 
 def grown(small, **options):
-    """A growing run to its limit: 13 blocks of 4 looks, of Langevin time 64."""
+    """A growing run to its limit: 13 blocks of 4 measurements, of Langevin time 64."""
     schedule = growing(step_size=0.1, langevin_time=64.0, measurements=16)
     return small.run(schedule=schedule, **options)
 
@@ -862,7 +863,9 @@ def test_of_a_growing_run_the_second_half_counts(trial, stop_at):
 
 def test_between_two_lengths_the_last_two_blocks_count(trial):
     result = grown(trial("underdamped"), stop=StopAt(21, 21))
-    assert result.counted.tolist() == [False] * 16 + [True] * 6  # a whole block and two looks
+    assert (
+        result.counted.tolist() == [False] * 16 + [True] * 6
+    )  # a whole block and two measurements
 
 
 def test_what_is_tuned_holds_from_the_end_of_settling_on(trial):
@@ -871,7 +874,7 @@ def test_what_is_tuned_holds_from_the_end_of_settling_on(trial):
     assert (tuned.step_size, tuned.friction, tuned.readout_mass) == (0.07, 0.3, 0.5)
     plain = grown(trial("underdamped"))
     np.testing.assert_allclose(result.times, plain.times)  # the same Langevin times
-    # Two looks of four settle, of 0.25 each in steps of 0.1; then steps of 0.07 at most.
+    # Two measurements of four settle, of 0.25 each in steps of 0.1; then steps of 0.07 at most.
     assert result.steps[:4].tolist() == [3, 6, 10, 14]
     assert plain.steps[:4].tolist() == [3, 6, 9, 12]
     assert result.kinetic_temperature == pytest.approx(1, abs=0.1)
@@ -919,3 +922,30 @@ def test_a_run_ends_when_its_time_is_over(trial, tmp_path):
 def test_while_it_runs_it_says_what_is_missing(trial, capsys):
     grown(trial("underdamped"), stop=StopAt(100, 100), progress=True)
     assert "not settled: 2 chains, at least 4 needed" in capsys.readouterr().err
+
+
+def test_a_run_holds_the_forward_pass_and_knows_the_size_of_the_labels(trial, monkeypatch):
+    """The ceiling of divergence includes E[y²] = 1: a planted start may be far below it."""
+    held, ceilings = [], []
+    plain, check = Forward.stepping, Guards.check_finite
+
+    def stepping(self):
+        held.append(self)
+        return plain(self)
+
+    def watched(self, state, train_mse, ceiling, *rest):
+        ceilings.append(ceiling)
+        return check(self, state, train_mse, ceiling, *rest)
+
+    monkeypatch.setattr(Forward, "stepping", stepping)
+    monkeypatch.setattr(Guards, "check_finite", watched)
+    small = trial("sgld")
+    small.position.zero_()
+    labels = small.energy.forward.labels
+    labels.mul_(3)
+    start = small.observer.measure(small.position, average=False)["train_mse"]
+    small.run()
+    assert held
+    assert held[0] is small.energy.forward
+    assert min(ceilings) >= float(labels.square().mean()) - 1e-3
+    assert start.max() <= 9.01

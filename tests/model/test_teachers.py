@@ -32,12 +32,12 @@ def test_a_parity_label_is_the_product_of_the_first_coordinates(dim, sparsity):
 
 
 def test_parity_inputs_are_independent_fair_signs():
-    n_train = 20_000
-    inputs = SparseParity(6, 2).inputs(n_train, generator(0, "data"))
+    count = 20_000
+    inputs = SparseParity(6, 2).inputs(count, generator(0, "data"))
     assert set(inputs.unique().tolist()) == {-1.0, 1.0}
-    assert inputs.mean(dim=0).abs().max() < 5 / math.sqrt(n_train)
-    second = inputs.t() @ inputs / n_train - torch.eye(6)
-    assert second.abs().max() < 5 / math.sqrt(n_train)
+    assert inputs.mean(dim=0).abs().max() < 5 / math.sqrt(count)
+    second = inputs.t() @ inputs / count - torch.eye(6)
+    assert second.abs().max() < 5 / math.sqrt(count)
 
 
 def test_a_parity_is_orthogonal_to_every_other_parity_on_the_full_cube():
@@ -79,18 +79,18 @@ def test_the_second_moment_of_the_fourth_hermite_polynomial_is_24_on_a_sample():
     mean = (weights * power).sum()
     deviation = math.sqrt((weights * power**2).sum() - mean**2)
     assert mean == pytest.approx(24)
-    n_train = 100_000
-    labels = make_dataset(SingleIndex(4, 2), n_train, seed=0, dtype=torch.float64).labels
-    assert abs(labels.square().mean() - 24) < 5 * deviation / math.sqrt(n_train)
+    count = 100_000
+    labels = make_dataset(SingleIndex(4, 2), count, seed=0, dtype=torch.float64).labels
+    assert abs(labels.square().mean() - 24) < 5 * deviation / math.sqrt(count)
 
 
 def test_single_index_inputs_are_standard_normal():
-    n_train = 20_000
-    inputs = SingleIndex(5, 2).inputs(n_train, generator(0, "data"))
-    assert inputs.mean(dim=0).abs().max() < 5 / math.sqrt(n_train)
-    second = inputs.t() @ inputs / n_train - torch.eye(5)
-    assert second.abs().max() < 5 * math.sqrt(2 / n_train)
-    assert abs((inputs**4).mean() - 3) < 5 * math.sqrt(96 / n_train / 5)
+    count = 20_000
+    inputs = SingleIndex(5, 2).inputs(count, generator(0, "data"))
+    assert inputs.mean(dim=0).abs().max() < 5 / math.sqrt(count)
+    second = inputs.t() @ inputs / count - torch.eye(5)
+    assert second.abs().max() < 5 * math.sqrt(2 / count)
+    assert abs((inputs**4).mean() - 3) < 5 * math.sqrt(96 / count / 5)
 
 
 @pytest.mark.parametrize("teacher", [SparseParity(6, 2), SingleIndex(6, 2)])

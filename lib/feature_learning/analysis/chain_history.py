@@ -44,11 +44,11 @@ class ChainHistory:
     ----------
     name : str
         Name that distinguishes the run from others.
-    series : dict of array (chains, looks)
+    series : dict of array (chains, measurements)
         Every observable at every measurement.
-    counted : array (looks,) of bool
+    counted : array (measurements,) of bool
         True for measurements after burn-in.
-    times : array (looks,)
+    times : array (measurements,)
         Langevin time of each measurement.
     starts : tuple of str
         Start of each chain: ``prior``, ``planted``, or ``?`` if the file does not say.

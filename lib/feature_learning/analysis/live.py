@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from feature_learning.analysis.tolerance import has_estimate, spread, tolerance
+from feature_learning.analysis.tolerance import has_estimate, tolerance
 from feature_learning.experiments.keys import cell_key
 from feature_learning.sweeps.table import configuration
 
@@ -23,8 +23,6 @@ from feature_learning.sweeps.table import configuration
 LONGEST = 5.0
 #: Seconds of the stored runs of all cells that are drawn together, about.
 BUDGET = 6.0
-#: Fewest degrees of freedom of an error estimate: with fewer the tolerance says little.
-LEAST_FREEDOM = 4
 
 Row = Mapping[str, Any]
 
@@ -78,10 +76,9 @@ def draw(rows: pd.DataFrame, table: pd.DataFrame, seed: str) -> list[Row]:
     """
     found: list[Row] = []
     spent = 0.0
-    candidates: Sequence[Row] = rows.to_dict("records")
-    known = [each for each in candidates if eligible(each, table)]
-    for row in _block_by_block(known, seed):
-        if found and spent + row["wall_seconds"] > BUDGET:
+    short: Sequence[Row] = rows[rows["wall_seconds"] < LONGEST].to_dict("records")
+    for row in _block_by_block(short, seed):
+        if (found and spent + row["wall_seconds"] > BUDGET) or not eligible(row, table):
             continue
         found.append(row)
         spent += float(row["wall_seconds"])
@@ -89,15 +86,22 @@ def draw(rows: pd.DataFrame, table: pd.DataFrame, seed: str) -> list[Row]:
 
 
 def eligible(row: Row, table: pd.DataFrame, longest: float = LONGEST) -> bool:
-    """Whether a stored row can be computed again in a short time and be compared."""
+    """Whether a stored row can be computed again in a short time, and compared in earnest."""
     if row["wall_seconds"] >= longest or row["device"] != "cpu" or row["interrupted"]:
         return False
     if cell_key(configuration(row)) != row["key"]:
         return False  # the row is of another version of its method
     names = [name for name, _ in numbers(row)]
     return has_estimate(row, table, names) and all(
-        spread(name, row, row, table).freedom >= LEAST_FREEDOM for name in names
+        tolerance(name, row, row, table)[0] <= _largest(name, row) for name in names
     )
+
+
+def _largest(name: str, row: Row) -> float:
+    """Largest tolerance of a comparison that can find a fault."""
+    if name == "m_S":
+        return 0.25  # of a number between 0 and 1
+    return 5.0 if name == "log_evidence" else 0.5 * float(row[name])
 
 
 def numbers(row: Row) -> list[tuple[str, str]]:

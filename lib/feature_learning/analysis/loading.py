@@ -92,9 +92,9 @@ def load_or_compute(
     only : mapping, optional
         Only cells with these values, such as ``{"kappa": [0.005]}``.
     folder : Path, optional
-        Store of the cells that are computed; a temporary one if not given. Profile stored uses a
-        subfolder for exactly this source code, so that the pages of one build share their cells but
-        never compare those of other code.
+        Place of the cells that are computed; a temporary one if not given. Profile paper uses its
+        subfolder ``cells``; profile stored one for exactly this source code, so that the pages of
+        one build share their cells but never compare those of other code.
     workers : int, optional
         Number of processes; one for each core by default.
     seed : str, optional
@@ -117,7 +117,7 @@ def load_or_compute(
     check_choice("profile", profile, PROFILES)
     asked = filter_cells(read_grid(grid), blocks, only)
     if profile == "paper":
-        return _computed(asked, folder, workers)
+        return _computed(asked, None if folder is None else folder / "cells", workers)
     if not table.exists():
         raise StoreError(
             f"profile stored shows the results in {table}, which does not exist; "
@@ -130,7 +130,7 @@ def load_or_compute(
     if not drawn:
         return results
     cells = tuple(GridCell(configuration(row), (str(row["block"]),)) for row in drawn)
-    place = None if folder is None else folder / f"live-{source_fingerprint()}"
+    place = None if folder is None else folder / "live" / source_fingerprint()
     new = _computed(replace(asked, cells=cells), place, workers).frame.set_index("key")
     live = [each for row in drawn for each in compare(row, new.loc[row["key"]], whole)]
     if not all(each.holds for each in live):

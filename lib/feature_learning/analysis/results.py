@@ -131,9 +131,10 @@ class Results:
         cells = len({each.key for each in self.live})
         if not cells:
             return f"{self.provenance()}\nno cell is short enough to be computed again in a build"
+        many = "1 cell" if cells == 1 else f"{cells} cells"
         return (
-            f"{self.provenance()}\n{cells} cells computed again now, in {seconds:.0f} s, and "
-            f"compared with the store:\n{report(self.live)}"
+            f"{self.provenance()}\n{many} computed again now, in {seconds:.0f} s, and compared "
+            f"with the store:\n{report(self.live)}"
         )
 
     def provenance(self) -> str:

@@ -121,10 +121,10 @@ def has_estimate(row: Mapping[str, Any], frame: pd.DataFrame, names: Sequence[st
     return len(_alike(row, frame)) >= SEEDS
 
 
-def spread(
+def tolerance(
     name: str, row: Mapping[str, Any], new: Mapping[str, Any], frame: pd.DataFrame
-) -> Spread:
-    """The spread of the difference of a stored number and a new one, without the test points.
+) -> tuple[float, str]:
+    """The tolerance of a number of a row, and a short text on its origin.
 
     Parameters
     ----------
@@ -135,34 +135,23 @@ def spread(
     frame
         The stored table.
     """
+    value = float(row[name])
     if row["method"] == "nngp":
-        return Spread(0.0, 10**6)
+        return ROUNDING * abs(value) + 1e-9, "rounding"
     if row["chains"] > 1:
         alike = _alike(row, frame)
         others = alike[alike["key"] != row["key"]][f"{name}_sem"].dropna()
         errors = float(row[f"{name}_sem"]), float(new[f"{name}_sem"])
-        return over_chains(*errors, list(others), int(row["chains"]))
-    neighbours = [list(group[name]) for group in _neighbours(row, frame)]
-    return over_seeds(list(_alike(row, frame)[name]), neighbours)
-
-
-def tolerance(
-    name: str, row: Mapping[str, Any], new: Mapping[str, Any], frame: pd.DataFrame
-) -> tuple[float, str]:
-    """The tolerance of a number of a row, and a short text on its origin.
-
-    The parameters are those of :func:`spread`.
-    """
-    value = float(row[name])
-    if row["method"] == "nngp":
-        return ROUNDING * abs(value) + 1e-9, "rounding"
-    found = spread(name, row, new, frame)
+        spread = over_chains(*errors, list(others), int(row["chains"]))
+    else:
+        neighbours = [list(group[name]) for group in _neighbours(row, frame)]
+        spread = over_seeds(list(_alike(row, frame)[name]), neighbours)
     points = float(row["n_test"])
     floor = {"m_S": float(row["noise"]) / points, "log_evidence": 0.0}.get(
         name, 2 * value**2 / points
     )
-    error = math.sqrt(found.error**2 + floor)
-    return found.factor * error, f"{found.factor:.1f} x {error:.2g}"
+    error = math.sqrt(spread.error**2 + floor)
+    return spread.factor * error, f"{spread.factor:.1f} x {error:.2g}"
 
 
 def _alike(row: Mapping[str, Any], frame: pd.DataFrame, **changed: Any) -> pd.DataFrame:

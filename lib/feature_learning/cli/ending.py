@@ -73,7 +73,7 @@ def _run(name: str, body: Callable[[], int]) -> int:
         if not _memory_ran_out(error):
             raise
         what = str(error).partition("\n")[0] if "OutOfMemory" in type(error).__name__ else ""
-        advice = "use fewer samples, chains or neurons"
+        advice = "use fewer training samples, chains or neurons"
         return complain(name, f"out of memory: {what or advice}")
 
 

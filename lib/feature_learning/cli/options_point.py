@@ -24,7 +24,7 @@ _POINT = """\
 Another --teacher, --method, --sampler or --protocol has other options: add --help to list them.
 
 examples:
-  the network posterior at equilibrium, P = 1000 (under a minute on two cores)
+  the network posterior at equilibrium, P = 1000 (two minutes on two cores)
     feature-learning point --n-train 1000 --kappa 0.005
   as published: SGLD with the published clock and stopping rule, last sample
     feature-learning point --n-train 5000 --kappa 0.001 --protocol published --chains 1

@@ -34,7 +34,7 @@ class CollapsedEnergy:
 
     Parameters
     ----------
-    student, data, kappa, chains, particles, ard, block_elements
+    student, data, kappa, chains, particles, ard, tile_elements
         As in :class:`~feature_learning.energies.particles.ParticleEnergy`.
     every : int
         Steps between two solutions for the field (and between two updates of ρ with ARD).

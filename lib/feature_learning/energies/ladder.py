@@ -22,7 +22,7 @@ from feature_learning.model.teachers import Dataset
 
 
 class LadderEnergy(Fixed):
-    """Network posteriors at several κ, ``copies`` of each: chain ``copy * rungs + rung``.
+    """Network posteriors at several κ, ``copies`` of each: chain ``copy * replicas + replica``.
 
     Parameters
     ----------

@@ -69,12 +69,12 @@ class MiniBatchEnergy(Fixed):
 
     def draw(self, random: torch.Generator) -> list[int]:
         """Draw a block for each chain, as the block of a random sample."""
-        n_train = torch.randint(
+        drawn = torch.randint(
             len(self.full.data), (self.chains,), generator=random, device=random.device
         )
-        return [int(sample) // self.batch_size for sample in n_train]
+        return [int(sample) // self.batch_size for sample in drawn]
 
-    def _field(self, block: int) -> Forward:
+    def _forward(self, block: int) -> Forward:
         """The forward pass of one chain on a block.
 
         Each forward pass has its own buffers: the blocks share :data:`HELD` of them, except for the
@@ -112,7 +112,7 @@ class MiniBatchEnergy(Fixed):
             one = slice(chain, chain + 1)
             mine = Parameters(*(piece[one] for piece in parameters))
             ours = Parameters(*(piece[one] for piece in gradient))
-            full.data_gradient(self._field(block), mine, ours)
+            full.data_gradient(self._forward(block), mine, ours)
         full.add_penalty(parameters, gradient)
         full.add_prior(theta, out)
 

@@ -37,7 +37,7 @@ class ReleasedEnergy(ParticleEnergy):
     data : Dataset
     relevant : int
         Number of tilted coordinates, the first ones.
-    kappa, chains, penalty, block_elements
+    kappa, chains, homogeneity_penalty, tile_elements
         As in :func:`~feature_learning.energies.particles.network_posterior`.
     """
 

@@ -141,7 +141,7 @@ def run(
         has no effect.
     random : torch.Generator
         Generator on the device of the data.
-    block_elements, checkpoint, fingerprint, progress, label, stopwatch
+    tile_elements, checkpoint, fingerprint, progress, label, stopwatch
         See :func:`feature_learning.inference.chains.run_chains`.
 
     Raises

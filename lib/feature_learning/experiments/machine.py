@@ -26,7 +26,7 @@ class Machine:
     device: str = option("cpu", "cpu, cuda or cuda:N")
     tile_elements: int | None = option(
         None,
-        "memory bound: chains * neurons * samples in a tile (2^18 on a CPU)",
+        "memory bound: chains * neurons * training samples in a tile (2^18 on a CPU)",
         metavar="E",
         keyed_as="block_elements",
     )

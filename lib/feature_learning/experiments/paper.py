@@ -45,7 +45,7 @@ class PublishedProtocol:
         Length n₀ of the decay in original steps.
     total_steps : int
         The last original step.
-    look_every : int
+    measure_every : int
         Original steps between two measurements.
     test_mse : float
         The rule is met if one sample's test MSE (not half) is below this.
@@ -53,7 +53,7 @@ class PublishedProtocol:
         Training observable that can also meet the rule if ``n_train`` ≤ 550 or κ ≥ 0.02.
     train_threshold : float
         Largest value of ``train_measure`` that meets the rule.
-    looks_after : int
+    measurements_after : int
         Measurements after the one that first meets the rule.
     """
 
@@ -94,7 +94,7 @@ class PublishedStop:
     def finished(
         self, series: dict[str, NDArray[np.float64]], counted: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
-        """True for chains that met the rule at least ``looks_after`` measurements ago."""
+        """True for chains that met the rule at least ``measurements_after`` measurements ago."""
         hit = series["test_mse"] < self.protocol.test_mse
         if self.watch_training:
             hit = hit | (series[self.protocol.train_measure] <= self.protocol.train_threshold)

@@ -78,7 +78,8 @@ class Posterior:
         of the test inputs; NaN where they cannot be computed.
     verdict : str
         ``agreed`` if R-hat is below 1.01 and the effective sample size at least 100 over four
-        chains or more, and the kinetic temperature within 2 % of T; else ``not settled``.
+        chains or more of 40 draws or more each, and the kinetic temperature within 2 % of T; else
+        ``not settled``.
     reasons : tuple of str
         Why it is not settled; empty if the chains agree.
     acceptance : array (chains,) or None

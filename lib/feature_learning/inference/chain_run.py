@@ -22,13 +22,13 @@ class ChainRun:
 
     Attributes
     ----------
-    series : dict of array (chains, looks)
+    series : dict of array (chains, measurements)
         Every observable at every measurement.
-    counted : array (looks,) of bool
+    counted : array (measurements,) of bool
         Whether each measurement is past burn-in.
-    times : array (looks,)
+    times : array (measurements,)
         Langevin time of each measurement.
-    steps : array (looks,) of int
+    steps : array (measurements,) of int
         Number of steps before each measurement.
     final_measurement : array (chains,) of int
         Index of the measurement at which each chain finished (the last one without a stopping
@@ -110,5 +110,5 @@ class ChainRun:
         )
 
     def draws(self, name: str) -> FloatArray:
-        """An observable at every measurement, (chains, looks); empty if there is none yet."""
+        """An observable, (chains, measurements); empty if there is none yet."""
         return self.series.get(name, np.empty((len(self.final_measurement), 0)))

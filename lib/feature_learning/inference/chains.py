@@ -108,7 +108,7 @@ def run_chains(
     """
     guards, rule, known = guards or Guards(), rule or ConvergenceRule(), fingerprint or {}
     stopwatch = stopwatch or Stopwatch()
-    field: Forward | None = getattr(energy, "field", None)
+    forward: Forward | None = getattr(energy, "forward", None)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     with checkpoints.reserved(checkpoint):
         state, at = sampler.init(energy, position, random), Progress()
@@ -122,7 +122,7 @@ def run_chains(
                 print(f"{name}{at.resumption(schedule)}, from {checkpoint}", file=sys.stderr)
         else:
             start = observer.measure(state.position, average=False).get("train_mse", np.zeros(1))
-            power = 0.0 if field is None else float(field.labels.square().mean())
+            power = 0.0 if forward is None else float(forward.labels.square().mean())
             at.ceiling = max(float(start.max()), power)
             first = sampler.with_step(max(segment.step_size for segment in schedule.segments))
             at.curvature = guards.check_curvature(first, energy, state, "at the start")
@@ -167,7 +167,7 @@ def run_chains(
                 mover = mover.for_warmup() if segment.warmup else mover
                 while at.within < segment.steps and going():
                     steps = min(_CHUNK, segment.steps - at.within)
-                    with nullcontext() if field is None else field.stepping():
+                    with nullcontext() if forward is None else forward.stepping():
                         mover.advance(state, energy, steps, random, done=at.done)
                     at.within, at.done = at.within + steps, at.done + steps
                     bar.update(steps)

@@ -161,7 +161,7 @@ def solve(
         Limit on the wall time in seconds.
     insist : bool
         Raise an error if the result is not converged.
-    checkpoint, fingerprint, progress, label, stopwatch, block_elements
+    checkpoint, fingerprint, progress, label, stopwatch, tile_elements
         As in :func:`feature_learning.inference.sampling.sample`.
 
     Raises

@@ -83,7 +83,7 @@ class Progress:
         return found
 
     def arrays(self) -> dict[str, FloatArray]:
-        """The series as arrays (chains, looks)."""
+        """The series as arrays (chains, measurements)."""
         return {name: np.stack(values, axis=1) for name, values in self.series.items()}
 
 

@@ -25,8 +25,8 @@ class StopRule(Protocol):
     ) -> NDArray[np.bool_]:
         """Finished chains, (chains,) of bool.
 
-        ``series`` are the observables, (chains, looks); ``counted`` (looks,) marks the measurements
-        past burn-in.
+        ``series`` are the observables, (chains, measurements); ``counted``, (measurements,), marks
+        those past burn-in.
         """
 
 

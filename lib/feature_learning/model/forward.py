@@ -60,7 +60,7 @@ class Forward(TiledForward):
         coupling: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> None:
-        """The sums of :meth:`TiledField.accumulate_gradients`."""
+        """The sums of :meth:`TiledForward.accumulate_gradients`."""
         w, a, c = parameters
         if self.kernel is None or not _laid_out(w, a, grad_w, grad_a, coupling):
             super().accumulate_gradients(

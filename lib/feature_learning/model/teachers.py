@@ -199,7 +199,7 @@ def make_dataset(
     Raises
     ------
     ArgumentError
-        If ``n_train`` is below 1, ``seed`` is negative, or the teacher draws other shapes than it
+        If ``count`` is below 1, ``seed`` is negative, or the teacher draws other shapes than it
         should or numbers that are not finite.
     """
     import torch

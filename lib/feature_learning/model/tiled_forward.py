@@ -50,7 +50,7 @@ class TiledForward:
         Upper bound for chains · particles · samples of a tile (at least one sample of one chain):
         the number of elements of an activation buffer. Memory is at most two such buffers, whatever
         the number of samples. None means
-        :func:`~feature_learning.model.tiles.default_block_elements`.
+        :func:`~feature_learning.model.tiles.default_tile_elements`.
 
     Raises
     ------

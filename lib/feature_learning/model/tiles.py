@@ -79,25 +79,25 @@ def _even(total: int, largest: int) -> int:
 
 def _tile(
     chains: slice,
-    n_train: tuple[slice, Tensor, Tensor],
+    block: tuple[slice, Tensor, Tensor],
     labels: Tensor,
     buffers: tuple[Tensor, Tensor, Tensor, Tensor],
 ) -> Tile:
     """One tile, on its part of the shared buffers."""
-    span, inputs, inputs_t = n_train
-    tile, block = chains.stop - chains.start, span.stop - span.start
+    span, inputs, inputs_t = block
+    tile, length = chains.stop - chains.start, span.stop - span.start
     z, scratch, f, rx = buffers
-    f = f[:tile, :block]
+    f = f[:tile, :length]
     return Tile(
         chains,
         span,
         inputs,
         inputs.expand(tile, -1, -1),
         inputs_t,
-        labels[span].unsqueeze(1).expand(tile, block, 1),
-        z[:tile, :block],
-        scratch[:tile, :block],
+        labels[span].unsqueeze(1).expand(tile, length, 1),
+        z[:tile, :length],
+        scratch[:tile, :length],
         f,
         f.transpose(1, 2),
-        rx[:tile, :, :block],
+        rx[:tile, :, :length],
     )

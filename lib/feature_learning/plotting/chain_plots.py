@@ -45,9 +45,9 @@ def trace_plot(
     Parameters
     ----------
     ax : Axes
-    draws : array (chains, looks)
-    times : array (looks,)
-    counted : array (looks,) of bool
+    draws : array (chains, measurements)
+    times : array (measurements,)
+    counted : array (measurements,) of bool
     labels : sequence of str
         One per chain, such as ``prior`` or ``planted``.
     ylabel : str
