@@ -732,16 +732,19 @@ def test_the_row_of_populations_has_their_evidence_and_averages():
 
 def test_the_row_of_integrals_agrees_with_that_of_populations():
     both = [
-        run_point(configure(**{**POPULATION, "sampler": sampler, "members": members, "moves": 10}))
-        for sampler, members in (("population", 64), ("integration", 4))
+        run_point(
+            configure(**{**POPULATION, "sampler": sampler, "members": members, "moves": moves})
+        )
+        for sampler, members, moves in (("population", 64, 10), ("integration", 16, 20))
     ]
     populations, integrals = (each.row for each in both)
     assert integrals["log_evidence"] == pytest.approx(np.mean(integrals["populations"]))
     apart = integrals["log_evidence"] - populations["log_evidence"]
     error = math.hypot(integrals["log_evidence_sem"], populations["log_evidence_sem"])
     assert error < 0.5
-    assert abs(apart) < 4 * error
-    assert integrals["steps"] == 10 * 3 * 400
+    # Two and two degrees of freedom: Student's quantile at 1 % is 4.6, and at 0.1 % is 8.6.
+    assert abs(apart) < 8.6 * error
+    assert integrals["steps"] == 20 * 3 * 400
     assert "3 integrals; at least 4 are needed" in integrals["not_converged_because"]
     for row, words in ((populations, ("populations", "families")), (integrals, ("integrals", ""))):
         first, second, *_ = _evidence_lines(row)
