@@ -103,9 +103,9 @@ class OwnLabels(ParticleEnergy):
         residual = self.forward.predict(self.views(theta)).double() - self.labels
         return residual.square().mean(dim=1)
 
-    def readout_law(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+    def readout_distribution(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Mean of the readouts given the weights, and the factor of their precision."""
-        _, factor = super().readout_law(theta)
+        _, factor = super().readout_distribution(theta)
         unit = 2 / (len(self.forward) * self.temperature)
         grad_w = unit * self.scale * self._correlated(self.views(theta).w).a.double()
         return torch.cholesky_solve(grad_w.unsqueeze(2), factor).squeeze(2), factor

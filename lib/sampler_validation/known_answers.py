@@ -99,9 +99,9 @@ class Frozen:
         loss: Tensor = self.inner.loss(self.whole(theta))
         return loss
 
-    def readout_law(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+    def readout_distribution(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Mean of the readouts and the factor of their precision."""
-        law: tuple[Tensor, Tensor] = self.inner.readout_law(self.whole(theta))
+        law: tuple[Tensor, Tensor] = self.inner.readout_distribution(self.whole(theta))
         return law
 
 

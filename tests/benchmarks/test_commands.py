@@ -267,18 +267,18 @@ def test_ratios_are_over_our_time_of_the_same_dynamics(module):
 def test_on_a_gpu_batches_of_this_library_are_timed(main, module, monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(module("machine").EDGES, "cuda", 64)
     monkeypatch.syspath_prepend(ROOT / "tests" / "lib")
-    pretended, out = importlib.import_module("pretended").pretended, tmp_path / "speed.csv"
+    fake, out = importlib.import_module("fake_cuda").fake_cuda, tmp_path / "speed.csv"
     tiny = ["--n-train", "7", "--width", "16", "--dim", "5", "--rounds", "2", "--turn", "0.001"]
-    with pretended(monkeypatch) as device:
+    with fake(monkeypatch) as device:
         assert main([*tiny, "--device", "cuda", "--out", str(out)]) == 0
     assert device.seen & {"bmm", "mm", "matmul"}
     frame = speed.read(out)
-    assert set(frame["device"]) == {"pretended"}
+    assert set(frame["device"]) == {"fake"}
     assert set(frame["package"]) == {"feature_learning", "torch"}
     times = speed.select(frame, "step_time")
     assert set(times["chains"]) == {1, 16, 64, 256}
     assert set(times["dynamics"]) == set(module("problem").DYNAMICS)
-    assert "this library on: pretended" in capsys.readouterr().out
+    assert "this library on: fake" in capsys.readouterr().out
 
 
 def test_cells_a_minute_are_those_of_the_published_protocol(module):

@@ -1,10 +1,10 @@
-"""A computation for a GPU stays on the GPU; tested without one, see pretended.py."""
+"""A computation for a GPU stays on the GPU; tested without one, see fake_cuda.py."""
 
 import signal
 
 import pytest
 import torch
-from pretended import pretended
+from fake_cuda import fake_cuda
 from small_runs import fitting
 
 from feature_learning.experiments.point import run_point
@@ -64,7 +64,7 @@ def test_a_point_on_the_device_is_the_point_on_the_cpu(tiny, asked, monkeypatch)
     """Bit by bit, since it is the same arithmetic; tensors that mix are refused."""
     config = {**tiny, "dtype": "float64", "tile_elements": 700, **asked}
     here, _ = values(config)
-    with pretended(monkeypatch) as device:
+    with fake_cuda(monkeypatch) as device:
         there, result = values({**config, "device": "cuda"})
     assert result.row["config"]["device"] == "cuda"
     assert device.seen & {"bmm", "mm", "baddbmm", "matmul"}
@@ -72,7 +72,7 @@ def test_a_point_on_the_device_is_the_point_on_the_cpu(tiny, asked, monkeypatch)
 
 
 def test_single_precision_has_no_compiled_pass_on_the_device(tiny, monkeypatch):
-    with pretended(monkeypatch):
+    with fake_cuda(monkeypatch):
         row, _ = values({**tiny, "device": "cuda"})
     assert 0 < row["test_mse"] < 5
 
@@ -88,7 +88,7 @@ def test_an_interrupted_run_goes_on_on_the_device(tiny, monkeypatch, tmp_path):
             signal.raise_signal(signal.SIGINT)
         return watched(self, *arguments, **options)
 
-    with pretended(monkeypatch):
+    with fake_cuda(monkeypatch):
         monkeypatch.setattr(Observer, "measure", stopping)
         part, _ = values({**config, "device": "cuda"}, checkpoint=path)
         assert part["interrupted"]
@@ -128,16 +128,16 @@ def test_an_interrupted_run_goes_on_on_the_device(tiny, monkeypatch, tmp_path):
         ),
     ],
 )
-def test_the_pretended_device_refuses_what_a_gpu_would(spoil, message, monkeypatch):
-    with pretended(monkeypatch):
+def test_the_fake_device_refuses_what_a_gpu_would(spoil, message, monkeypatch):
+    with fake_cuda(monkeypatch):
         here = torch.ones(3)
         there = here.to("cuda")
         with pytest.raises((RuntimeError, TypeError), match=message):
             spoil(there, here)
 
 
-def test_the_pretended_device_allows_what_a_gpu_would(monkeypatch):
-    with pretended(monkeypatch) as device:
+def test_the_fake_device_allows_what_a_gpu_would(monkeypatch):
+    with fake_cuda(monkeypatch) as device:
         here = torch.arange(3.0)
         there = torch.zeros(3, device="cuda")
         there.copy_(here)

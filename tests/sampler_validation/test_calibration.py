@@ -105,7 +105,7 @@ def test_each_chain_has_the_posterior_of_its_own_labels(options):
     theta = student.sample_prior(chains, 4, random, dtype=torch.float64)
     gradient = torch.empty_like(theta)
     ours.gradient(theta, gradient)
-    mean, factor = ours.readout_law(theta)
+    mean, factor = ours.readout_distribution(theta)
     for chain in range(chains):
         data = Dataset(inputs, labels[chain])
         plain = network_posterior(student, data, kappa=0.3, chains=chains)
@@ -114,7 +114,7 @@ def test_each_chain_has_the_posterior_of_its_own_labels(options):
         for mine, theirs in zip(ours.views(gradient), plain.views(expected), strict=True):
             torch.testing.assert_close(mine[chain], theirs[chain])
         torch.testing.assert_close(ours.value(theta)[chain], plain.potential(theta)[chain])
-        other_mean, other_factor = plain.readout_law(theta)
+        other_mean, other_factor = plain.readout_distribution(theta)
         torch.testing.assert_close(mean[chain], other_mean[chain])
         torch.testing.assert_close(factor[chain], other_factor[chain])
 

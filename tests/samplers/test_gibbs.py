@@ -38,7 +38,7 @@ def test_the_law_of_the_readouts_is_read_off_the_energy(self_energy, activation)
     student, _, energy, theta = problem(
         2, self_energy=self_energy, activation=activation, gamma=0.4, readout_variance=0.7
     )
-    mean, factor = energy.readout_law(theta)
+    mean, factor = energy.readout_distribution(theta)
 
     def of_readouts(a):
         flat = theta.clone()
@@ -61,7 +61,7 @@ def test_draws_have_the_mean_and_the_covariance_of_that_law():
     _, _, energy, theta = problem(chains)
     views = energy.views(theta)
     views.w[:] = views.w[:1].clone()
-    mean, factor = (part[0].numpy() for part in energy.readout_law(theta))
+    mean, factor = (part[0].numpy() for part in energy.readout_distribution(theta))
     Gibbs(0.1).draw_readouts(energy, theta, torch.Generator().manual_seed(0))
     draws, covariance = views.a.numpy(), np.linalg.inv(factor @ factor.T)
     for i in range(4):

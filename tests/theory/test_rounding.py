@@ -11,7 +11,7 @@ from toys import SIGMAS
 
 from feature_learning import QuantisedLangevin
 from feature_learning.errors import ArgumentError
-from feature_learning.theory.rounding import well_law
+from feature_learning.theory.rounding import well_distribution
 from sampler_validation.toy_potentials import averages, harmonic
 
 ETA = 0.05
@@ -24,7 +24,7 @@ THERMAL = math.sqrt(2 * ETA)
 def test_a_small_quantum_gives_the_law_of_sgld_and_floor_moves_it(rounding, curvature, temperature):
     quantum = 0.4 * math.sqrt(2 * ETA * temperature)
     sampler = QuantisedLangevin(ETA, quantum, rounding=rounding)
-    law = well_law(sampler, curvature=curvature, temperature=temperature)
+    law = well_distribution(sampler, curvature=curvature, temperature=temperature)
     variance = temperature / curvature / (1 - ETA * curvature / 2)
     assert law.variance == pytest.approx(variance, rel=1e-6)
     shift = -quantum / (2 * ETA * curvature) if rounding == "floor" else 0.0
@@ -36,7 +36,7 @@ def test_a_small_quantum_gives_the_law_of_sgld_and_floor_moves_it(rounding, curv
 @pytest.mark.parametrize("temperature", [0.1, 1.0])
 def test_stochastic_rounding_alone_has_a_variance_without_temperature(curvature, temperature):
     sampler = QuantisedLangevin(ETA, 0.7, thermal=False)
-    law = well_law(sampler, curvature=curvature, temperature=temperature)
+    law = well_distribution(sampler, curvature=curvature, temperature=temperature)
     assert law.variance == pytest.approx(0.7**2 / 6, rel=1e-9)
     assert law.mean == pytest.approx(0, abs=1e-9)
     assert law.forgetting == pytest.approx(-ETA / math.log(1 - ETA * curvature), rel=1e-6)
@@ -44,7 +44,7 @@ def test_stochastic_rounding_alone_has_a_variance_without_temperature(curvature,
 
 @pytest.mark.parametrize("rounding", ["nearest", "floor"])
 def test_rounding_that_freezes_has_no_law_of_its_own(rounding):
-    law = well_law(QuantisedLangevin(ETA, rounding=rounding, thermal=False))
+    law = well_distribution(QuantisedLangevin(ETA, rounding=rounding, thermal=False))
     assert math.isnan(law.variance)
     assert law.forgetting == math.inf
 
@@ -54,7 +54,7 @@ def test_rounding_that_freezes_has_no_law_of_its_own(rounding):
 )
 def test_simulation_agrees(rounding, size):
     sampler = QuantisedLangevin(ETA, size * THERMAL, rounding=rounding)
-    law, chains = well_law(sampler), 8000
+    law, chains = well_distribution(sampler), 8000
     assert abs(law.variance / SGLD_VARIANCE - 1) > 0.03  # a quantum that matters
     random = torch.Generator().manual_seed(0)
     start = law.mean + torch.randn(chains, generator=random, dtype=torch.float64)
@@ -76,7 +76,7 @@ def test_near_the_matched_quantum_rounding_to_nearest_forgets_exponentially_slow
     for size in (2.6, 3.0, 3.2):
         sampler = QuantisedLangevin(ETA, size * THERMAL, rounding="nearest")
         ratio = 0.5 * size * THERMAL / sampler.noise(size * THERMAL, 1.0)
-        times.append((well_law(sampler).forgetting, math.erfc(ratio / math.sqrt(2))))
+        times.append((well_distribution(sampler).forgetting, math.erfc(ratio / math.sqrt(2))))
     assert times[0][0] > 1
     for (before, often), (after, seldom) in pairwise(times):
         assert after / before > 0.2 * often / seldom > 1
@@ -84,9 +84,9 @@ def test_near_the_matched_quantum_rounding_to_nearest_forgets_exponentially_slow
 
 def test_what_has_no_law_is_refused():
     with pytest.raises(ArgumentError, match=r"^step_size must be below"):
-        well_law(QuantisedLangevin(ETA), curvature=20.0)
+        well_distribution(QuantisedLangevin(ETA), curvature=20.0)
     with pytest.raises(ArgumentError, match=r"^quantum must be at least"):
-        well_law(QuantisedLangevin(ETA, 1e-4))
+        well_distribution(QuantisedLangevin(ETA, 1e-4))
     for name in ("curvature", "temperature", "offsets"):
         with pytest.raises(ArgumentError, match=f"^{name} must be"):
-            well_law(QuantisedLangevin(ETA), **{name: 0})
+            well_distribution(QuantisedLangevin(ETA), **{name: 0})

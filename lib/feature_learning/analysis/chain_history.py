@@ -243,7 +243,7 @@ def _check_comparable(runs: Sequence[ChainHistory]) -> None:
     name, count = Counter(run.name for run in runs).most_common(1)[0]
     if count > 1:
         raise ArgumentError(f"runs must have different names, not {name} {count} times")
-    distributions = [_law(run) for run in runs] if len(runs) > 1 else []
+    distributions = [_distribution(run) for run in runs] if len(runs) > 1 else []
     for run, law in zip(runs[1:], distributions[1:], strict=True) if distributions else ():
         for field, value in law.items():
             if value != distributions[0][field]:
@@ -253,7 +253,7 @@ def _check_comparable(runs: Sequence[ChainHistory]) -> None:
                 )
 
 
-def _law(run: ChainHistory) -> dict[str, Any]:
+def _distribution(run: ChainHistory) -> dict[str, Any]:
     if run.config is None:
         raise ArgumentError(
             f"{run.name} does not say what it sampled, so it cannot be compared with other runs"

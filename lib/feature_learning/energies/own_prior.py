@@ -98,6 +98,6 @@ class OwnPriorEnergy(ParticleEnergy):
         """-T log p of each chain, (chains,), in double precision."""
         return -self.temperature * self.log_prior(theta).double()
 
-    def readout_law(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+    def readout_distribution(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Refused: with another prior the readouts are not Gaussian given the weights."""
         raise ArgumentError("sampler gibbs needs the Gaussian prior, not a log_prior")

@@ -204,7 +204,7 @@ class ParticleEnergy:
             value += self.student.scale**2 / len(self.forward) * power.sum(dim=1)
         return value + self.penalty.value(parameters.w) if self.penalty.strength else value
 
-    def readout_law(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+    def readout_distribution(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         r"""Mean (chains, M) of the readouts given the weights, and the Cholesky factor of Λ.
 
         Without output bias the readouts are Gaussian, a | W ~ N(Λ⁻¹ b, Λ⁻¹); double precision::

@@ -5,8 +5,8 @@ output, Φ (particles, samples) the features and T = 2κ²::
 
     a | W ~ N(Λ⁻¹ b, Λ⁻¹),   Λ = s² ΦΦᵀ/(κ²P) + 1/σ_a²,   b = s Φy/(κ²P)
 
-(mean field: see :meth:`~feature_learning.energies.particles.ParticleEnergy.readout_law`). After
-every ``every`` steps of underdamped dynamics of the weights (BAOAB, as in
+(mean field: see :meth:`~feature_learning.energies.particles.ParticleEnergy.readout_distribution`).
+After every ``every`` steps of underdamped dynamics of the weights (BAOAB, as in
 :mod:`feature_learning.samplers.underdamped`) the readouts are redrawn by a Cholesky factorisation
 in double precision, which costs particles³/3 operations and one Gram matrix per chain. Both moves
 leave the posterior invariant, up to the second-order bias of BAOAB in its step.
@@ -83,7 +83,7 @@ class Gibbs(Inertial):
     def draw_readouts(self, energy: ParticleEnergy, theta: Tensor, random: torch.Generator) -> None:
         """Overwrite the readouts by an exact draw given the weights."""
         a = energy.views(theta).a
-        mean, factor = energy.readout_law(theta)
+        mean, factor = energy.readout_distribution(theta)
         white = normal_(torch.empty_like(mean), random)
         # Λ = F Fᵀ, so that F⁻ᵀ ξ has the covariance Λ⁻¹.
         shift = torch.linalg.solve_triangular(factor.mT, white.unsqueeze(2), upper=True)
@@ -101,7 +101,7 @@ class Gibbs(Inertial):
 
 
 def _particles(energy: Energy) -> ParticleEnergy:
-    if not hasattr(energy, "readout_law") or energy.refresh_every:
+    if not hasattr(energy, "readout_distribution") or energy.refresh_every:
         raise ArgumentError(
             "sampler gibbs needs particles with readouts and a fixed prior "
             f"(network, or mf with solver particles), not {type(energy).__name__} with "

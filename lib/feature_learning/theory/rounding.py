@@ -51,7 +51,7 @@ class WellLaw:
     forgetting: float
 
 
-def well_law(
+def well_distribution(
     sampler: QuantisedLangevin,
     *,
     curvature: float = 1.0,

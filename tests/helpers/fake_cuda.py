@@ -128,13 +128,13 @@ class _Device(TorchFunctionMode):
 
 
 @contextmanager
-def pretended(monkeypatch: Any) -> Any:
+def fake_cuda(monkeypatch: Any) -> Any:
     """A machine with one CUDA device; yields what it has seen."""
     monkeypatch.setattr(torch, "Generator", _Generator)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (2**34, 2**34))
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "pretended")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "fake")
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: None)
     with _Device() as device:
         yield device
