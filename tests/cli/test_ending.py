@@ -40,6 +40,9 @@ def start(environment, line, shell='exec {python} -c "$program"', **variables):
     )
 
 
+ADVICE = "use fewer training samples, chains or neurons"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
@@ -47,7 +50,7 @@ def start(environment, line, shell='exec {python} -c "$program"', **variables):
         (Failing("some cells failed"), 1, "p: error: some cells failed\n"),
         (PermissionError(13, "denied", "/x/y"), 2, "p: error: cannot use /x/y: denied\n"),
         (OSError("odd"), 2, "p: error: odd\n"),
-        (MemoryError(), 2, "p: error: out of memory: use fewer training samples, chains or neurons\n"),
+        (MemoryError(), 2, f"p: error: out of memory: {ADVICE}\n"),
         (KeyboardInterrupt(), 130, "p: interrupted; what was finished is kept\n"),
         (BrokenPipeError(), 141, ""),
     ],
