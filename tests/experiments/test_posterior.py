@@ -175,8 +175,8 @@ def test_what_cannot_be_sampled_is_named(changes, words):
         posterior(**options)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_not_there_is_named():
+def test_a_device_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match="device 'cuda' is not available"):
         posterior(X, Y, NETWORK, kappa=0.3, device="cuda")
 

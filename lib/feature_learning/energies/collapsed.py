@@ -159,12 +159,12 @@ class CollapsedEnergy:
             overlap = (weighted @ residual).squeeze(2)
             mean = overlap * (self.student.scale / (self.kappa**2 * len(self.forward)))
         else:
-            gram, grad_w = self.forward.gram(w)
+            gram, phi_y = self.forward.gram(w)
             precision = self._precision(gram.diagonal(dim1=1, dim2=2))
             root = (coefficient / precision).sqrt()
             system = root.unsqueeze(2) * gram * root.unsqueeze(1)
             system.diagonal(dim1=1, dim2=2).add_(1)
-            target = (root * grad_w).unsqueeze(2)
+            target = (root * phi_y).unsqueeze(2)
             solved = torch.cholesky_solve(target, self._factor(system)).squeeze(2)
             mean = root * solved / self.scale
         return mean.to(w.dtype)

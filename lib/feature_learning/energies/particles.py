@@ -212,7 +212,7 @@ class ParticleEnergy:
             Λ = k s² ΦΦᵀ + k' diag(ΦΦᵀ) + 1/σ_a²,   b = k s Φy
             k = 2(M/N)/(PT),   k' = 2N^(-2γ)/(PT) with self-energy, else 0,   s the scale
         """
-        gram, grad_w = self.forward.gram(self.views(theta).w)
+        gram, phi_y = self.forward.gram(self.views(theta).w)
         unit = 2 / (len(self.forward) * self.temperature)
         weight = unit * self.particles / self.student.width
         precision = (weight * self.scale**2) * gram
@@ -225,7 +225,7 @@ class ParticleEnergy:
             kappa=self.kappa,
             what="the precision of the readouts given the weights",
         )
-        mean = torch.cholesky_solve((weight * self.scale * grad_w).unsqueeze(2), factor)
+        mean = torch.cholesky_solve((weight * self.scale * phi_y).unsqueeze(2), factor)
         return mean.squeeze(2), factor
 
     def value(self, theta: Tensor) -> Tensor:

@@ -248,9 +248,9 @@ def readout_evidence(
         scale=student.scale,
         tile_elements=tile_elements,
     )
-    gram, drive = field.gram(w.double())
+    gram, phi_y = field.gram(w.double())
     eigenvalues, vectors = torch.linalg.eigh(gram)
-    components = (vectors.mT @ drive.unsqueeze(2)).squeeze(2)
+    components = (vectors.mT @ phi_y.unsqueeze(2)).squeeze(2)
     return ReadoutEvidence(
         eigenvalues.clamp_min(0).cpu().numpy(),
         components.cpu().numpy(),

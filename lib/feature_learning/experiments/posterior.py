@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,9 +34,9 @@ from feature_learning.experiments.hardware import check_device
 from feature_learning.experiments.machine import Machine
 from feature_learning.inference.chain_run import ChainRun
 from feature_learning.inference.diagnostics import ConvergenceRule, standard_error
+from feature_learning.inference.predictions import Predictions
 from feature_learning.inference.sampling import sample
 from feature_learning.inference.stopping import StopWhenConverged
-from feature_learning.model.forward import Forward
 from feature_learning.model.student import Network, Student
 from feature_learning.model.teachers import Dataset
 from feature_learning.samplers.friction import automatic_friction, softest_frequency
@@ -51,8 +50,6 @@ from feature_learning.samplers.registry import (
 )
 
 FloatArray = NDArray[np.float64]
-#: Test inputs, evenly chosen, at which R-hat and effective sample size of f are judged.
-_WATCHED = 16
 
 
 @dataclass(frozen=True)
@@ -224,7 +221,7 @@ def posterior(
         energy = network_posterior(student, data, kappa=kappa, chains=chains)
     else:
         energy = OwnPriorEnergy(student, data, kappa=kappa, chains=chains, log_prior=log_prior)
-    observer = _Predictions(energy, where)
+    observer = Predictions(energy, where)
     rule = ConvergenceRule(observables=("train_mse", *observer.watched))
     sampling = _sampling(student, kappa, sampler, langevin_time, draws)
     settled = StopWhenConverged(rule, every=2 * (sampling.measurements // 4))
@@ -243,7 +240,7 @@ def posterior(
     return _result(run, energy, observer)
 
 
-def _result(run: ChainRun, energy: ParticleEnergy, observer: _Predictions) -> Posterior:
+def _result(run: ChainRun, energy: ParticleEnergy, observer: Predictions) -> Posterior:
     shape = energy.chains, int(run.counted.sum())
     judged = run.convergence
     acceptance = run.last("acceptance") if "acceptance" in run.series else None
@@ -331,53 +328,3 @@ def _sampling(
     if settled:
         langevin_time = 256 / softest_frequency(student, kappa=kappa)
     return SamplingOptions(sampler, langevin_time, measurements=2 * draws, until_settled=settled)
-
-
-class _Predictions:
-    """Observes the training MSE and f at the test inputs, and keeps f of the draws that count."""
-
-    def __init__(self, energy: ParticleEnergy, points: Tensor) -> None:
-        self.energy = energy
-        self._forward = Forward(
-            energy.student,
-            Dataset(points, torch.zeros_like(points[:, 0])),
-            chains=energy.chains,
-            particles=energy.particles,
-            scale=energy.scale,
-        )
-        chosen = np.linspace(0, len(points) - 1, min(_WATCHED, len(points))).round().astype(int)
-        #: Names of the observables that are judged, and the numbers of their points.
-        self.watched: dict[str, int] = {f"f[{point}]": int(point) for point in chosen}
-        # One entry a measurement, None where it does not count; before the first, the start's.
-        self._kept: list[Any] = []
-        self._opened = 0
-
-    def measure(self, theta: Tensor, *, average: bool | Tensor) -> dict[str, FloatArray]:
-        """The training MSE (not half) and f at the watched points, each (chains,)."""
-        parameters, training = self.energy.predictor_parameters(theta), self.energy.forward
-        residual = training.predict(parameters) - training.labels
-        f = self._forward.predict(parameters).double().cpu().numpy()
-        counts = isinstance(average, Tensor) or average
-        self._kept.append(f if counts else None)
-        error = residual.square().mean(dim=1).double().cpu().numpy()
-        return {"train_mse": error, **{name: f[:, at] for name, at in self.watched.items()}}
-
-    def drawn(self, counted: NDArray[np.bool_]) -> FloatArray:
-        """F of the measurements that count, (chains, draws, points)."""
-        kept = [f for f, counts in zip(self._kept[1:], counted, strict=True) if counts]
-        if not kept:
-            return np.empty((self.energy.chains, 0, len(self._forward)))
-        return np.stack(kept, axis=1)
-
-    def posterior_mean(self) -> dict[str, FloatArray]:
-        """Nothing: all draws are kept."""
-        return {}
-
-    def open_block(self) -> None:
-        """Drop what will not count again: all but the block that ends now."""
-        self._kept[: self._opened] = [None] * self._opened
-        self._opened = len(self._kept)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Nothing: there is no checkpoint."""
-        return {}

@@ -188,12 +188,12 @@ class TiledForward:
         Computed tile by tile: memory does not grow with the number of samples.
         """
         gram = w.new_zeros(self.chains, self.particles, self.particles, dtype=torch.float64)
-        grad_w = w.new_zeros(self.chains, self.particles, dtype=torch.float64)
+        phi_y = w.new_zeros(self.chains, self.particles, dtype=torch.float64)
         for tile, _ in self._walk(_weights_only(w)):
             phi_t = tile.z.transpose(1, 2)
             gram[tile.chains] += phi_t @ tile.z
-            grad_w[tile.chains] += (phi_t @ tile.labels).squeeze(2)
-        return gram, grad_w
+            phi_y[tile.chains] += (phi_t @ tile.labels).squeeze(2)
+        return gram, phi_y
 
     def accumulate_gradients(
         self,
@@ -207,14 +207,14 @@ class TiledForward:
     ) -> None:
         r"""Sums over the samples that make up the gradient of an energy of particles.
 
-        With r_μ = f(x_μ) - y_μ the residual, k the gain and s the coupling (zero if not given)::
+        With r_μ = f(x_μ) - y_μ the residual, k the scale factor and s the coupling (0 without)::
 
-            drive[c,b,:]        = k a_b Σ_μ (r_μ + s_b φ(z_bμ)) φ'(z_bμ) x_μ
-            drive_readout[c,b]  = k     Σ_μ (r_μ + s_b φ(z_bμ)) φ(z_bμ)
+            grad_w[c,b,:]        = k a_b Σ_μ (r_μ + s_b φ(z_bμ)) φ'(z_bμ) x_μ
+            grad_a[c,b]  = k     Σ_μ (r_μ + s_b φ(z_bμ)) φ(z_bμ)
             bias[c]             =       Σ_μ r_μ                         if given
 
         of shapes (chains, particles, fan_in), (chains, particles) and (chains, 1).
-        For a homogeneous activation ``grad_a`` is w · drive before the factor a. ``drive``
+        For a homogeneous activation ``grad_a`` is w · grad_w before the factor a. ``grad_w``
         is filled fastest if it has the memory layout of ``Student.views``.
         """
         phi = self.student.phi
@@ -260,12 +260,12 @@ class TiledForward:
 
         For a given ``residual`` r, (chains, samples)::
 
-            drive[c,b,:]        = Σ_μ r_μ φ'(z_bμ) x_μ          (chains, particles, fan_in)
-            drive_readout[c,b]  = Σ_μ r_μ φ(z_bμ)               (chains, particles)
-            power[c,b,:]        = Σ_μ φ(z_bμ) φ'(z_bμ) x_μ      like ``drive``
-            power_readout[c,b]  = Σ_μ φ(z_bμ)²                  like ``grad_a``
+            grad_w[c,b,:]        = Σ_μ r_μ φ'(z_bμ) x_μ          (chains, particles, fan_in)
+            grad_a[c,b]  = Σ_μ r_μ φ(z_bμ)               (chains, particles)
+            grad_square[c,b,:]        = Σ_μ φ(z_bμ) φ'(z_bμ) x_μ      like ``grad_w``
+            square_sum[c,b]  = Σ_μ φ(z_bμ)²                  like ``grad_a``
 
-        For a homogeneous activation the two ``_readout`` sums are w · drive and w · power.
+        For a homogeneous activation the two sums are w · grad_w and w · grad_square.
         """
         phi = self.student.phi
         for tile, _ in self._walk(_weights_only(w)):

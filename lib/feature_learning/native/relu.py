@@ -160,14 +160,14 @@ class ReluKernel:
         scale : float
             f = scale · a · φ(w·x) + c.
         scale_factor : float
-            Factor of ``drive`` and ``grad_a``.
+            Factor of ``grad_w`` and ``grad_a``.
         coupling : Tensor, optional
             s, (chains, particles).
         f : Tensor, optional
             Filled with the network output, (chains, samples).
         grad_w, grad_a : Tensor, optional
-            Filled with gain · a_b Σ_μ (r_μ + s_b φ_bμ) φ'_bμ x_μ, (chains, fan_in, particles), and
-            gain · Σ_μ (r_μ + s_b φ_bμ) φ_bμ, (chains, particles): both or neither.
+            Filled with k a_b Σ_μ (r_μ + s_b φ_bμ) φ'_bμ x_μ, (chains, fan_in, particles), and
+            k Σ_μ (r_μ + s_b φ_bμ) φ_bμ, (chains, particles), k the scale factor: both or neither.
         bias : Tensor, optional
             Filled with Σ_μ r_μ, (chains, 1).
         """
@@ -181,12 +181,12 @@ class ReluKernel:
         several = len(spans) > 1
         offsets = c.tolist() if c.shape[1] else [[0.0]] * self._chains
         # There are at most as many spans as threads.
-        spaces, drives, readouts, biases = self._prepare(threads)
-        wanted = [(drives, grad_w), (readouts, grad_a), (biases, bias)]
+        spaces, gradients, readouts, biases = self._prepare(threads)
+        wanted = [(gradients, grad_w), (readouts, grad_a), (biases, bias)]
 
         w_at, a_at = _addresses(w), _addresses(a)
         s_at, f_at = _addresses(coupling), _addresses(f)
-        drive_at, readout_at, bias_at = (
+        gradient_at, readout_at, bias_at = (
             _addresses(parted if several and out is not None else out) for parted, out in wanted
         )
         inputs_at, labels_at = self._inputs.data_ptr(), self._labels.data_ptr()
@@ -210,7 +210,7 @@ class ReluKernel:
                 self._particles,
                 space_at(space),
                 f_at(chain),
-                drive_at(out),
+                gradient_at(out),
                 readout_at(out),
                 bias_at(out),
             )
